@@ -54,7 +54,14 @@ def step_means(values_T: torch.Tensor, step_ids_T: torch.Tensor, steps: int) -> 
 
 
 def spread_over_tokens(values_N: torch.Tensor, step_ids_T: torch.Tensor) -> torch.Tensor:
-    """Each step's value at each of its tokens, 0 at ``PAD``: [N] and ids [..., T] → [..., T]."""
+    """Each step's value at each of its tokens, 0 at ``PAD``: [N] and ids in [-1, N) [..., T] → [..., T].
+
+    Raises:
+        ValueError: an id below ``PAD``.
+        IndexError: an id beyond the values.
+    """
+    if step_ids_T.numel() and (lowest := int(step_ids_T.min())) < PAD:  # take would count it from the end
+        raise ValueError(f"step id {lowest} is below {PAD}")
     padded = torch.cat([values_N, values_N.new_zeros(1)])
     return torch.take(padded, step_ids_T)  # PAD, −1, is the last: three times as fast as index_select with shifted ids
 

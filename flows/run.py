@@ -31,9 +31,8 @@ def run(config: RunConfig) -> Path:
     def as_flow() -> Any:
         observers.append(RunObserver(config, folder, in_flow=True))
         try:
-            with TagsContext(
-                current_tags=set()
-            ):  # tasks would inherit the tags, and ask for a slot of each at each start
+            # Without tags of their own: tasks would inherit these, and ask for a slot of each at each start.
+            with TagsContext(current_tags=set()):
                 _observed(config, observers[0])
         except Exception as error:
             failures.append(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pipelines.config.section import (
-    DataSection,
     FolderData,
+    GeneratedData,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -28,7 +28,7 @@ class AlfworldConfig(Section):
     evaluation_split: Literal["valid_seen", "valid_unseen"] = "valid_seen"
 
 
-class AlfworldGenerated(DataSection):
+class AlfworldGenerated(GeneratedData):
     """Genuine games made from what the ``alfworld`` package ships. ``receptacles`` and ``object_types`` bound how many
     of a room's take part (0: all); ``max_instances`` copies of an object type."""
 
@@ -41,9 +41,6 @@ class AlfworldGenerated(DataSection):
     train: PositiveInt = 1600
     valid_seen: NonNegativeInt = 0
     valid_unseen: PositiveInt = 128
-
-    def holds(self, split: str) -> int:
-        return int(getattr(self, split))
 
 
 class RealData(FolderData):

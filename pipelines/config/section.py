@@ -37,6 +37,13 @@ class DataSection(Section):
         return None
 
 
+class GeneratedData(DataSection):
+    """Base of data made here whose fields ``<split>`` say how many tasks to make for it."""
+
+    def holds(self, split: str) -> int:
+        return int(getattr(self, split))
+
+
 class FolderData(DataSection):
     """A benchmark's own files, read unchanged. Where they lie (``root``, or the environment variable) is no part of the
     values: what they are, the panels' hashes say."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from pipelines.config.section import (
     DataSection,
     FolderData,
+    GeneratedData,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -57,7 +58,7 @@ class WebshopGoals(DataSection):
     seed: int = 0
 
 
-class WebshopGenerated(WebshopGoals):
+class WebshopGenerated(WebshopGoals, GeneratedData):
     """A catalogue made here in the original's schema. The first ``test`` goals evaluate, the next ``dev`` may, the rest
     train (the original: 500, 1000)."""
 
@@ -65,9 +66,6 @@ class WebshopGenerated(WebshopGoals):
     products: PositiveInt = 1000
     test: PositiveInt = 500
     dev: NonNegativeInt = 1000
-
-    def holds(self, split: str) -> int:
-        return int(getattr(self, split))
 
 
 class WebshopReal(WebshopGoals, FolderData):

@@ -236,6 +236,14 @@ def test_spread_then_mean_is_the_identity(lengths: list[int]) -> None:
     torch.testing.assert_close(step_means(spread, ids, len(lengths)), values)
 
 
+def test_spread_refuses_ids_of_no_step() -> None:
+    assert spread_over_tokens(f64([1, 2]), torch.empty(0, dtype=torch.int64)).shape == (0,)
+    with pytest.raises(ValueError, match="step id -2 is below -1"):
+        spread_over_tokens(f64([1, 2]), torch.tensor([0, -2]))
+    with pytest.raises(IndexError):
+        spread_over_tokens(f64([1, 2]), torch.tensor([0, 3]))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_long_step_of_halves_has_a_mean(dtype: torch.dtype) -> None:
     # 20,000 × 8 = 160,000 is beyond float16, and bfloat16 stops counting at 2,048.

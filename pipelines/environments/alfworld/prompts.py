@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.config import PromptSettings
+from pipelines.environments.answers import last_action
 from pipelines.environments.base import Prompt, Turn
 from pipelines.protocols import Observation
 
@@ -24,17 +25,9 @@ _GOAL_MARK = "Your task is to: "
 
 
 def parse_action(answer: str) -> str | None:
-    """The text in the last ``<action>`` element of an answer that also has a ``<think>`` element before it; None when
-    either is missing (GiGPO's rule: an answer without both tags is invalid). Linear in the answer's length."""
-    thought = answer.find("<think>")
-    if thought < 0 or (closed := answer.find("</think>", thought)) < 0:
-        return None
-    end = answer.rfind("</action>")
-    start = answer.rfind("<action>", closed, end) if end >= 0 else -1
-    if start < 0:
-        return None
-    action = answer[start + len("<action>") : end].strip()
-    return action if action and "<" not in action and len(action) <= 1000 else None
+    """The answer's action; None when it is malformed or holds markup."""
+    action = last_action(answer)
+    return action if action and "<" not in action else None
 
 
 def prompt(past: Sequence[Turn], observation: Observation, settings: PromptSettings) -> Prompt:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.config import WebshopPrompt
+from pipelines.environments.answers import last_action
 from pipelines.environments.base import Prompt, Turn
 from pipelines.environments.webshop.reading import View, read
 from pipelines.protocols import Observation
@@ -26,17 +27,10 @@ _TAGS = ("<think>", "</think>", "<action>", "</action>")
 
 
 def parse_action(answer: str) -> str | None:
-    """The text in the last ``<action>`` element of an answer that has a ``<think>`` element before it, in lower case
-    (verl-agent's), blanks just inside its brackets dropped; None when it is malformed. Linear in the answer's length."""
-    thought = answer.find("<think>")
-    if thought < 0 or (closed := answer.find("</think>", thought)) < 0:
-        return None
-    end = answer.rfind("</action>")
-    start = answer.rfind("<action>", closed, end) if end >= 0 else -1
-    if start < 0:
-        return None
-    action = answer[start + len("<action>") : end].strip().lower()
-    if not action or len(action) > 1000 or any(tag in action for tag in _TAGS):
+    """The answer's action in lower case (verl-agent's), blanks just inside its brackets dropped; None when it is malformed
+    or holds markup."""
+    action = (last_action(answer) or "").lower()
+    if not action or any(tag in action for tag in _TAGS):
         return None
     name, bracket, argument = action.partition("[")
     return f"{name}[{argument.removesuffix(']').strip()}]" if bracket and argument.endswith("]") else action
