@@ -5,6 +5,8 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export DO_NOT_TRACK := 1
+# Of make demo: alfworld, webshop or deepsearch.
+BENCHMARK ?= alfworld
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench ui lock clean distclean
@@ -15,8 +17,8 @@ help: ## list the targets
 setup: ## make .venv with everything pinned (nothing to do when the pins have not changed)
 	@bash scripts/setup.sh
 
-demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, ALFWorld at laptop scale: a table and a figure in about 19 minutes
-	@$(PY) -m flows.demo
+demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: a table and a figure (BENCHMARK=webshop, deepsearch)
+	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
 test: setup ## the tests (PYTEST_ARGS="-k …" to choose)
 	@$(PY) -m pytest -n 2 -q $(PYTEST_ARGS)

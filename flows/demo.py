@@ -1,4 +1,6 @@
-"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, ALFWorld at laptop scale, then a table and a figure."""
+"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table and a figure.
+
+The study "demo" is always the last demo's; the runs of all stay in ``runs``."""
 
 from __future__ import annotations
 
