@@ -1,8 +1,8 @@
 """A scripted player that reads only what an agent reads, for demonstrations and as an upper baseline.
 
 It searches for what the instruction names, opens the rows that fit in name and price one after the other until one offers
-the wanted options, chooses them and buys. Its thoughts restate, in a fixed order, the fact that decides the action ("#2
-BXKAQ $25"): a tiny model learns to copy the fact before it learns to act on it.
+the wanted options, chooses them and buys. Its thoughts restate, in a fixed order, the facts that decide the action ("#1
+$85 no #2 $25 yes BXKAQ"): a tiny model learns to copy the facts before it learns to act on them.
 """
 
 from __future__ import annotations
@@ -65,14 +65,16 @@ class Expert:
                 return "back", "click[ < prev ]"
 
     def _choose_row(self, view: View, wish: Wish) -> tuple[str, str]:
+        """Row by row: those that have the wanted words, with their prices, up to the first that is cheap enough."""
         left = [row for row in view.rows if row.asin.lower() not in self.tried]
-        fitting = [row for row in left if _price(row) <= wish.cap]
-        named = [row for row in fitting if wish.names(row.title)]
-        row = next(iter(named or (fitting if not self.tried else [])), None)
-        if row is not None:
-            return f"#{row.number} {row.asin} {_shown(row.price)}", f"click[ {row.asin} ]"
+        named = [row for row in left if wish.names(row.title)] or ([] if self.tried else left)
+        seen = ""
+        for row in named:
+            if _price(row) <= wish.cap:
+                return f"{seen}#{row.number} {_shown(row.price)} yes {row.asin}", f"click[ {row.asin} ]"
+            seen += f"#{row.number} {_shown(row.price)} no "
         if view.rows and view.page < 5:
-            return "none here", "click[ next > ]"
+            return f"{seen}none here", "click[ next > ]"
         self.tried.clear()
         return "none at all", "click[ back to search ]"
 
