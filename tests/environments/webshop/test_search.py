@@ -71,6 +71,8 @@ def test_a_query_without_known_terms_finds_nothing(query: str) -> None:
         ("wi-fi 3.5mm 1,000 u.s.a", ["wi", "fi", "3.5mm", "1,000", "u.s.a"]),
         ("color: navy | red/blue", ["color", "navi", "red", "blue"]),
         ("it is not on", []),
+        ("b" * 300 + " b", ["b" * 255, "b" * 45, "b"]),
+        ("y" * 1600 + "ness", ["y" * 254 + "i"] * 6 + ["y" * 70]),
     ],
 )
 def test_terms(text: str, found: list[str]) -> None:
