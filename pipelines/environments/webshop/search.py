@@ -14,8 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-
-from pipelines.environments.webshop.porter import stem
+from lunr.stemmer import PorterStemmer
 
 K1, B = 0.9, 0.4
 _STOP_WORDS_TEXT = """
@@ -23,8 +22,9 @@ a an and are as at be but by for if in into is it no not of on or such that the 
 to was will with
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
-# Words as Unicode's rule 29 cuts them: "don't", "u.s.a" and "3.5" are one word, "wi-fi" and "3.a" two.
-_WORD = re.compile(r"\w+(?:(?<=[^\W\d_])[.:'’·](?=[^\W\d_])\w+|(?<=\d)[.,;'’](?=\d)\w+)*")
+# Words as Unicode's rule 29 cuts them: "don't", "u.s.a" and "3.5" are one word, "wi-fi" and "3.a" two. As in Lucene, what is
+# longer than 255 letters is cut (the stemmer cannot take a thousand times "y").
+_WORD = re.compile(r"\w{1,255}(?:(?<=[^\W\d_])[.:'’·](?=[^\W\d_])\w{1,255}|(?<=\d)[.,;'’](?=\d)\w{1,255})*")
 _CHUNK = 20_000  # documents sorted at a time while indexing
 _BLOCK = 1 << 22  # postings weighed at a time: bounds what a million documents need beside the index itself
 
@@ -38,7 +38,9 @@ def _term(word: str) -> str:
     """The stem of a word; "" for a stop word."""
     for mark in ("'s", "’s"):
         word = word.removesuffix(mark)
-    return "" if word in _STOP_WORDS else stem(word)
+    # Lunr's stemmer is the one Lucene has, Porter's of 1980 with his later rules. So is nltk's, but that comes with all of nltk: a
+    # second and 170 MB for every process that searches. A stemmer holds the word it is at, so threads do not share one.
+    return "" if word in _STOP_WORDS else PorterStemmer().stem(word)
 
 
 def terms(text: str) -> list[str]:

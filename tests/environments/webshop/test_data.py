@@ -127,8 +127,10 @@ def test_other_wrong_records_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", r"damaged at record 1 \(\[ expected\)"), ("{}", "expected"), ("[1 2]", r"damaged at record 1 \(, expected"),
+        ("", r"damaged at record 1 \(\[ expected\)"), ('{"item": [1]}', r"\[ expected"), ("[1 2]", "record 2 .*I expect ','"),
         ('[{"asin": "B1"', "damaged at record 1"), ('[{}, {"a": "cut', "damaged at record 2"), ("[nope]", "record 1"),
+        ("[1, 2] 3", "damaged at record 3"), ('["\\udc00"]', "no UTF-8"), ("[NaN]", "lexical error"),
+        ('["' + "é" * 40 + '" 2]', r"record 2 \(parse error: .*']'\): "),
     ],
 )  # fmt: skip
 def test_a_file_that_is_cut_or_no_json_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -137,7 +139,21 @@ def test_a_file_that_is_cut_or_no_json_is_named(tmp_path: Path, text: str, said:
     with pytest.raises(DataError, match=said):
         list(json_stream.array_elements(path))
     path.write_bytes(b'["\xff\xfe"]')
-    with pytest.raises(DataError, match="no UTF-8"):
+    with pytest.raises(DataError, match=r"record 1 \(no UTF-8\)"):
+        list(json_stream.array_elements(path))
+    path.write_text("[]")
+    with pytest.raises(DataError, match=r"\{ expected"):
+        list(json_stream.object_items(path))
+
+
+def test_an_element_without_end_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_CHUNK", 64)
+    monkeypatch.setattr(json_stream, "_MOST", 600)
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps(["x" * 500] * 9))
+    assert len(list(json_stream.array_elements(path))) == 9
+    path.write_text('["one", "' + "x" * 5000 + '"]')
+    with pytest.raises(DataError, match=r"record 2 \(no end after 640 bytes\)"):
         list(json_stream.array_elements(path))
 
 
