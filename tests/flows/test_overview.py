@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from flows import overview
 from flows.compose import compose, expand
 from flows.overview import Bar, names
 from pipelines.run_folder import run_folder
@@ -26,7 +25,7 @@ def test_lines_come_every_30_seconds_and_at_the_end(
     """Also after the last iteration, where the last evaluation tells much and the share stays 100 %. Errors go to a pipe
     here, so there is no terminal; the clock is ours: 2 s a word, 20 words of the loop, 20 of the last evaluation."""
     now = 1000.0
-    monkeypatch.setattr(overview.time, "monotonic", lambda: now)
+    monkeypatch.setattr("flows.overview.time.monotonic", lambda: now)
     bar = Bar("run", shown=True)
     for word in range(1, 41):
         now += 2.0
