@@ -22,8 +22,9 @@ def main(overrides: list[str]) -> int:
     if code:
         return code
     from flows.study import publish
+    from pipelines.reporting.printing import show
     from pipelines.reporting.results import find_results, read_runs
-    from pipelines.reporting.tables import make_table, show
+    from pipelines.reporting.tables import make_table
 
     try:
         report = publish([compose(job) for job in expand([*SWEEP, *overrides])], "demo")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 4  # wrong values said in one line
 _LONG = 300
-_UNION_TAGS = {
-    "alfworld", "webshop", "deepsearch", "generated", "real", "webshop_generated", "webshop_real", "deepsearch_generated",
-    "deepsearch_real", "local", "scripted",
-}  # fmt: skip
 _CHOSEN_BY_GROUP = {"benchmark.name": "benchmark", "data.source": "data", "policy.name": "policy"}
 
 
@@ -33,7 +30,20 @@ def explain_validation(problems: Sequence[Any], overrides: Sequence[str] = ()) -
 def _key(problem: Mapping[str, Any]) -> str:
     place = [str(part) for part in problem["loc"]]
     inside = place[1:] if place[:1] == ["experiment"] else place
-    return ".".join(part for i, part in enumerate(inside) if i == 0 or part not in _UNION_TAGS)
+    return ".".join(part for i, part in enumerate(inside) if i == 0 or part not in _union_tags())
+
+
+@cache
+def _union_tags() -> frozenset[str]:
+    """What tells the members of a section's union apart: pydantic puts it into a problem's place, where it is no key."""
+    from pipelines.config import ExperimentConfig
+
+    return frozenset(
+        member.model_fields[field.discriminator].default
+        for field in ExperimentConfig.model_fields.values()
+        if isinstance(field.discriminator, str)
+        for member in get_args(field.annotation)
+    )
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

@@ -70,10 +70,12 @@ class RunObserver:
 
     def progress(self, done: float, total: float, text: str) -> None:
         self._bar.update(done, total, text)
-        if time.monotonic() - self._told > _TELL_S or done >= total:
+        if time.monotonic() - self._told > _TELL_S:
             self._tell(done, total, text)
 
     def run_finished(self, results: Path, model: Path | None) -> None:
+        self._bar.finish()
+        self._tell(self._total, self._total, "finished")
         self._tracker.upload(results, model)
         timing = self._clock.summary()
         with contextlib.suppress(OSError):  # a log

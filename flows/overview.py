@@ -34,7 +34,8 @@ class Bar:
         self._name, self._console = name, Console(stderr=True)
         self._live = shown and self._console.is_terminal
         self._lines = shown and not self._console.is_terminal
-        self._started, self._last = time.monotonic(), 0.0
+        self._started = time.monotonic()
+        self._last = self._started - _LINES_S  # the first word comes at once
         if self._live:
             self._progress = _progress(self._console)
             self._task = self._progress.add_task(name, total=1.0, note="")
@@ -43,12 +44,19 @@ class Bar:
     def update(self, done: float, total: float, text: str) -> None:
         if self._live:
             self._progress.update(self._task, completed=done, total=total, note=text)
-        elif self._lines and (time.monotonic() - self._last > _LINES_S or done >= total):
+        elif self._lines and time.monotonic() - self._last > _LINES_S:
             self._last = time.monotonic()
             share = done / total if total else 1.0
             spent = self._last - self._started
             left = f", {spent * (1 - share) / share:.0f} s left" if share > 0.02 else ""
             print(f"{self._name}: {share:4.0%} after {spent:.0f} s{left}  {text}", file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """The run's last word."""
+        if self._live:
+            self._progress.update(self._task, note="finished")
+        elif self._lines:
+            print(f"{self._name}: finished after {time.monotonic() - self._started:.0f} s", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._live:

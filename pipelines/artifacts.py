@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -246,7 +247,7 @@ class ArtifactStore:
         self._swept = True
         for draft in self.root.glob(f"*/{_DRAFT}*"):
             try:
-                with self._locked(draft.with_name(draft.name.removeprefix(_DRAFT)), timeout=0):
+                with self._locked(draft.with_name(draft.name.removeprefix(_DRAFT).partition(".")[0]), timeout=0):
                     shutil.rmtree(draft, ignore_errors=True)
             except Timeout:
                 pass  # its writer is alive
@@ -266,9 +267,11 @@ def _read(folder: Path, identity: str) -> Artifact:
 
 
 def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) -> Artifact:
-    """Fill a draft, checksum and flush it, and rename it into place. The caller holds the lock."""
-    draft = folder.with_name(_DRAFT + folder.name)
-    shutil.rmtree(draft, ignore_errors=True)  # a killed writer's leftovers: we hold its lock now
+    """Fill a draft, checksum and flush it, and rename it into place. The caller holds the lock. The draft is this process'
+    own: what a killed writer leaves is removed, but a worker that outlives it for a moment may still write there."""
+    for left in folder.parent.glob(f"{_DRAFT}{folder.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")
     draft.mkdir(parents=True)
     try:
         make(Draft(draft))

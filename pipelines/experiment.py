@@ -89,7 +89,6 @@ class _Loop:
             policy = self._iteration(iteration, policy)
         self._evaluate(self.iterations, policy)
         results = write_results(folder, session.info(), self.artifacts)
-        observer.progress(1.0 * self.iterations, 1.0 * self.iterations, "finished")
         observer.run_finished(results, session.model_folder(policy))
 
     def _iteration(self, i: int, policy: Artifact) -> Artifact:

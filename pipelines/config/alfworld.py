@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pipelines.config.section import (
+    BenchmarkSection,
     FolderData,
     GeneratedData,
     NonNegative,
@@ -12,11 +13,10 @@ from pipelines.config.section import (
     Positive,
     PositiveInt,
     PromptSettings,
-    Section,
 )
 
 
-class AlfworldConfig(Section):
+class AlfworldConfig(BenchmarkSection):
     """The ALFWorld text game. Rewards follow the GiGPO code base: ``success_reward`` once won, minus
     ``invalid_penalty`` per invalid action."""
 

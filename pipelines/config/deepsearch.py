@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipelines.config.section import (
+    BenchmarkSection,
     DataSection,
     FolderData,
     NonNegative,
@@ -68,7 +69,7 @@ class JudgeSettings(ServerSettings):
     key_variable: str = Field(default="OPENAI_API_KEY", exclude=True)
 
 
-class DeepsearchConfig(Section):
+class DeepsearchConfig(BenchmarkSection):
     """Answer questions with a search engine and a page viewer. ``reward``: SQuAD exact match with any golden answer, or
     what a judge says when there is none. ``passage_chars``, ``page_chars``: how much a search shows of each result, and
     the viewer of a page. ``evaluation_split``: both domains, or one of them."""
@@ -84,6 +85,10 @@ class DeepsearchConfig(Section):
     passage_chars: PositiveInt = 2000
     page_chars: PositiveInt = 8000
     evaluation_split: Literal["test", "in_domain", "out_of_domain"] = "test"
+
+    @property
+    def measures(self) -> dict[str, str]:
+        return {"success": "exact match" if self.reward == "exact_match" else "judged right", "score": "F1"}
 
     @model_validator(mode="after")
     def _judged(self) -> DeepsearchConfig:

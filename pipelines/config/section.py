@@ -25,6 +25,15 @@ class Section(BaseModel):
         return self.model_dump(mode="json")
 
 
+class BenchmarkSection(Section):
+    """Base of every benchmark's settings. ``measures``: the columns of an evaluation that its tables show, with their names
+    there; "score" where it says something else than "success"."""
+
+    @property
+    def measures(self) -> dict[str, str]:
+        return {"success": "success"}
+
+
 class DataSection(Section):
     """Base of every benchmark's data. ``averages``: names of means over task types that an evaluation reports besides."""
 

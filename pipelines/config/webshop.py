@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from pipelines.config.section import (
+    BenchmarkSection,
     DataSection,
     FolderData,
     GeneratedData,
@@ -15,7 +16,6 @@ from pipelines.config.section import (
     Positive,
     PositiveInt,
     PromptSettings,
-    Section,
 )
 
 
@@ -34,7 +34,7 @@ class WebshopPrompt(PromptSettings):
         return self
 
 
-class WebshopConfig(Section):
+class WebshopConfig(BenchmarkSection):
     """The WebShop text environment. ``observation``: the original's mode. ``reward``: what ``success_reward`` multiplies:
     success (the GiGPO code base), or the score in [0, 1]. ``noun_tagger``: of the reward's title comparison; auto: spaCy's
     model if it is installed, else rules, whose scores cannot be compared with published ones."""
@@ -48,6 +48,10 @@ class WebshopConfig(Section):
     invalid_penalty: NonNegative = 0.1
     noun_tagger: Literal["auto", "spacy", "rules"] = "auto"
     evaluation_split: Literal["test", "dev"] = "test"
+
+    @property
+    def measures(self) -> dict[str, str]:
+        return {"success": "success", "score": "score"}
 
 
 class WebshopGoals(DataSection):

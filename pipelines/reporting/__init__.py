@@ -1,1 +1,1 @@
-"""From finished runs to tables and figures: statistics · results · tables · figures."""
+"""From finished runs to tables and figures: statistics · results · tables · printing · figures."""

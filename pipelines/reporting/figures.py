@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.reporting.results import RunResult, algorithms_of, by_cell, success_matrix
+from pipelines.reporting.results import RunResult, algorithms_of, by_cell, outcomes
 
 # Okabe–Ito: told apart by colour-blind readers; off is grey, the treatment is strong.
 COLOURS = {
@@ -26,11 +26,11 @@ def learning_curves(runs: Sequence[RunResult], out: Path) -> None:
     for ax, algorithm in zip(axes[0], algorithms, strict=True):
         for members in by_cell([run for run in runs if run.algorithm == algorithm]).values():
             iterations = sorted(members[0].evaluations["iteration"].unique())
-            means = np.array([success_matrix(members, i).mean(1) for i in iterations]) * 100
+            means = np.array([outcomes(members, "success", i)[0].mean(1) for i in iterations]) * 100
             _curve(ax, np.array(iterations), means, members[0].arm)
         ax.set_title(algorithm.upper())
         ax.set_xlabel("iteration")
-    axes[0][0].set_ylabel("success on the panel (%)")
+    axes[0][0].set_ylabel(f"{runs[0].measures['success']} on the panel (%)")
     seeds = len({run.seed for run in runs})
     _finish(figure, axes[0], f"Band: lowest to highest of {seeds} seeds" if seeds > 1 else "One seed", out, runs)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.reporting import figures
+from pipelines.reporting.printing import markdown, to_csv
 from pipelines.reporting.results import find_results, read_runs
-from pipelines.reporting.tables import Table, make_table, markdown, to_csv
+from pipelines.reporting.tables import Table, make_table
 
 
 def write_tables(runs: Path, out: Path) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,11 @@ _FILES = (CHECKSUMS, "run.json", "evaluations.parquet", "metrics.parquet")
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """One run: its identity, its evaluations (a row per iteration and task), its metrics (a row per iteration)."""
+    """One run: its identity, its evaluations (a row per iteration and task), its metrics (a row per iteration).
+
+    ``measures``: the columns of its evaluations that a table shows, with their names there. ``averages``: names of means
+    over task types. ``remarks``: what whoever reads the numbers must know.
+    """
 
     folder: Path
     cell: str
@@ -31,6 +35,9 @@ class RunResult:
     config: dict[str, Any]
     panel_sha256: str
     stand_in: bool
+    measures: dict[str, str]
+    averages: dict[str, list[str]]
+    remarks: list[str]
     evaluations: pd.DataFrame
     metrics: pd.DataFrame
 
@@ -77,12 +84,12 @@ def read_run(folder: Path) -> RunResult:
         metrics = pd.read_parquet(path)
         run = RunResult(
             folder, info["cell"], int(info["seed"]), info["config"], info["panel_sha256"], bool(info["stand_in"]),
-            evaluations, metrics,
+            info["measures"], info["averages"], info["remarks"], evaluations, metrics,
         )  # fmt: skip
         path = folder / "run.json"
-        _ = run.algorithm, run.arm, run.setting
+        _ = run.algorithm, run.arm, run.setting, run.measures["success"]
         path = folder / "evaluations.parquet"
-        _ = evaluations[["iteration", "task_id", "task_type", "success"]], run.last
+        _ = evaluations[["iteration", "task_id", "task_type", *run.measures]], run.last
         path = folder / "metrics.parquet"
         _ = metrics["iteration"]
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -91,8 +98,9 @@ def read_run(folder: Path) -> RunResult:
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunResult]:
-    """All runs of one comparison, sorted. Raises DataError when they were evaluated on different panels, when they are
-    of different scales, benchmarks or models, or when two of a cell have the same seed or other settings."""
+    """All runs of one comparison, sorted. Raises DataError when they were evaluated on different panels or measured
+    differently, when they are of different scales, benchmarks or models, or when two of a cell have the same seed or
+    other settings."""
     runs = sorted((read_run(folder) for folder in folders), key=_order)
     for run in runs[1:]:
         if run.panel_sha256 != runs[0].panel_sha256:
@@ -102,6 +110,15 @@ def read_runs(folders: Iterable[Path]) -> list[RunResult]:
             )
         if run.setting != runs[0].setting:
             raise DataError(f"{run.folder} is {run.setting}, {runs[0].folder} is {runs[0].setting}: report them apart")
+        for what in ("measures", "averages", "remarks"):
+            one, other = getattr(runs[0], what), getattr(run, what)
+            if one != other:
+                raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
+    _check_seeds(runs)
+    return runs
+
+
+def _check_seeds(runs: Sequence[RunResult]) -> None:
     for one, other in pairwise(runs):
         if (one.cell, one.seed) == (other.cell, other.seed):
             raise DataError(
@@ -111,7 +128,6 @@ def read_runs(folders: Iterable[Path]) -> list[RunResult]:
             raise DataError(
                 f"{one.folder} and {other.folder} are the same cell with other settings than the seed: report one"
             )
-    return runs
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:
@@ -134,16 +150,18 @@ def by_cell(runs: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     return cells
 
 
-def success_matrix(runs: Sequence[RunResult], iteration: int | None = None, task_type: str | None = None) -> Matrix:
-    """[runs, tasks] of 0 and 1 at an iteration (None: each run's last), tasks sorted by id. Raises DataError when the
-    runs' tasks differ: the columns are paired."""
+def outcomes(
+    runs: Sequence[RunResult], measure: str, iteration: int | None = None, types: Collection[str] | None = None
+) -> tuple[Matrix, list[str]]:
+    """A measure [runs, tasks] at an iteration (None: each run's last), tasks sorted by id, and the tasks' types; of some
+    ``types`` alone, or of all. Raises DataError when the runs' tasks differ: the columns are paired."""
     rows: list[Matrix] = []
     tasks: list[str] = []
     for run in runs:
         at = run.last if iteration is None else iteration
         table = run.evaluations[run.evaluations["iteration"] == at]
-        if task_type is not None:
-            table = table[table["task_type"] == task_type]
+        if types is not None:
+            table = table[table["task_type"].isin(types)]
         table = table.sort_values("task_id")
         played = table["task_id"].tolist()
         if rows and played != tasks:
@@ -152,5 +170,5 @@ def success_matrix(runs: Sequence[RunResult], iteration: int | None = None, task
                 f"iteration {at}: launch the runs again, or `dvc checkout` the results"
             )
         tasks = played
-        rows.append(table["success"].to_numpy(dtype=np.float64))
-    return np.stack(rows)
+        rows.append(table[measure].to_numpy(dtype=np.float64))
+    return np.stack(rows), table["task_type"].tolist()

@@ -1,4 +1,4 @@
-"""Means, intervals and paired differences over seeds and tasks. Pure functions on success matrices [seeds, tasks]."""
+"""Means, intervals and paired differences over seeds and tasks. Pure functions on matrices [seeds, tasks]."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.intp]  # columns
 RESAMPLES = 10_000
 
 
@@ -25,15 +26,21 @@ class Estimate:
     tasks: int
 
 
-def estimate(successes: Matrix, *, seed: int = 0) -> Estimate:
+def estimate(values: Matrix, types: Sequence[str] | None = None, *, seed: int = 0) -> Estimate:
     """Two-level percentile bootstrap: seeds and tasks are resampled with replacement, the same tasks for every seed,
-    because all seeds play one panel. Raises ValueError for an empty matrix."""
-    _require(successes)
-    seeds, tasks = successes.shape
-    means = successes.mean(1)
-    sd = float(means.std(ddof=1)) if seeds > 1 else float("nan")
-    low, high = np.quantile(_resampled_means(successes, seed), [0.025, 0.975])
-    return Estimate(float(successes.mean()), sd, float(low), float(high), seeds, tasks)
+    because all seeds play one panel. With ``types`` (``seed_means``) tasks are resampled within their type. Raises
+    ValueError for an empty matrix."""
+    means = seed_means(values, types)
+    sd = float(means.std(ddof=1)) if len(means) > 1 else float("nan")
+    low, high = np.quantile(_resampled_means(values, _members(values, types), seed), [0.025, 0.975])
+    return Estimate(float(means.mean()), sd, float(low), float(high), *values.shape)
+
+
+def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
+    """Each seed's mean [seeds]. ``types``: each task's; then every type weighs the same, however many tasks it has."""
+    _require(values)
+    means: Matrix = np.mean([values[:, chosen].mean(1) for chosen in _members(values, types)], axis=0)
+    return means
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def paired_difference(treatment: Matrix, baseline: Matrix, *, seed: int = 0) -> 
         raise ValueError(f"treatment {treatment.shape} and baseline {baseline.shape} are not paired")
     difference = treatment - baseline
     _require(difference)
-    means = _resampled_means(difference, seed)
+    means = _resampled_means(difference, _members(difference), seed)
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
@@ -75,14 +82,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _resampled_means(values: Matrix, seed: int) -> Matrix:
-    """Means of RESAMPLES bootstrap matrices: with multinomial weights u over seeds and w over tasks, uᵀ·values·w."""
+def _resampled_means(values: Matrix, members: Sequence[Chosen], seed: int) -> Matrix:
+    """Means of RESAMPLES bootstrap matrices: with multinomial weights u over seeds and w over each type's tasks, the mean
+    over types of uᵀ·values·w."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    seeds, tasks = values.shape
-    over_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    over_tasks = rng.multinomial(tasks, np.full(tasks, 1 / tasks), RESAMPLES) / tasks
-    means: Matrix = ((over_seeds @ values) * over_tasks).sum(1)
+    over_seeds = _weights(rng, len(values)) @ values
+    by_type = [(over_seeds[:, chosen] * _weights(rng, len(chosen))).sum(1) for chosen in members]
+    means: Matrix = np.mean(by_type, axis=0)
     return means
+
+
+def _weights(rng: np.random.Generator, count: int) -> Matrix:
+    """[RESAMPLES, count]: how often each was drawn, as a share."""
+    weights: Matrix = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    return weights
+
+
+def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]:
+    """The columns of each type; without types, all columns are of one."""
+    labels = np.array(types if types is not None else [""] * values.shape[1])
+    return [np.flatnonzero(labels == kind) for kind in sorted(set(labels.tolist()))]
 
 
 def _require(values: Matrix) -> None:

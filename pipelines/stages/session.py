@@ -330,6 +330,8 @@ class Session:
             "stand_in": experiment.model.weights == "stand_in",
             "config": experiment.values(),
             "versions": setup.versions(),
+            "measures": experiment.benchmark.measures,
+            "averages": experiment.data.averages,
             "remarks": list(self.benchmark.remarks),
         }
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.config import WarmStartConfig
 from pipelines.environments.base import Benchmark, Panel, Turn
+from pipelines.errors import ConfigError
 from pipelines.policies.local.imitation import DemoSequence, imitate
 from pipelines.protocols import TextCodec
 from pipelines.stages.demonstrations import demonstrations
 
 VERSION = 1
+_MOST_REFUSED = 256  # in a row
 
 
 def warm_start(
@@ -31,16 +33,28 @@ def warm_start(
 ) -> dict[str, float]:
     """Train ``model`` on ``settings.tokens`` tokens of fresh demonstrations of ``panel``'s games; write it to ``out``.
 
-    Returns the imitation's metrics.
+    Returns the imitation's metrics. Raises ConfigError when demonstrations do not fit the model's context.
     """
     plays = demonstrations(benchmark, panel.tasks, data, settings, workers)
     sequences = (
-        sequence
-        for turns in plays
-        for sequence in demo_sequences(benchmark, codec, turns, settings.observation_weight)
-        if len(sequence.token_ids) <= context_length
+        sequence for turns in plays for sequence in demo_sequences(benchmark, codec, turns, settings.observation_weight)
     )
-    return imitate(model, out, sequences, settings, on_progress=on_progress)
+    return imitate(model, out, _fitting(sequences, context_length), settings, on_progress=on_progress)
+
+
+def _fitting(sequences: Iterator[DemoSequence], context_length: int) -> Iterator[DemoSequence]:
+    """Those that fit the model's context; the demonstrations are endless, so where none fits somebody must say so."""
+    refused = 0
+    for sequence in sequences:
+        fits = len(sequence.token_ids) <= context_length
+        refused = 0 if fits else refused + 1
+        if refused == _MOST_REFUSED:
+            raise ConfigError(
+                f"{refused} demonstrations in a row are longer than model.stand_in.context_length={context_length} tokens "
+                f"(the last: {len(sequence.token_ids)}): raise it, or show less (benchmark.prompt, benchmark.max_steps)"
+            )
+        if fits:
+            yield sequence
 
 
 def demo_sequences(

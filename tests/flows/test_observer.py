@@ -66,13 +66,15 @@ def test_retries_are_spent(observer: RunObserver) -> None:
     assert len(calls) == 3
 
 
-def test_progress_and_timing_are_told(observer: RunObserver, tmp_path: Path) -> None:
+def test_progress_and_timing_are_told(observer: RunObserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observer.stage("setup", None, lambda: None)
     told = tmp_path / "progress.json"
     assert json.loads(told.read_text()) == {"done": 0.0, "total": 1.0, "text": "setup"}
-    observer.progress(3.0, 3.0, "finished")
-    assert json.loads(told.read_text())["done"] == 3.0
+    monkeypatch.setattr(module, "_TELL_S", -1.0)  # else at most once a second
+    observer.progress(3.0, 3.0, "evaluate")
+    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "evaluate"}
     observer.run_finished(tmp_path, None)
+    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "finished"}
     timing = json.loads((tmp_path / "timing.json").read_text())
     assert timing["run_s"] == pytest.approx(timing["stages_s"] + timing["overhead_s"])
     assert 0 <= timing["overhead_share"] <= 1

@@ -1,8 +1,11 @@
-"""Small runs for tests: a scripted policy on the fake benchmark, or the local policy on genuine games."""
+"""Small runs for tests, of each benchmark, with the local policy."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,20 +40,38 @@ class Quiet:
         self.finished = results
 
 
-def small_config(root: Path, **overrides: Any) -> RunConfig:
-    """Genuine games, a tiny genuine model, two iterations; seconds. ``overrides``: dotted experiment keys."""
-    experiment: dict[str, Any] = {
-        "scale": "test",
+BENCHMARKS: dict[str, dict[str, Any]] = {
+    "alfworld": {
         "benchmark": {
-            "name": "alfworld",
-            "max_steps": 3,
-            "prompt": {"show_admissible": False, "instructions": False},
+            "name": "alfworld", "max_steps": 3, "prompt": {"show_admissible": False, "instructions": False},
             "evaluation_split": "valid_unseen",
         },
         "data": {"source": "generated", "train": 6, "valid_seen": 0, "valid_unseen": 6, "receptacles": 3, "object_types": 2},
+    },
+    "webshop": {
+        "benchmark": {
+            "name": "webshop", "max_steps": 3, "prompt": {"compact": True, "instructions": False}, "noun_tagger": "rules",
+        },
+        "data": {"source": "webshop_generated", "products": 20, "test": 6, "dev": 0},
+    },
+    "deepsearch": {
+        "benchmark": {"name": "deepsearch", "max_steps": 3, "prompt": {"instructions": False}},
+        "data": {
+            "source": "deepsearch_generated", "train_worlds": 1, "countries": 3, "cities": 6, "rivers": 3, "people": 40,
+            "works": 10, "facts": 2, "in_domain": ["one_hop", "two_hop"], "out_of_domain": ["three_hop"], "train": 6, "test": 6,
+        },
+    },
+}  # fmt: skip
+
+
+def small_config(root: Path, benchmark: str = "alfworld", **overrides: Any) -> RunConfig:
+    """A genuine environment, a tiny genuine model, two iterations; seconds. ``overrides``: dotted experiment keys."""
+    experiment: dict[str, Any] = {
+        "scale": "test",
+        **copy.deepcopy(BENCHMARKS[benchmark]),
         "model": {
             "name": "tiny", "pretrained": "none",
-            "stand_in": {"hidden_size": 32, "layers": 1, "heads": 1, "kv_heads": 1, "mlp": 32, "context_length": 512},
+            "stand_in": {"hidden_size": 32, "layers": 1, "heads": 1, "kv_heads": 1, "mlp": 32, "context_length": 2048},
         },
         "policy": {"name": "local"},
         "algorithm": {"name": "grpo"},
@@ -79,3 +100,28 @@ def digests(root: Path) -> dict[str, str]:
         for p in sorted(parts)
         if p.is_file() and not any(part in str(p) for part in left_out)
     }
+
+
+def damage(finished: Path, root: Path, victim: str, harm: Callable[[bytes], bytes | None]) -> Path:
+    """A copy of the finished run without its results, with one file of the store damaged or (None) removed."""
+    shutil.copytree(finished, root, dirs_exist_ok=True)
+    (results,) = (root / "runs").rglob("results")
+    shutil.rmtree(results)
+    path = next(p for p in sorted((root / "artifacts").glob(victim)) if p.stat().st_size)
+    content = harm(path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    return path
+
+
+def flip(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def remedied(message: str) -> Path:
+    """The folder that an error says to remove."""
+    found = re.search(r"remove the folder (\S+) and launch again", message)
+    assert found is not None, message
+    return Path(found[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,23 @@ class TestStore:
             store.get_or_make("update", 1, {}, {}, make)
         assert alive.exists()
         assert not dead.exists()
+
+    def test_a_dead_writers_worker_disturbs_nobody(self, store: ArtifactStore, artifact: Artifact) -> None:
+        """A writer was killed; its worker process, busy with one more item, writes it a moment later."""
+        left = store.root / "update" / f".draft-{artifact.folder.name}.1"
+
+        def make_meanwhile(draft: Draft) -> None:
+            assert not left.exists()
+            (left / "model").mkdir(parents=True)
+            (left / "model" / "late.bin").write_bytes(b"late")
+            assert not (draft.folder / "model").exists()
+            make(draft)
+
+        shutil.rmtree(artifact.folder)
+        left.mkdir()
+        again = store.get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make_meanwhile)
+        assert again.files == artifact.files
+        again.verify()
 
     def test_two_processes_do_the_work_once(self, store: ArtifactStore) -> None:
         store.root.mkdir()

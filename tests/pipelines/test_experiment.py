@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,8 @@ from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFul
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.run_folder import run_lock
 from tests.empg.reference import empg
-from tests.pipelines.runs import Quiet, digests, small_config
+from tests.pipelines.kills import Launches
+from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +107,6 @@ def test_variants_run(finished: Path, tmp_path: Path, variant: dict[str, object]
     assert observer.said[1]["rollout/episodes"] >= 4
 
 
-RUN = """
-import sys
-from pathlib import Path
-from pipelines.experiment import run_experiment
-from tests.pipelines.runs import Quiet, small_config
-run_experiment(small_config(Path(sys.argv[1])), Quiet())
-"""
-
-
 # Where the 20 kills fall: while the stage's draft exists, in the order in which a run gets to the stages.
 KILLS = (
     ["data"] * 2 + ["model"] * 2 + ["warm_start"] * 3 + ["evaluate"] * 3 + ["rollout"] * 4 + ["advantage"] * 2 + ["update"] * 4
@@ -125,37 +116,13 @@ KILLS = (
 def test_killed_anywhere_and_resumed_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """Kill -9 inside every stage, a random moment after it began to write; then let the run get through."""
     rng = random.Random(1)
-    for stage in KILLS:
-        while not _kill_in(stage, tmp_path, after_s=0 if stage == "advantage" else rng.uniform(0, 0.1)):
-            pass
+    with Launches(tmp_path, "alfworld") as launches:
+        for stage in KILLS:
+            while not launches.kill_in(stage, after_s=0 if stage == "advantage" else rng.uniform(0, 0.1)):
+                pass
     assert not is_finished(small_config(tmp_path))
     run_experiment(small_config(tmp_path), Quiet())
     assert digests(tmp_path) == digests(finished)
-
-
-def _kill_in(stage: str, root: Path, after_s: float) -> bool:
-    """Launch, and kill ``after_s`` after the stage's draft appeared. False when the artifact was whole by then: it is
-    removed, so that the next launch has to make it again."""
-    folder = root / "artifacts" / stage
-    made = set(folder.glob("*"))
-    for draft in made & set(folder.glob(".draft*")):
-        (draft / "stale").touch()
-    run = subprocess.Popen([sys.executable, "-c", RUN, str(root)], stdout=subprocess.DEVNULL)
-    while not _drafts(folder):
-        assert run.poll() is None, f"the run ended before {stage}"
-        time.sleep(0.0005)
-    time.sleep(after_s)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    if stage == "advantage" or _drafts(folder):  # an advantage takes milliseconds: hit or not
-        return True
-    for whole in set(folder.glob("[!.]*")) - made:
-        shutil.rmtree(whole)
-    return False
-
-
-def _drafts(folder: Path) -> list[Path]:
-    return [draft for draft in folder.glob(".draft*") if not (draft / "stale").exists()]
 
 
 def test_a_full_disk_is_readable_outside_the_store_too(tmp_path: Path) -> None:
@@ -187,26 +154,8 @@ def test_the_same_run_cannot_be_launched_twice_at_once(tmp_path: Path) -> None:
         pass
 
 
-def damaged(finished: Path, root: Path, victim: str, damage: Callable[[bytes], bytes | None]) -> Path:
-    """A copy of the finished run without its results, with one file of the store damaged or (None) removed."""
-    shutil.copytree(finished, root, dirs_exist_ok=True)
-    (results,) = (root / "runs").rglob("results")
-    shutil.rmtree(results)
-    path = next(p for p in sorted((root / "artifacts").glob(victim)) if p.stat().st_size)
-    content = damage(path.read_bytes())
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
-    return path
-
-
-def flip(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
 @pytest.mark.parametrize(
-    ("victim", "damage"),
+    ("victim", "harm"),
     [
         ("evaluate/*/evaluations.parquet", flip),
         ("rollout/*/steps.parquet", lambda content: content[:-40]),
@@ -216,14 +165,14 @@ def flip(content: bytes) -> bytes:
     ids=["evaluation flipped", "rollout cut", "checkpoint missing", "game flipped"],
 )
 def test_damage_is_named_and_its_remedy_gives_the_same_bytes(
-    finished: Path, tmp_path: Path, victim: str, damage: Callable[[bytes], bytes | None]
+    finished: Path, tmp_path: Path, victim: str, harm: Callable[[bytes], bytes | None]
 ) -> None:
-    path = damaged(finished, tmp_path, victim, damage)
+    path = damage(finished, tmp_path, victim, harm)
     with pytest.raises(CorruptArtifact, match=r"remove the folder .* and launch again") as caught:
         run_experiment(small_config(tmp_path), Quiet())
     assert str(path) in str(caught.value)
     folder = tmp_path / "artifacts" / Path(*path.relative_to(tmp_path / "artifacts").parts[:2])
-    assert f"remove the folder {folder} " in str(caught.value)
+    assert remedied(str(caught.value)) == folder
     shutil.rmtree(folder)
     run_experiment(small_config(tmp_path), Quiet())
     assert digests(tmp_path) == digests(finished)

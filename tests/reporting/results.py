@@ -21,14 +21,12 @@ def write_results(
     seed: int,
     successes: Mapping[int, Sequence[int]],
     *,
-    panel: str = "p" * 64,
     model: str = "tiny",
-    **settings: Any,
+    **how: Any,
 ) -> Path:
-    """``successes``: iteration → 0 or 1 per task; tasks take the two types in turn. ``settings``: further sections of the
-    configuration. Returns the run's results folder, ``root/<cell>/seed<k>``."""
+    """As ``write_run``, into ``root/<cell>/seed<k>``, which it returns."""
     folder = root / f"test-alfworld-{model}-{algorithm}-{arm}" / f"seed{seed}"
-    write_run(folder, algorithm, arm, seed, successes, panel=panel, model=model, **settings)
+    write_run(folder, algorithm, arm, seed, successes, model=model, **how)
     return folder
 
 
@@ -41,21 +39,34 @@ def write_run(
     *,
     panel: str = "p" * 64,
     model: str = "tiny",
+    scores: Mapping[int, Sequence[float]] | None = None,
+    types: Sequence[str] = TYPES,
+    said: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> None:
-    """The same, into ``folder`` itself."""
+    """``successes``: iteration → 0 or 1 per task, and so are ``scores`` (None: the same); tasks take the ``types`` in turn.
+    ``said``: further entries of run.json. ``settings``: further sections of the configuration."""
     folder.mkdir(parents=True)
     config = {
         "scale": "test", "seed": seed, "benchmark": {"name": "alfworld"}, "model": {"name": model},
         "algorithm": {"name": algorithm}, "empg": {"arm": arm}, **settings,
     }  # fmt: skip
     cell = f"test-alfworld-{model}-{algorithm}-{arm}"
-    info = {"cell": cell, "seed": seed, "config": config, "panel_sha256": panel, "stand_in": True}
+    info = {
+        "cell": cell, "seed": seed, "config": config, "panel_sha256": panel, "stand_in": True,
+        "measures": {"success": "success"}, "averages": {}, "remarks": [], **(said or {}),
+    }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(info))
     rows = [
-        {"iteration": i, "task_id": f"task{n}", "task_type": TYPES[n % 2], "success": bool(value)}
+        {
+            "iteration": i,
+            "task_id": f"task{n}",
+            "task_type": types[n % len(types)],
+            "success": bool(won),
+            "score": score,
+        }
         for i, values in successes.items()
-        for n, value in enumerate(values)
+        for n, (won, score) in enumerate(zip(values, (scores or successes)[i], strict=True))
     ]
     pd.DataFrame(rows).to_parquet(folder / "evaluations.parquet")
     metrics = [{"iteration": 0}, *({"iteration": i, "update/kl": 0.01 * i, "entropy/step_mean": 0.3} for i in (1, 2))]

@@ -16,10 +16,11 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.reporting.__main__ import main
+from pipelines.reporting.printing import markdown, show, to_csv
 from pipelines.reporting.report import collect, write_figures, write_tables
 from pipelines.reporting.results import find_results, read_runs
 from pipelines.reporting.statistics import Difference
-from pipelines.reporting.tables import Comparison, make_table, markdown, show, to_csv
+from pipelines.reporting.tables import Comparison, make_table
 from tests.reporting.results import edit_table, replace_table, write_results, write_study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ MARKDOWN = """\
 | dapo | off | 1 | 25.0 | 50.0 ± – | 0.0 – 100.0 | +25.0 |
 | dapo | full | 2 | 25.0 | 25.0 ± 35.4 | 0.0 – 75.0 | +0.0 |
 
-## By task type (%)
+## Success by task type (%)
 
 | algorithm | EMPG | look | pick |
 | --- | --- | --- | --- |
@@ -68,7 +69,7 @@ MARKDOWN = """\
 | dapo | off | 50±– | 50±– |
 | dapo | full | 25±35 | 25±35 |
 
-## Paired difference to EMPG off (points; same seeds, same tasks)
+## Success, paired difference to EMPG off (points; same seeds, same tasks)
 
 | algorithm | EMPG | seeds | difference | 95 % interval | p (Holm) | verdict |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -85,21 +86,22 @@ def test_the_table_by_hand(study: Path) -> None:
     assert markdown(make_table(read_runs(find_results(study)))) == MARKDOWN
 
 
-# By type, two tasks: a mean of 0 or 1 needs one seed twice and both draws alike, ¼·¼ = 6.3 % > 2.5 %: reached.
+# By type, two tasks: a mean of 0 or 1 needs one seed twice and both draws alike, ¼·¼ = 6.3 % > 2.5 %: reached. Everything
+# starts at 1000: "pick" at ½, "look" at 0.
 CSV = f"""\
-cell,algorithm,empg,task_type,mean,sd,low,high,seeds,tasks,warm_start
-test-alfworld-tiny-grpo-off,grpo,off,all,0.5,{math.sqrt(1 / 8)},0.0,1.0,2,4,0.25
-test-alfworld-tiny-grpo-off,grpo,off,look,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,
-test-alfworld-tiny-grpo-off,grpo,off,pick,0.75,{math.sqrt(1 / 8)},0.0,1.0,2,2,
-test-alfworld-tiny-grpo-full,grpo,full,all,0.875,{math.sqrt(1 / 32)},0.5,1.0,2,4,0.25
-test-alfworld-tiny-grpo-full,grpo,full,look,0.75,{math.sqrt(1 / 8)},0.0,1.0,2,2,
-test-alfworld-tiny-grpo-full,grpo,full,pick,1.0,0.0,1.0,1.0,2,2,
-test-alfworld-tiny-dapo-off,dapo,off,all,0.5,nan,0.0,1.0,1,4,0.25
-test-alfworld-tiny-dapo-off,dapo,off,look,0.5,nan,0.0,1.0,1,2,
-test-alfworld-tiny-dapo-off,dapo,off,pick,0.5,nan,0.0,1.0,1,2,
-test-alfworld-tiny-dapo-full,dapo,full,all,0.25,{math.sqrt(1 / 8)},0.0,0.75,2,4,0.25
-test-alfworld-tiny-dapo-full,dapo,full,look,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,
-test-alfworld-tiny-dapo-full,dapo,full,pick,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,
+cell,algorithm,empg,measure,task_type,mean,sd,low,high,seeds,tasks,warm_start
+test-alfworld-tiny-grpo-off,grpo,off,success,all,0.5,{math.sqrt(1 / 8)},0.0,1.0,2,4,0.25
+test-alfworld-tiny-grpo-off,grpo,off,success,look,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,0.0
+test-alfworld-tiny-grpo-off,grpo,off,success,pick,0.75,{math.sqrt(1 / 8)},0.0,1.0,2,2,0.5
+test-alfworld-tiny-grpo-full,grpo,full,success,all,0.875,{math.sqrt(1 / 32)},0.5,1.0,2,4,0.25
+test-alfworld-tiny-grpo-full,grpo,full,success,look,0.75,{math.sqrt(1 / 8)},0.0,1.0,2,2,0.0
+test-alfworld-tiny-grpo-full,grpo,full,success,pick,1.0,0.0,1.0,1.0,2,2,0.5
+test-alfworld-tiny-dapo-off,dapo,off,success,all,0.5,nan,0.0,1.0,1,4,0.25
+test-alfworld-tiny-dapo-off,dapo,off,success,look,0.5,nan,0.0,1.0,1,2,0.0
+test-alfworld-tiny-dapo-off,dapo,off,success,pick,0.5,nan,0.0,1.0,1,2,0.5
+test-alfworld-tiny-dapo-full,dapo,full,success,all,0.25,{math.sqrt(1 / 8)},0.0,0.75,2,4,0.25
+test-alfworld-tiny-dapo-full,dapo,full,success,look,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,0.0
+test-alfworld-tiny-dapo-full,dapo,full,success,pick,0.25,{math.sqrt(1 / 8)},0.0,1.0,2,2,0.5
 """
 
 
@@ -128,7 +130,7 @@ def test_without_a_common_seed_or_an_off_arm_nothing_is_compared(tmp_path: Path)
     write_results(tmp_path, "dapo", "future_bonus", 0, {0: [0, 0], 2: [0, 0]})
     table = make_table(read_runs(find_results(tmp_path)))
     assert table.comparisons == ()
-    assert "Paired difference" not in markdown(table)
+    assert "paired difference" not in markdown(table)
 
 
 def test_every_arm_is_compared_with_off_in_the_papers_order(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_below_five_seeds_nothing_is_tested(tmp_path: Path) -> None:
 )
 def test_a_verdict_needs_the_corrected_p(mean: float, corrected: float, verdict: str) -> None:
     difference = Difference(mean, mean - 0.1, mean + 0.1, 0.001, 2, 4)
-    assert Comparison("grpo", "full", "off", difference, corrected).verdict == verdict
+    assert Comparison("success", "grpo", "full", "off", difference, corrected).verdict == verdict
 
 
 def test_runs_that_did_not_play_the_same_tasks_are_refused(study: Path, tmp_path: Path) -> None:

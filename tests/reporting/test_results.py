@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.files import write_checksums
-from pipelines.reporting.results import by_cell, find_results, read_run, read_runs, success_matrix
+from pipelines.reporting.results import by_cell, find_results, outcomes, read_run, read_runs
 from tests.reporting.results import replace_table, write_results, write_study
 
 FILES = ["run.json", "evaluations.parquet", "metrics.parquet", "SHA256SUMS"]
@@ -47,9 +47,10 @@ def test_algorithms_that_the_paper_lacks_follow_by_name(tmp_path: Path) -> None:
 def test_successes_are_paired_by_task_whatever_the_order_of_rows(tmp_path: Path) -> None:
     run = read_run(write_results(tmp_path, "grpo", "off", 0, {0: [0, 0], 2: [1, 0, 1, 0]}))
     run.evaluations.sort_values("task_id", ascending=False, inplace=True)
-    assert success_matrix([run]).tolist() == [[1, 0, 1, 0]]
-    assert success_matrix([run], iteration=0).tolist() == [[0, 0]]
-    assert success_matrix([run], task_type="look").tolist() == [[0, 0]]
+    values, types = outcomes([run], "success")
+    assert (values.tolist(), types) == ([[1, 0, 1, 0]], ["pick", "look", "pick", "look"])
+    assert outcomes([run], "success", iteration=0)[0].tolist() == [[0, 0]]
+    assert outcomes([run], "success", types=["look"])[0].tolist() == [[0, 0]]
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
@@ -161,12 +162,12 @@ def test_what_did_not_play_the_same_tasks_is_not_paired(
     replace_table(other / "evaluations.parquet", pd.concat([start, edit(played)]))
     runs = read_runs([one, other])
     with pytest.raises(DataError) as caught:
-        success_matrix(runs, 2)
+        outcomes(runs, "success", 2)
     assert str(caught.value) == (
         f"{other}/evaluations.parquet and {one}/evaluations.parquet have other tasks at iteration 2: "
         "launch the runs again, or `dvc checkout` the results"
     )
-    assert success_matrix(runs, 0).tolist() == [[0, 0], [0, 0]]
+    assert outcomes(runs, "success", 0)[0].tolist() == [[0, 0], [0, 0]]
 
 
 def test_two_panels_are_never_compared(tmp_path: Path) -> None:
@@ -211,3 +212,26 @@ def test_one_table_has_one_model_scale_and_benchmark(tmp_path: Path, other: dict
     write_results(tmp_path / "b", "grpo", "full", 0, {0: [0], 2: [1]}, **other)
     with pytest.raises(DataError, match=r"b/.*seed0 is .*, .*a/.*seed0 is test alfworld tiny: report them apart"):
         read_runs(find_results(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"remarks": ["scored by a rule"]},
+        {"measures": {"success": "judged right"}},
+        {"averages": {"overall": ["pick", "look"]}},
+    ],
+)
+def test_what_was_measured_differently_is_not_compared(tmp_path: Path, said: dict[str, Any]) -> None:
+    write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
+    write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, said=said)
+    (what,) = said
+    with pytest.raises(DataError, match=rf"grpo-full/seed0 has the {what} .*, .*grpo-off/seed0 .*: report them apart"):
+        read_runs(find_results(tmp_path))
+
+
+def test_a_measure_that_the_evaluations_lack_is_named(tmp_path: Path) -> None:
+    said = {"measures": {"success": "success", "nothing": "nothing"}}
+    folder = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]}, said=said)
+    with pytest.raises(DataError, match=r"evaluations.parquet is malformed .*nothing"):
+        read_run(folder)

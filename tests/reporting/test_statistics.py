@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipelines.reporting import statistics
-from pipelines.reporting.statistics import RESAMPLES, Matrix, estimate, holm, paired_difference
+from pipelines.reporting.statistics import RESAMPLES, Matrix, estimate, holm, paired_difference, seed_means
 
 matrices = st.tuples(st.integers(1, 4), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.sampled_from([0.0, 1.0]))
@@ -95,6 +95,32 @@ def loop_bootstrap(values: Matrix, resamples: int, seed: int) -> list[float]:
         chosen_seeds, chosen_tasks = draw.choices(range(seeds), k=seeds), draw.choices(range(tasks), k=tasks)
         means.append(sum(float(values[s, t]) for s in chosen_seeds for t in chosen_tasks) / values.size)
     return means
+
+
+def test_every_type_weighs_the_same_by_hand() -> None:
+    """Three tasks of one type, one of another. Seeds: (2/3 + 0)/2 = 1/3 and (0 + 1)/2 = 1/2; mean 5/12, sd (1/6)/√2. All
+    tasks alike, the seeds' means would be 2/4 and 1/4."""
+    values, types = matrix([1, 0, 1, 0], [0, 1, 0, 0]), ["a", "b", "a", "a"]
+    assert seed_means(values, types).tolist() == pytest.approx([1 / 3, 1 / 2])
+    assert seed_means(values).tolist() == [1 / 2, 1 / 4]
+    e = estimate(values, types)
+    assert (e.mean, e.sd, e.seeds, e.tasks) == (pytest.approx(5 / 12), pytest.approx(1 / 6 / math.sqrt(2)), 2, 4)
+
+
+def test_tasks_are_resampled_within_their_type() -> None:
+    """Type a has 1 and 0, type b has 1. a's two draws have the means 0, ½, 1 with probability ¼, ½, ¼, b's is always 1:
+    [½, 1]. Drawn from all three tasks, a mean of 0 had probability 1/27 > 2.5 %."""
+    values = matrix([1, 0, 1])
+    one, other = estimate(values, ["a", "a", "b"]), estimate(values)
+    assert (one.low, one.high) == (0.5, 1.0)
+    assert (other.low, other.high) == (0.0, 1.0)
+
+
+@settings(max_examples=25)
+@given(matrices)
+def test_one_type_is_no_type(values: Matrix) -> None:
+    one, other = estimate(values, ["a"] * values.shape[1]), estimate(values)
+    assert (one.mean, one.low, one.high) == (other.mean, other.low, other.high)
 
 
 def test_interval_is_the_plain_loops() -> None:

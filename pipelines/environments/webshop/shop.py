@@ -134,8 +134,11 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
 
 
 def _keep(shop: Shop, folder: Path) -> None:
-    """Write the folder whole or not at all; a full or read-only disk costs the next process a build, no more."""
+    """Write the folder whole or not at all; a full or read-only disk costs the next process a build, no more. So does it,
+    should two processes build at once, to remove the other's draft with what killed ones left."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         for name in _ARRAYS:

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.config import DeepsearchConfig, RetrievalSettings
 from pipelines.environments.deepsearch.documents import Document, read_documents
+from pipelines.environments.deepsearch.index import build_index
 from pipelines.environments.deepsearch.questions import read_question, read_questions
 from pipelines.errors import DataError
 from tests.environments.deepsearch.conftest import QUESTION, benchmark_of, real, write_corpus, write_rows
@@ -84,6 +85,8 @@ def test_a_malformed_parquet_file_is_named(tmp_path: Path) -> None:
         ('{"contents": "x"}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": 3}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": " "}', "line 2: no id or no contents"),
+        ('{"id": "2", "contents": ""}', "line 2: no id or no contents"),
+        ('{"id": "2", "contents": "\\n \\t\\n"}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": "x', "line 2: not JSON"),
         ("2", "line 2: a int, not an object"),
     ],
@@ -102,6 +105,30 @@ def test_a_document_has_a_title_and_a_text() -> None:
     document = Document("1", '"Zulet"\na novel\nof two lines')
     assert (document.title, document.text) == ('"Zulet"', "a novel\nof two lines")
     assert (Document("1", "alone").title, Document("1", "alone").text) == ("alone", "")
+
+
+def test_a_blank_document_is_named_when_the_corpus_is_indexed(root: Path, tmp_path: Path) -> None:
+    """At set-up, before anybody plays; nothing is kept of the index."""
+    path = write_rows(root / "wiki-18.jsonl", {"id": "1", "contents": "a\nb"}, {"id": "2", "contents": "\n"})
+    with pytest.raises(DataError, match=rf"{path}, line 2: no id or no contents; every line of a corpus is"):
+        benchmark_of(DeepsearchConfig(), real(root)).panels(tmp_path / "data" / "x")
+    assert list(tmp_path.glob("**/index.json")) == []
+
+
+@pytest.mark.parametrize("contents", ["Lone Title", "Lone Title\n", '"Lone Title"\n  \n'])
+def test_a_title_with_nothing_after_it_is_a_document(tmp_path: Path, contents: str) -> None:
+    """Accepted: it is found by its title, and its page is empty, which the agent sees."""
+    path = write_rows(
+        tmp_path / "corpus.jsonl", {"id": "1", "contents": contents}, {"id": "2", "contents": "\nuntitled"}
+    )
+    index = build_index(read_documents(path), "sha", None)
+    ((found, _),) = index.search("lone", 3)
+    assert (found.id, found.text.strip()) == ("1", "")
+    page = index.page("Lone Title")
+    assert page is not None
+    assert page.id == "1"
+    assert not page.text.strip()
+    assert [document.id for document, _ in index.search("untitled", 3)] == ["2"]
 
 
 # ------------------------------------------------------------------------------------------------------------- panels

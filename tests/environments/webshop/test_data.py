@@ -300,6 +300,17 @@ def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None
     assert path.read_bytes() == content
 
 
+def test_what_a_killed_builder_left_is_removed(small: Path) -> None:
+    """A half-written draft is no cache; it would stay for ever."""
+    built = fresh(small)
+    kept = small / "cache" / built.key
+    left = kept.with_name(f".{kept.name}.1")
+    kept.rename(left)
+    (left / "products.jsonl").write_bytes(b"half")
+    assert same(fresh(small), built)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(small: Path) -> None:
     (small / "file").write_text("no folder")
     built = fresh(small, cache="file")

@@ -1,0 +1,88 @@
+"""What test_experiment.py shows of ALFWorld at length, in short for the other benchmarks: the same bytes, whatever is killed
+or damaged."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.environments.webshop.shop import close_shops
+from pipelines.errors import ConfigError, CorruptArtifact
+from pipelines.experiment import is_finished, run_experiment
+from tests.pipelines.kills import Launches
+from tests.pipelines.runs import BENCHMARKS, Quiet, damage, digests, flip, remedied, small_config
+
+OTHERS = sorted(BENCHMARKS.keys() - {"alfworld"})
+STAGES = ("data", "model", "warm_start", "evaluate", "rollout", "advantage", "update")
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A benchmark's name, and where its run is."""
+    root = tmp_path_factory.mktemp(request.param)
+    run_experiment(small_config(root, request.param), Quiet())
+    return request.param, root
+
+
+def test_the_same_run_twice_gives_the_same_bytes(finished: tuple[str, Path], tmp_path: Path) -> None:
+    name, root = finished
+    observer = Quiet()
+    run_experiment(small_config(tmp_path, name), observer)
+    assert digests(tmp_path) == digests(root)
+    for i in (1, 2):
+        assert observer.said[i]["rollout/environment_errors"] == 0
+    assert is_finished(small_config(tmp_path, name))
+
+
+def test_killed_in_every_stage_and_resumed_gives_the_same_bytes(finished: tuple[str, Path], tmp_path: Path) -> None:
+    name, root = finished
+    rng = random.Random(2)
+    with Launches(tmp_path, name) as launches:
+        for stage in STAGES:
+            while not launches.kill_in(stage, after_s=0 if stage in ("data", "advantage") else rng.uniform(0, 0.05)):
+                pass
+    assert not is_finished(small_config(tmp_path, name))
+    run_experiment(small_config(tmp_path, name), Quiet())
+    assert digests(tmp_path) == digests(root)
+
+
+@pytest.mark.parametrize(
+    "harm", [flip, lambda content: content[:-40], lambda content: None], ids=["flip", "cut", "lost"]
+)
+def test_a_damaged_data_file_is_named_and_its_remedy_gives_the_same_bytes(
+    finished: tuple[str, Path], tmp_path: Path, harm: Callable[[bytes], bytes | None]
+) -> None:
+    name, root = finished
+    victim = {"webshop": "data/*/items_shuffle_1000.json", "deepsearch": "data/*/corpora/*.jsonl"}[name]
+    path = damage(root, tmp_path, victim, harm)
+    with pytest.raises(CorruptArtifact, match=r"remove the folder .* and launch again") as caught:
+        run_experiment(small_config(tmp_path, name), Quiet())
+    assert str(path) in str(caught.value)
+    shutil.rmtree(remedied(str(caught.value)))
+    run_experiment(small_config(tmp_path, name), Quiet())
+    assert digests(tmp_path) == digests(root)
+
+
+def test_a_damaged_cache_is_made_again(finished: tuple[str, Path], tmp_path: Path) -> None:
+    """What an environment worker opens: the parsed catalogue, the index. The evaluations are played again from it."""
+    name, root = finished
+    victim = {"webshop": "cache/webshop/*/products.jsonl", "deepsearch": "cache/deepsearch/*/tantivy/*.store"}[name]
+    path = damage(root, tmp_path, victim, flip)
+    shutil.rmtree(tmp_path / "artifacts" / "evaluate")
+    close_shops()
+    run_experiment(small_config(tmp_path, name), Quiet())
+    assert digests(tmp_path) == digests(root)
+    if name == "webshop":
+        assert path.read_bytes() == next((root / "artifacts").glob(victim)).read_bytes()
+
+
+def test_a_context_too_short_for_every_demonstration_is_said(tmp_path: Path) -> None:
+    """Demonstrations are endless: the warm start would wait for one that fits for ever."""
+    with pytest.raises(
+        ConfigError, match=r"longer than model.stand_in.context_length=64 tokens \(the last: \d+\): raise"
+    ):
+        run_experiment(small_config(tmp_path, "webshop", model__stand_in__context_length=64), Quiet())
