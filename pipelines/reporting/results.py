@@ -82,11 +82,11 @@ def read_run(folder: Path) -> RunResult:
         evaluations = pd.read_parquet(path)
         path = folder / "metrics.parquet"
         metrics = pd.read_parquet(path)
+        path = folder / "run.json"
         run = RunResult(
             folder, info["cell"], int(info["seed"]), info["config"], info["panel_sha256"], bool(info["stand_in"]),
             info["measures"], info["averages"], info["remarks"], evaluations, metrics,
         )  # fmt: skip
-        path = folder / "run.json"
         _ = run.algorithm, run.arm, run.setting, run.measures["success"]
         path = folder / "evaluations.parquet"
         _ = evaluations[["iteration", "task_id", "task_type", *run.measures]], run.last

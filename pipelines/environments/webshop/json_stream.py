@@ -13,6 +13,7 @@ from pipelines.errors import DataError
 
 _CHUNK = 1 << 16  # bytes read at a time; the records of a larger piece outgrow the cache, which costs a third
 _MOST = 1 << 23  # bytes of one element: what is longer is no element but a damaged file
+_DEEPEST = 1000  # brackets that one piece may leave open: the parser's memory grows with their square
 
 
 def array_elements(path: Path) -> Iterator[Any]:
@@ -63,6 +64,9 @@ class _Watched:
             raise ijson.JSONError(f"no end after {self.unfinished} bytes")
         chunk = self._file.read(size)
         self.unfinished += len(chunk)
+        opened = sum(map(chunk.count, (b"[", b"{"))) - sum(map(chunk.count, (b"]", b"}")))
+        if opened > _DEEPEST:
+            raise ijson.JSONError(f"{opened} brackets are left open")
         return chunk
 
 

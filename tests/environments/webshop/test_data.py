@@ -157,6 +157,13 @@ def test_an_element_without_end_does_not_fill_the_memory(tmp_path: Path, monkeyp
         list(json_stream.array_elements(path))
 
 
+def test_endless_brackets_do_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    path.write_text('["one", ' + "[" * 50_000)
+    with pytest.raises(DataError, match=r"record 1 \(50001 brackets are left open\)"):
+        list(json_stream.array_elements(path))
+
+
 @pytest.mark.parametrize("window", [1, 3, 1000])
 def test_the_window_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     monkeypatch.setattr(json_stream, "_CHUNK", window)
