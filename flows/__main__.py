@@ -17,6 +17,7 @@ from typing import NoReturn
 from flows.compose import CONF, compose, expand
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
+from pipelines.planning.readiness import check_fits, check_machine
 
 _INFORM = ("help", "hydra_help", "info", "cfg", "shell_completion")
 _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
@@ -33,8 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if any(getattr(options, name) for name in _INFORM):
             _hydra([*(a for a in arguments if a not in overrides), *overrides])
             return 0
+        if any(config.plan for config in configs):
+            from flows.planning import show_plans
+
+            return show_plans(configs)
         for config in configs:
             config.experiment.check_runnable()
+            check_fits(config.experiment)
+            check_machine(config.experiment)
         from flows.launch import launch
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
