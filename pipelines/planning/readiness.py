@@ -22,11 +22,14 @@ def check_fits(experiment: ExperimentConfig) -> None:
 
 def check_machine(experiment: ExperimentConfig) -> None:
     """Raises ConfigError: the GPUs or the engines are not here."""
-    policy = experiment.policy
-    if not isinstance(policy, OpenrlhfPolicyConfig):
-        return
-    _check_gpus(experiment, policy.cluster)
-    if find_spec("openrlhf") is None:
+    if isinstance(experiment.policy, OpenrlhfPolicyConfig):
+        _check_gpus(experiment, experiment.policy.cluster)
+        check_engines(experiment)
+
+
+def check_engines(experiment: ExperimentConfig) -> None:
+    """Raises ConfigError: they are not installed beside this Python."""
+    if isinstance(experiment.policy, OpenrlhfPolicyConfig) and find_spec("openrlhf") is None:
         raise ConfigError(
             "policy=openrlhf needs OpenRLHF, which is not installed beside this Python: make setup-cluster, then "
             ".venv-cluster/bin/python -m flows …"

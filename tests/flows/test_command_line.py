@@ -210,7 +210,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("launcher", ["processes", "joblib", "basic"])
+@pytest.mark.parametrize("launcher", ["processes", "joblib", "basic", "slurm"])
 def test_launchers_compose(launcher: str) -> None:
     assert compose([f"hydra/launcher={launcher}"]) == compose([])
 

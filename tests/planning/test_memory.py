@@ -87,8 +87,9 @@ def test_generation_of_its_own_gpus_has_nothing_beside_it() -> None:
 
 def test_the_host_holds_what_is_offloaded_or_sleeps() -> None:
     """Asleep: the trainer's gradients and optimizer, 14 P / 8 a GPU, more than vLLM's weights of P; on 8 GPUs of a node
-    14 P. Offloaded: the same 14 P, and then vLLM's weights sleep there too, 8 P."""
+    14 P. On two nodes it is vLLM's weights, 8 P of each. Offloaded: 14 P, and then vLLM's weights sleep there too."""
     assert memory.host_bytes(SHAPE, policy(), micro()) == 14 * P
+    assert memory.host_bytes(SHAPE, policy(nodes=2), micro()) == 8 * P
     assert memory.host_bytes(SHAPE, policy(offload="optimizer"), micro()) == 14 * P + 8 * P
     assert memory.host_bytes(SHAPE, policy(offload="optimizer", offload_reference=True), micro()) == 24 * P
     alone = policy(placement="separate", generation_gpus=4)
