@@ -15,7 +15,10 @@ _UNION_TAGS = {
     "alfworld", "webshop", "deepsearch", "generated", "real", "webshop_generated", "webshop_real", "deepsearch_generated",
     "deepsearch_real", "local", "openrlhf", "scripted",
 }  # fmt: skip
-_SECTIONS = {"config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu."}
+_SECTIONS = {
+    "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
+    "hydra": "hydra.launcher.",
+}  # fmt: skip
 _CHOSEN_BY_GROUP = {"benchmark.name": "benchmark", "data.source": "data", "policy.name": "policy"}
 
 
@@ -124,7 +127,7 @@ def _keys() -> Iterator[tuple[str, bool]]:
     def walk(prefix: str, node: object) -> Iterator[tuple[str, bool]]:
         for name, child in node.items() if isinstance(node, dict) else ():
             if prefix or name not in ("defaults", "hydra", "scale"):
-                yield f"{prefix}{name}", isinstance(child, dict)
+                yield f"{prefix}{name}", isinstance(child, dict) and bool(child)
                 yield from walk(f"{prefix}{name}.", child)
 
     for path in sorted(CONF.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml

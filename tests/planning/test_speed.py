@@ -94,5 +94,6 @@ def test_a_stand_in_has_a_plan_too() -> None:
     made = plan(compose(["policy=openrlhf"]).experiment)
     assert made is not None
     assert made.misfits == ()
-    assert [phase.name for phase in made.phases] == ["everything"]
+    (everything,) = made.phases  # nothing sleeps without a GPU
+    assert {"optimizer", "activations", "vLLM weights", "KV cache"} <= set(everything.parts)
     assert plan(compose([]).experiment) is None
