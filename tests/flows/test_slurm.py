@@ -65,7 +65,10 @@ def test_the_script_is_bash(capsys: pytest.CaptureFixture[str]) -> None:
         (["scale=smoke"], "hydra/launcher=slurm submits the runs of a multirun: add -m"),
         (["-m", "scale=smoke"], "hydra/launcher=slurm needs sbatch, which is not on PATH"),
         (["-m", "scale=paper", "policy.cluster.gpu.memory_gib=8"], "does not fit"),
-        (["-m", "hydra.launcher.partitoin=a"], "unknown key hydra.launcher.partitoin; did you mean hydra.launcher.partition?"),
+        (
+            ["-m", "hydra.launcher.partitoin=a"],
+            "unknown key hydra.launcher.partitoin; did you mean hydra.launcher.partition?",
+        ),
     ],
 )
 def test_a_launch_that_cannot_be_is_one_line(

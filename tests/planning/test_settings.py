@@ -31,6 +31,10 @@ def test_gpus_of_both_sides() -> None:
     [
         (["tensor_parallel=3"], r"tensor_parallel=3 does not divide generation's 8 GPUs .*choose one of 1, 2, 4, 8"),
         (["tensor_parallel=16", "nodes=2"], r"tensor_parallel=16 .* in nodes of 8: choose one of 1, 2, 4, 8"),
+        (
+            ["tensor_parallel=6", "nodes=3"],
+            r"tensor_parallel=6 does not divide .* in nodes of 8: choose one of 1, 2, 4, 8",
+        ),
         (["generation_gpus=2"], r"generation_gpus=2 are vLLM's own, .*set placement=separate, or generation_gpus=0"),
         (["placement=separate"], r"needs generation_gpus between 1 and 7 of 8 GPUs, not 0"),
         (["placement=separate", "generation_gpus=8"], r"between 1 and 7 of 8 GPUs, not 8"),
