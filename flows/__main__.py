@@ -1,7 +1,7 @@
 """``python -m flows``: one run, or with ``-m`` every combination of the given overrides.
 
 Everything is validated before anything heavy is imported or started; then Hydra's own sweeper and launcher do the
-work (``hydra/launcher=joblib`` or ``basic``, others when installed). Exit codes: 0 done, 1 a run failed, 2 the command
+work (``hydra/launcher=joblib``, ``basic``, ``slurm`` …). Exit codes: 0 done, 1 a run failed, 2 the command
 line or configuration is wrong, 130 interrupted.
 """
 
@@ -11,12 +11,16 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from flows.compose import CONF, compose, expand
+from flows.slurm import check_sbatch, chosen_launcher, job_script, resources, submitted
+from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
+from pipelines.planning.readiness import check_engines, check_fits, check_machine
 
 _INFORM = ("help", "hydra_help", "info", "cfg", "shell_completion")
 _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
@@ -29,16 +33,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.help or options.hydra_help:
             _hydra(["--help" if options.help else "--hydra-help"])
             return 0
-        configs = [compose(job) for job in (expand(overrides) if options.multirun else [overrides])]
+        jobs = expand(overrides) if options.multirun else [overrides]
+        configs = [compose(job) for job in jobs]
         if any(getattr(options, name) for name in _INFORM):
             _hydra([*(a for a in arguments if a not in overrides), *overrides])
             return 0
+        if any(config.plan for config in configs):
+            return _plan(configs, jobs)
+        if chosen_launcher(jobs[0]) is not None:
+            return _launch_on_slurm(configs, overrides, jobs, many=options.multirun)
         for config in configs:
             config.experiment.check_runnable()
-        from flows.launch import launch
-
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
-        return launch(configs, lambda: _hydra([*(["-m"] if options.multirun else []), *overrides]))
+            check_fits(config.experiment)
+            check_machine(config.experiment)
+        return _launch(configs, [*(["-m"] if options.multirun else []), *overrides])
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -53,6 +61,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: launch the same command again to continue", file=sys.stderr)
         return 130
+
+
+def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
+    """Say what is needed, and the job script where SLURM is chosen."""
+    from flows.planning import show_plans
+
+    code = show_plans(configs)
+    if chosen_launcher(jobs[0]) is not None:
+        asked = chosen_launcher([*jobs[0], *resources(configs, jobs[0])])
+        assert asked is not None
+        print(
+            f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{job_script(asked, len(jobs))}", end=""
+        )
+    return code
+
+
+def _launch_on_slurm(
+    configs: Sequence[RunConfig], overrides: Sequence[str], jobs: Sequence[Sequence[str]], *, many: bool
+) -> int:
+    """The jobs' GPUs are looked for when they start."""
+    if not many:
+        raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
+    asked = resources(configs, jobs[0])
+    for config in configs:
+        config.experiment.check_runnable()
+        check_fits(config.experiment)
+        check_engines(config.experiment)
+    check_sbatch()
+    return _launch(configs, ["-m", *overrides, *asked], slurm=chosen_launcher(jobs[0]))
+
+
+def _launch(configs: Sequence[RunConfig], arguments: list[str], slurm: Mapping[str, Any] | None = None) -> int:
+    from flows.launch import launch
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    if slurm is None:
+        return launch(configs, lambda: _hydra(arguments))
+    folder = Path(slurm["submitit_folder"]).parent
+    return launch(configs, lambda: submitted(lambda: _hydra(arguments), folder), seen_by_all=folder)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -23,9 +23,10 @@ def validated(composed: Mapping[str, Any], overrides: Sequence[str] = ()) -> Run
     Raises:
         ConfigError: one line per wrong value, joined by "; ".
     """
-    values = {key: value for key, value in composed.items() if key not in ("execution", "hydra")}
+    values = {key: value for key, value in composed.items() if key not in ("execution", "hydra", "plan")}
+    how = {key: composed[key] for key in ("execution", "plan") if key in composed}
     try:
-        return RunConfig.model_validate({"experiment": values, "execution": composed.get("execution", {})})
+        return RunConfig.model_validate({"experiment": values, **how})
     except ValidationError as error:
         raise ConfigError(explain_validation(error.errors(), overrides)) from None
 

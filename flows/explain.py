@@ -12,6 +12,10 @@ from typing import Any, get_args
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 4  # wrong values said in one line
 _LONG = 300
+_SECTIONS = {
+    "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
+    "hydra": "hydra.launcher.",
+}  # fmt: skip
 _CHOSEN_BY_GROUP = {"benchmark.name": "benchmark", "data.source": "data", "policy.name": "policy"}
 
 
@@ -52,7 +56,9 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return f"unknown key {key}{closest(key, known_keys())}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    return f"{key} = {_short(repr(problem['input']))}: {message}" if key else message
+    if not key or isinstance(problem["input"], dict):  # a section: the message says which of its values
+        return f"{key}: {message}" if key else message
+    return f"{key} = {_short(repr(problem['input']))}: {message}"
 
 
 def explain(error: Exception) -> str:
@@ -74,8 +80,13 @@ def _no_option(found: re.Match[str], text: str) -> str:
     return f"{group}={option}: no such option{closest(option, alternatives)}"
 
 
-def _unknown_key(found: re.Match[str], _: str) -> str:
+def _unknown_key(found: re.Match[str], text: str) -> str:
     key = found[1]
+    inner = re.search(r"Did you mean to override (\S+@\S+)\?", text)
+    if inner:
+        return f"{key} is a part of {inner[1].partition('@')[2]}: write {inner[1]}=…"
+    if key in groups():
+        return f"{key} is a part of another group, which is not chosen here (policy=openrlhf has a cluster)"
     if key in _sections():
         return f"{key} is a section: set its values one by one, e.g. {_sections()[key]}=…"
     return f"unknown key {key}{closest(key, known_keys())}"
@@ -126,13 +137,13 @@ def _keys() -> Iterator[tuple[str, bool]]:
     def walk(prefix: str, node: object) -> Iterator[tuple[str, bool]]:
         for name, child in node.items() if isinstance(node, dict) else ():
             if prefix or name not in ("defaults", "hydra", "scale"):
-                yield f"{prefix}{name}", isinstance(child, dict)
+                yield f"{prefix}{name}", isinstance(child, dict) and bool(child)
                 yield from walk(f"{prefix}{name}.", child)
 
     for path in sorted(CONF.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml
-        group = path.relative_to(CONF).parts[0]
-        top = group in ("config.yaml", "scale")
-        yield from walk("" if top else f"{group}.", yaml.safe_load(path.read_text()))
+        folder, group = str(path.parent.relative_to(CONF)), path.relative_to(CONF).parts[0]
+        section = _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
+        yield from walk(section, yaml.safe_load(path.read_text()))
 
 
 def closest(word: str, alternatives: Sequence[str]) -> str:

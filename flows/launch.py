@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from flows.job import LAUNCH, failure_file
 from pipelines.config import RunConfig
@@ -17,8 +18,11 @@ from pipelines.run_folder import is_finished, run_folder
 _LAUNCHES = 3
 
 
-def launch(configs: Sequence[RunConfig], execute: Callable[[], None]) -> int:
-    """Execute what is not done; tell what was done already and what failed. Returns the exit code."""
+def launch(configs: Sequence[RunConfig], execute: Callable[[], None], *, seen_by_all: Path | None = None) -> int:
+    """Execute what is not done; tell what was done already and what failed. Returns the exit code.
+
+    ``seen_by_all``: a folder that other machines' jobs see too, where there are some.
+    """
     todo = []
     for config in configs:
         if is_finished(config):
@@ -27,7 +31,7 @@ def launch(configs: Sequence[RunConfig], execute: Callable[[], None]) -> int:
             todo.append(config)
     if not todo:
         return 0
-    with _shared(todo, many=len(configs) > 1):
+    with _shared(todo, many=len(configs) > 1, seen_by_all=seen_by_all):
         _execute(execute)
         reasons = {run_folder(config): _reason(config) for config in todo if not is_finished(config)}
     for config in todo:
@@ -63,7 +67,7 @@ def _end_processes() -> None:
 
 
 @contextmanager
-def _shared(configs: Sequence[RunConfig], *, many: bool) -> Iterator[None]:
+def _shared(configs: Sequence[RunConfig], *, many: bool, seen_by_all: Path | None) -> Iterator[None]:
     from flows.overview import overview
     from flows.prefect_server import prefect_server
     from flows.tracking import create_database
@@ -73,7 +77,10 @@ def _shared(configs: Sequence[RunConfig], *, many: bool) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     uri = configs[0].execution.tracking_uri
     with ExitStack() as stack:
-        os.environ[LAUNCH] = tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix="empg-launch-")
+        if seen_by_all is not None:
+            seen_by_all = seen_by_all.absolute()
+            seen_by_all.mkdir(parents=True, exist_ok=True)
+        os.environ[LAUNCH] = tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix="empg-launch-", dir=seen_by_all)
         stack.callback(shutil.rmtree, os.environ[LAUNCH], ignore_errors=True)
         stack.enter_context(prefect_server(meanwhile=lambda: create_database(uri)))
         if many:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipelines.artifacts import Artifact, ArtifactStore, full_disk_is_readable
 from pipelines.config import RunConfig
+from pipelines.planning.readiness import check_fits, check_machine
 from pipelines.run_folder import is_finished, run_folder, run_lock, write_params
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ def run_experiment(config: RunConfig, observer: Observer) -> Path:
     """Run, resume, or find finished. Returns ``runs/<cell>-<settings>/seed<k>`` with ``results/`` complete.
 
     Raises:
-        ConfigError: no policy here can run this configuration.
+        ConfigError: no policy here can run this configuration, it does not fit, or its GPUs are elsewhere.
         RunLocked: the same run is alive in another process.
         PlatformError: any user-facing failure; what was finished stays finished.
     """
     config.experiment.check_runnable()
+    check_fits(config.experiment)
+    check_machine(config.experiment)
     folder = run_folder(config)
     with full_disk_is_readable(folder), run_lock(folder):
         if is_finished(config):

@@ -10,6 +10,7 @@ from pipelines.config.alfworld import (
     AlfworldGenerated,
     RealData,
 )
+from pipelines.config.cluster import ClusterConfig, GpuSettings
 from pipelines.config.deepsearch import (
     DeepsearchConfig,
     DeepsearchGenerated,
@@ -40,6 +41,7 @@ from pipelines.config.learning import (
     UpdateSettings,
     WarmStartConfig,
 )
+from pipelines.config.openrlhf import OpenrlhfPolicyConfig
 from pipelines.config.section import (
     DataSection,
     FolderData,
@@ -59,6 +61,7 @@ __all__ = [
     "AlfworldGenerated",
     "AlgorithmConfig",
     "Benchmarks",
+    "ClusterConfig",
     "Data",
     "DataSection",
     "DeepsearchConfig",
@@ -69,9 +72,11 @@ __all__ = [
     "ExecutionConfig",
     "ExperimentConfig",
     "FolderData",
+    "GpuSettings",
     "JudgeSettings",
     "LocalPolicyConfig",
     "ModelConfig",
+    "OpenrlhfPolicyConfig",
     "OptimizerSettings",
     "PromptSettings",
     "QuestionType",

@@ -22,6 +22,7 @@ from pipelines.config.learning import (
     UpdateSettings,
     WarmStartConfig,
 )  # fmt: skip
+from pipelines.config.openrlhf import OpenrlhfPolicyConfig
 from pipelines.config.section import NonNegativeInt, PositiveInt, Section
 from pipelines.config.webshop import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.errors import ConfigError
@@ -43,7 +44,7 @@ class ExperimentConfig(Section):
     benchmark: Annotated[Benchmarks, Field(discriminator="name")]
     data: Annotated[Data, Field(discriminator="source")]
     model: ModelConfig
-    policy: Annotated[LocalPolicyConfig | ScriptedPolicyConfig, Field(discriminator="name")]
+    policy: Annotated[LocalPolicyConfig | ScriptedPolicyConfig | OpenrlhfPolicyConfig, Field(discriminator="name")]
     algorithm: AlgorithmConfig
     empg: EmpgArm
     training: TrainingConfig
@@ -59,6 +60,8 @@ class ExperimentConfig(Section):
                 f"{self.algorithm.dynamic_sampling} and {self.algorithm.max_generation_batches}"
             )
         self._check_data()
+        if isinstance(self.policy, OpenrlhfPolicyConfig):
+            self._check_batches(self.policy)
         if self.model.weights == "pretrained" and self.warm_start is not None:
             raise ValueError(
                 "warm_start trains a stand-in from nothing; set warm_start=null with model.weights=pretrained"
@@ -80,12 +83,28 @@ class ExperimentConfig(Section):
         if remote and isinstance(data, DeepsearchGenerated) and data.train_worlds:
             raise ValueError("a retrieval server holds one corpus: set data.train_worlds=0")
 
+    def _check_batches(self, policy: OpenrlhfPolicyConfig) -> None:
+        training, rollout = self.training, self.rollout
+        if rollout.max_context_tokens is not None:
+            longest = rollout.max_context_tokens + rollout.max_action_tokens
+            if training.micro_batch_tokens < longest:
+                raise ValueError(
+                    f"training.micro_batch_tokens={training.micro_batch_tokens} hold no whole sequence: one may have {longest} "
+                    f"tokens (rollout.max_context_tokens={rollout.max_context_tokens} and rollout.max_action_tokens="
+                    f"{rollout.max_action_tokens}); raise it, or lower these"
+                )
+        if training.minibatch_size < policy.cluster.ranks:
+            raise ValueError(
+                f"training.minibatch_size={training.minibatch_size} sequences leave some of the trainer's "
+                f"{policy.cluster.ranks} ranks without one: raise it, or use fewer GPUs"
+            )
+
     def check_runnable(self) -> None:
         """What composes but cannot be run here. Raises ConfigError."""
-        if self.model.weights == "pretrained":
+        if self.model.weights == "pretrained" and self.policy.name != "openrlhf":
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
-                f"{self.policy.name} trains stand-ins: use scale=laptop"
+                f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
             )
 
     @property
@@ -113,7 +132,8 @@ class ExecutionConfig(Section):
 
 
 class RunConfig(Section):
-    """A whole configuration: what it is, and how it is executed."""
+    """A whole configuration: what it is, and how it is executed. ``plan``: it is not, only told what it would need."""
 
     experiment: ExperimentConfig
     execution: ExecutionConfig = ExecutionConfig()
+    plan: bool = False

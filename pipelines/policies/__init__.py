@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.config import ExperimentConfig, StandIn
+from pipelines.errors import ConfigError
 from pipelines.protocols import Policy, TextCodec
 
 
@@ -19,6 +20,8 @@ def build(config: ExperimentConfig, model: Path) -> Policy:
             from pipelines.policies.scripted import ScriptedPolicy
 
             return ScriptedPolicy()
+        case "openrlhf":
+            raise ConfigError("policy=openrlhf has settings and plans (plan=true) and cannot be built yet")
 
 
 def codec(model: Path) -> TextCodec:

@@ -15,6 +15,7 @@ from pipelines.config import ExperimentConfig, LocalPolicyConfig
 from pipelines.errors import ConfigError
 
 GROUP_OPTIONS = sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml"))
+PARTS = {"cluster": "cluster@policy.cluster"}  # groups that another group's option has
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "pandas", "textworld", "tantivy", "httpx", "fastapi")
 
 
@@ -26,7 +27,9 @@ BENCHMARKS = ("alfworld", "webshop", "deepsearch")
 def test_every_yaml_composes(benchmark: str, override: str) -> None:
     small = ["evaluation.games=12"] if override == "data=dozen" else []
     chosen = [] if override.startswith("benchmark=") else [f"benchmark={benchmark}"]
-    assert isinstance(compose([*chosen, *small, override]).experiment, ExperimentConfig)
+    group, _, option = override.partition("=")
+    whole = ["policy=openrlhf", f"{PARTS[group]}={option}"] if group in PARTS else [override]
+    assert isinstance(compose([*chosen, *small, *whole]).experiment, ExperimentConfig)
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "scale" / "adapted").glob("*.yaml")), ids=lambda path: path.stem)
@@ -179,7 +182,10 @@ def test_a_mistake_is_said(overrides: list[str], message: str) -> None:
         (["--config-name=other"], "unknown option --config-name"),
         (["-m", "empg=glob(zz*)"], "matches nothing"),
         (["algorithm=dapo", "-m", "seed=0,1", "empg=off,of"], "empg=of: no such option; did you mean off?"),
-        (["scale=paper"], "needs a policy that trains it; policy=local trains stand-ins: use scale=laptop"),
+        (
+            ["scale=paper", "policy=local"],
+            "needs a policy that trains it; policy=local trains stand-ins: use scale=laptop",
+        ),
         (["--cfg", "job", "empg.zeta=-1"], "empg.zeta = -1: Input should be greater"),
     ],
 )
@@ -204,7 +210,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("launcher", ["processes", "joblib", "basic"])
+@pytest.mark.parametrize("launcher", ["processes", "joblib", "basic", "slurm"])
 def test_launchers_compose(launcher: str) -> None:
     assert compose([f"hydra/launcher={launcher}"]) == compose([])
 

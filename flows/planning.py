@@ -1,0 +1,138 @@
+"""``plan=true``: what each cell would need, in a table on the terminal. Starts nothing, and imports nothing heavy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from pipelines.config import ClusterConfig, OpenrlhfPolicyConfig, RunConfig
+from pipelines.planning.assumptions import Assumptions
+from pipelines.planning.memory import GIB
+from pipelines.planning.plan import Plan, plan
+
+_LABEL = 14
+
+
+def show_plans(configs: Sequence[RunConfig]) -> int:
+    """Print the plan of every cell (its seeds have the same one). Returns 1 when one does not fit, else 0.
+
+    Raises:
+        ConfigError: a model is unknown, or cannot be spread like this.
+    """
+    cells: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        cells.setdefault(_without_seed(config), []).append(config)
+    plans = []
+    for same in cells.values():
+        planned = plan(same[0].experiment)
+        print("\n".join([_title(same), *(_lines(planned) if planned else _unplanned(same[0]))]), end="\n\n")
+        plans += [planned] if planned else []
+    if plans:
+        print(_assumed(plans[0].assumed))
+    misfits = [planned for planned in plans if planned.misfits]
+    for planned in misfits:
+        print(f"error: {planned.experiment.cell} does not fit: {'; '.join(planned.misfits)}", file=sys.stderr)
+    return 1 if misfits else 0
+
+
+def _without_seed(config: RunConfig) -> str:
+    return config.experiment.model_copy(update={"seed": 0}).model_dump_json() + str(config.experiment.policy)
+
+
+def _title(same: Sequence[RunConfig]) -> str:
+    seeds = ", ".join(str(config.experiment.seed) for config in same)
+    return f"{same[0].experiment.cell}  seed{'s' if len(same) > 1 else ''} {seeds}"
+
+
+def _unplanned(config: RunConfig) -> list[str]:
+    return [_row("cluster", f"none: policy={config.experiment.policy.name} is one process on this machine")]
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:{_LABEL}}{text}".rstrip()
+
+
+def _lines(planned: Plan) -> Iterator[str]:
+    yield _row("stages", _stages(planned))
+    yield from (_row(label, text) for label, text in zip(("iteration", ""), _iteration(planned), strict=True))
+    yield _row("cluster", _cluster(planned.policy.cluster))
+    yield _row("", _training(planned.policy))
+    yield from _memory(planned)
+    yield from (_row(label, text) for label, text in zip(("time", ""), _time(planned), strict=True))
+    if planned.misfits:
+        yield from (_row("does not fit" if not i else "", misfit) for i, misfit in enumerate(planned.misfits))
+    else:
+        yield _row(
+            "fits", f"host memory {planned.host / GIB:.0f} of {planned.policy.cluster.host_memory_gib:g} GiB a node"
+        )
+
+
+def _stages(planned: Plan) -> str:
+    iterations = planned.experiment.training.iterations
+    start = "setup" + (" · warm start" if planned.experiment.warm_start else "")
+    return f"{start} · {iterations} × (rollout · advantage · update) · {planned.work.evaluations} evaluations"
+
+
+def _iteration(planned: Plan) -> tuple[str, str]:
+    training, work = planned.experiment.training, planned.work
+    played = f", {work.played} played" if work.played != work.episodes else ""
+    return (
+        f"{training.tasks} tasks × {training.group_size} = {work.episodes} episodes{played}; at most {work.sequences:,} "
+        f"sequences of {work.longest:,} tokens",
+        f"planned: {work.tokens / 1e6:.2f}M tokens, {work.sequences * work.generated / 1e6:.2f}M of them sampled "
+        f"(at most {work.most_tokens / 1e6:.1f}M); micro-batches of {planned.micro.tokens:,}",
+    )
+
+
+def _cluster(cluster: ClusterConfig) -> str:
+    nodes = f"{cluster.nodes} node{'s' if cluster.nodes > 1 else ''} × {cluster.gpus_per_node} {cluster.gpu.name}"
+    engines = cluster.engine_gpus // cluster.tensor_parallel
+    own = f" on {cluster.generation_gpus} GPUs of their own" if cluster.placement == "separate" else ""
+    return (
+        f"{nodes}, {cluster.placement}: {engines} vLLM engine{'s' if engines > 1 else ''} of tensor parallel "
+        f"{cluster.tensor_parallel}{own}, {cluster.memory_fraction:.0%} of a GPU"
+    )
+
+
+def _training(policy: OpenrlhfPolicyConfig) -> str:
+    cluster, ranks = policy.cluster, f"{policy.cluster.ranks} rank{'s' if policy.cluster.ranks > 1 else ''}"
+    said = [f"trainer on {ranks} in {policy.dtype}: ZeRO-{cluster.zero_stage}"]
+    said += [f"offload {cluster.offload}"] if cluster.offload != "none" else []
+    said += ["reference offloaded"] if cluster.offload_reference else []
+    said += ["activations checkpointed"] if cluster.checkpoint_activations else []
+    said += ["packed"] if cluster.packing else ["padded"]
+    chunk = cluster.logits_chunk_tokens
+    return ", ".join([*said, f"logits in chunks of {chunk:,}" if chunk else "logits whole"])
+
+
+def _memory(planned: Plan) -> Iterator[str]:
+    """A row per part, a column per phase."""
+    phases, limit = planned.phases, planned.policy.cluster.gpu.memory_gib
+    yield _row("GiB per GPU", f"{'':16}" + "".join(f"{phase.name:>12}" for phase in phases))
+    for name in dict.fromkeys(name for phase in reversed(phases) for name in phase.parts):
+        sizes = [phase.parts.get(name, 0.0) / GIB for phase in phases]
+        if any(sizes):
+            yield _row("", f"{name:16}" + "".join(f"{size:12.1f}" if size else f"{'·':>12}" for size in sizes))
+    totals = "".join(f"{phase.total / GIB:12.1f}" for phase in phases)
+    yield _row("", f"{'sum':16}{totals}   of {limit:g}")
+
+
+def _time(planned: Plan) -> tuple[str, str]:
+    speed, training = planned.speed, planned.experiment.training
+    parts = " · ".join(f"{name} {seconds:,.0f} s" for name, seconds in speed.seconds.items() if seconds)
+    return (
+        f"{parts}: {speed.iteration / 60:.1f} min an iteration; {training.iterations} of them and "
+        f"{planned.work.evaluations} evaluations of {speed.evaluation:,.0f} s: {planned.seconds / 3600:.1f} h",
+        f"{speed.decoded_per_s:,.0f} tokens/s decoded ({speed.rows} rows an engine, a cache of {planned.cache_tokens:,} "
+        f"tokens), {speed.trained_per_s:,.0f} tokens/s trained",
+    )
+
+
+def _assumed(assumed: Assumptions) -> str:
+    return (
+        f"assumed: matrix products reach {assumed.mfu:.0%} of a GPU's tflops, decoding {assumed.bandwidth:.0%} of its "
+        f"bandwidth and {assumed.decode_step_s * 1000:g} ms a step; prompts and transcripts are {assumed.prompt_fill:.0%} of "
+        f"the longest allowed, answers {assumed.answer_tokens} tokens, every step is played, environments answer at once; "
+        f"dynamic sampling keeps {assumed.kept_groups:.0%} of the groups; {assumed.process_gib:g} GiB a process, "
+        f"{assumed.asleep_gib:g} for a sleeping vLLM, {assumed.workspace_gib:g} for its workspace. Nothing was measured."
+    )

@@ -1,0 +1,124 @@
+"""The machines of a policy that spans several processes, and how it is spread over them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.config.section import NonNegativeInt, Positive, PositiveInt, Section
+
+
+class GpuSettings(Section):
+    """One GPU as its data sheet has it: what plans and launch checks reckon with. ``tflops``: dense, in the policy's dtype."""
+
+    name: str
+    memory_gib: Positive
+    tflops: Positive
+    bandwidth_gb_s: Positive
+
+
+class ClusterConfig(Section):
+    """How a policy is spread. Rounding apart, which no two launches of these engines share, nothing here bears on the
+    numbers: the section is no part of any fingerprint, and a run may go on with another one.
+
+    ``device`` cpu is the twin without a GPU, a GPU then stands for a rank. ``placement``: vLLM and the trainer take turns
+    on all GPUs (colocated), or ``generation_gpus`` of them are vLLM's own (separate). ``tensor_parallel``: GPUs of one
+    vLLM engine; ``memory_fraction``: of a GPU, what vLLM takes. ``zero_stage``, ``offload``: DeepSpeed's; ``offload``
+    parameters includes the optimizer. ``offload_reference``: the KL loss's model waits in host memory.
+    ``logits_chunk_tokens``: tokens whose logits exist at once in the trainer; None: a whole micro-batch's, as OpenRLHF
+    does it. How many tokens a micro-batch has: ``training.micro_batch_tokens``. ``ray_address``: of a Ray that runs; None:
+    that of $RAY_ADDRESS, else one is started on this machine.
+    """
+
+    device: Literal["cuda", "cpu"] = "cuda"
+    nodes: PositiveInt = 1
+    gpus_per_node: PositiveInt
+    gpu: GpuSettings
+    host_memory_gib: Positive
+    placement: Literal["colocated", "separate"] = "colocated"
+    generation_gpus: NonNegativeInt = 0
+    tensor_parallel: PositiveInt = 1
+    memory_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    offload_reference: bool = False
+    checkpoint_activations: bool = True
+    packing: bool = True
+    logits_chunk_tokens: PositiveInt | None = None
+    ray_address: str | None = None
+
+    @field_validator("ray_address")
+    @classmethod
+    def _is_an_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"auto|(ray://)?[\w.-]+:\d{1,5}", address):
+            raise ValueError("write auto, host:port or ray://host:port, or null")
+        return address
+
+    @property
+    def gpus(self) -> int:
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def engine_gpus(self) -> int:
+        """GPUs that vLLM's engines run on."""
+        return self.gpus if self.placement == "colocated" else self.generation_gpus
+
+    @property
+    def ranks(self) -> int:
+        """The trainer's processes, one per GPU."""
+        return self.gpus if self.placement == "colocated" else self.gpus - self.generation_gpus
+
+    @model_validator(mode="after")
+    def _can_be(self) -> ClusterConfig:
+        self._check_placement()
+        self._check_engines()
+        self._check_trainer()
+        return self
+
+    def _check_placement(self) -> None:
+        if self.placement == "colocated" and self.generation_gpus:
+            raise ValueError(
+                f"generation_gpus={self.generation_gpus} are vLLM's own, and placement=colocated gives it none: set "
+                "placement=separate, or generation_gpus=0"
+            )
+        if self.placement == "separate" and not 0 < self.generation_gpus < self.gpus:
+            raise ValueError(
+                f"placement=separate needs generation_gpus between 1 and {self.gpus - 1} of {self.gpus} GPUs, not "
+                f"{self.generation_gpus}: the trainer has the rest"
+            )
+        if self.placement == "colocated" and self.zero_stage == 0 and self.device == "cuda":
+            raise ValueError(
+                "placement=colocated puts the optimizer to sleep while vLLM generates, which needs zero_stage 1, 2 or 3, "
+                "not 0: raise it, or set placement=separate"
+            )
+
+    def _check_engines(self) -> None:
+        size = self.tensor_parallel
+        fitting = [
+            n for n in range(1, self.gpus_per_node + 1) if not self.engine_gpus % n and not self.gpus_per_node % n
+        ]
+        if size not in fitting:
+            raise ValueError(
+                f"tensor_parallel={size} does not divide generation's {self.engine_gpus} GPUs in nodes of "
+                f"{self.gpus_per_node}: choose one of {', '.join(map(str, fitting))}"
+            )
+
+    def _check_trainer(self) -> None:
+        needed = {"none": 0, "optimizer": 1, "parameters": 3}[self.offload]
+        if self.zero_stage < needed:
+            raise ValueError(
+                f"offload={self.offload} needs zero_stage {needed} or more, not {self.zero_stage}: raise it, or set "
+                f"offload={'optimizer' if self.zero_stage else 'none'}"
+            )
+        if self.device == "cpu" and (self.packing or self.offload != "none" or self.offload_reference):
+            wrong = (
+                "packing=true"
+                if self.packing
+                else f"offload={self.offload}, offload_reference={self.offload_reference}"
+            )
+            raise ValueError(
+                f"device=cpu has no flash attention and nothing to offload from, so {wrong} cannot be: set packing=false, "
+                "offload=none, offload_reference=false"
+            )

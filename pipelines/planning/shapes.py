@@ -1,0 +1,121 @@
+"""The shape of a Qwen2 model: its parameters and what one token costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.config import ModelConfig, StandIn
+from pipelines.errors import ConfigError
+
+_STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Sizes of a ``Qwen2ForCausalLM``. ``tied``: the output matrix is the embedding."""
+
+    vocabulary: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    context_length: int
+    tied: bool
+
+    @property
+    def attention_width(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Of the keys, and of the values."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def layer_matrices(self) -> int:
+        """Weights of one layer's matrices: query and output, key and value, gate, up and down."""
+        attention = 2 * self.hidden * self.attention_width + 2 * self.hidden * self.kv_width
+        return attention + 3 * self.hidden * self.mlp
+
+    @property
+    def layer_parameters(self) -> int:
+        """Matrices, the biases of query, key and value, and two norms."""
+        return self.layer_matrices + self.attention_width + 2 * self.kv_width + 2 * self.hidden
+
+    @property
+    def output_matrix(self) -> int:
+        return self.vocabulary * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        embeddings = self.output_matrix if self.tied else 2 * self.output_matrix
+        return embeddings + self.layers * self.layer_parameters + self.hidden
+
+    def forward_flops(self, length: int) -> float:
+        """Of one token, as the mean over a causal sequence of ``length``: two per weight of every matrix, and per layer two
+        products (scores, values) of attention's width with half the sequence."""
+        matrices = self.layers * self.layer_matrices + self.output_matrix
+        return 2.0 * matrices + self.layers * 2 * 2 * self.attention_width * length / 2
+
+    def cache_bytes(self, bytes_per_value: int, tensor_parallel: int) -> int:
+        """Keys and values of one token on each GPU of an engine; a GPU holds at least one head."""
+        heads = max(1, self.kv_heads // tensor_parallel)
+        return 2 * self.layers * heads * self.head_dim * bytes_per_value
+
+
+def shape_of(model: ModelConfig) -> ModelShape:
+    """The shape of the model that a run trains.
+
+    Raises:
+        ConfigError: neither a known model nor a folder with a readable Qwen2 ``config.json``.
+    """
+    if model.weights == "stand_in":
+        return _of_stand_in(model.stand_in)
+    if model.pretrained in KNOWN:
+        return KNOWN[model.pretrained]
+    return _of_folder(Path(model.pretrained))
+
+
+def _of_stand_in(stand_in: StandIn) -> ModelShape:
+    return ModelShape(
+        _STAND_IN_VOCABULARY, stand_in.hidden_size, stand_in.layers, stand_in.heads, stand_in.kv_heads,
+        stand_in.head_dim, stand_in.mlp, stand_in.context_length, tied=True,
+    )  # fmt: skip
+
+
+def _of_folder(folder: Path) -> ModelShape:
+    file = folder / "config.json"
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        if said["model_type"] != "qwen2":
+            raise ConfigError(
+                f"{file} describes a {said['model_type']}, not a qwen2: set model.pretrained to a Qwen2 model"
+            )
+        return ModelShape(
+            vocabulary=said["vocab_size"],
+            hidden=said["hidden_size"],
+            layers=said["num_hidden_layers"],
+            heads=said["num_attention_heads"],
+            kv_heads=said["num_key_value_heads"],
+            head_dim=said.get("head_dim") or said["hidden_size"] // said["num_attention_heads"],
+            mlp=said["intermediate_size"],
+            context_length=said["max_position_embeddings"],
+            tied=said["tie_word_embeddings"],
+        )
+    except OSError:
+        raise ConfigError(
+            f"model.pretrained={folder} is neither a folder with a config.json nor one of {', '.join(KNOWN)}"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is no model's configuration ({error!r}): download the model again") from None
+
+
+KNOWN = {
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(151936, 1536, 28, 12, 2, 128, 8960, 32768, tied=True),
+    "Qwen/Qwen2.5-7B-Instruct": ModelShape(152064, 3584, 28, 28, 4, 128, 18944, 32768, tied=False),
+    "Qwen/Qwen2.5-32B-Instruct": ModelShape(152064, 5120, 64, 40, 8, 128, 27648, 32768, tied=False),
+}

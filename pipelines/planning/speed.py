@@ -1,0 +1,77 @@
+"""Time of one iteration, stage by stage, from the work it has and what the GPUs are assumed to reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.config import OpenrlhfPolicyConfig
+from pipelines.planning.assumptions import Assumptions
+from pipelines.planning.shapes import ModelShape
+from pipelines.planning.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds of an iteration's parts, and of one evaluation; ``rows``: episodes that an engine generates for at once;
+    ``decoded_per_s``, ``trained_per_s``: tokens over all GPUs."""
+
+    seconds: dict[str, float]
+    evaluation: float
+    rows: int
+    decoded_per_s: float
+    trained_per_s: float
+
+    @property
+    def iteration(self) -> float:
+        return sum(self.seconds.values())
+
+
+def training_flops(shape: ModelShape, length: int, *, checkpointed: bool) -> float:
+    """Of one token: forward, twice that backward, and the forward again where activations were not kept."""
+    return (4 if checkpointed else 3) * shape.forward_flops(length)
+
+
+def decode_step_s(
+    shape: ModelShape, policy: OpenrlhfPolicyConfig, rows: int, length: int, assumed: Assumptions
+) -> float:
+    """One token for each of an engine's rows: all weights and the rows' caches are read once, or the products take longer."""
+    cluster, width = policy.cluster, policy.bytes_per_value
+    size, gpu = cluster.tensor_parallel, cluster.gpu
+    read = width * shape.parameters / size + rows * length * shape.cache_bytes(width, size)
+    reading = read / (gpu.bandwidth_gb_s * 1e9 * assumed.bandwidth)
+    computing = rows * shape.forward_flops(length) / (size * gpu.tflops * 1e12 * assumed.mfu)
+    return assumed.decode_step_s + max(reading, computing)
+
+
+def speed(
+    shape: ModelShape,
+    policy: OpenrlhfPolicyConfig,
+    work: Workload,
+    cache_tokens: int,
+    *,
+    reference: bool,
+    assumed: Assumptions,
+) -> Speed:
+    """The KL loss's ``reference`` costs one forward pass, the old log-probs and entropies another."""
+    cluster = policy.cluster
+    per_s = cluster.gpu.tflops * 1e12 * assumed.mfu
+    forward = shape.forward_flops(work.length)
+    engines = cluster.engine_gpus // cluster.tensor_parallel
+    rows = max(1, min(-(-work.played // engines), cache_tokens // work.length))
+    decoded_per_s = engines * rows / decode_step_s(shape, policy, rows, work.length, assumed)
+
+    def rollout(episodes: int) -> float:
+        sequences = work.sequences_of(episodes)
+        prefill = sequences * (work.length - work.generated) * forward / (cluster.engine_gpus * per_s)
+        return prefill + sequences * work.generated / decoded_per_s
+
+    scoring = work.tokens * forward / (cluster.ranks * per_s)
+    checkpointed = cluster.checkpoint_activations
+    update = work.tokens * training_flops(shape, work.length, checkpointed=checkpointed) / (cluster.ranks * per_s)
+    seconds = {
+        "rollout": rollout(work.played),
+        "score": scoring,
+        "reference": scoring if reference else 0.0,
+        "update": update,
+    }
+    return Speed(seconds, rollout(work.evaluation_episodes), rows, decoded_per_s, work.tokens / update)

@@ -1,0 +1,65 @@
+"""How many sequences and tokens an iteration has: at most, and as planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from pipelines.config import ExperimentConfig
+from pipelines.planning.assumptions import Assumptions
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One iteration. ``longest``: tokens of the longest sequence allowed. ``length``, ``generated``: tokens of a usual
+    sequence, and of these what is sampled. ``played``: episodes that are played for the ``episodes`` that are trained on."""
+
+    episodes: int
+    sequences: int
+    longest: int
+    length: int
+    generated: int
+    played: int
+    evaluation_episodes: int
+    evaluations: int
+
+    @property
+    def most_tokens(self) -> int:
+        return self.sequences * self.longest
+
+    @property
+    def tokens(self) -> int:
+        """Trained on, as planned."""
+        return self.sequences * self.length
+
+    def sequences_of(self, episodes: int) -> int:
+        return episodes * self.sequences // self.episodes
+
+
+def longest_sequence(experiment: ExperimentConfig, context_length: int) -> int:
+    """A prompt as long as allowed, and an action as long as allowed."""
+    rollout = experiment.rollout
+    if rollout.max_context_tokens is None:
+        return context_length
+    return min(context_length, rollout.max_context_tokens + rollout.max_action_tokens)
+
+
+def workload(experiment: ExperimentConfig, context_length: int, assumed: Assumptions) -> Workload:
+    """With ``history: full`` a sequence is an episode, else a step."""
+    training, evaluation, algorithm = experiment.training, experiment.evaluation, experiment.algorithm
+    episodes, steps = training.tasks * training.group_size, experiment.benchmark.max_steps
+    longest = longest_sequence(experiment, context_length)
+    answer = min(assumed.answer_tokens, experiment.rollout.max_action_tokens)
+    prompt = round(assumed.prompt_fill * (longest - experiment.rollout.max_action_tokens))
+    whole = experiment.benchmark.prompt.history == "full"
+    generated = min(steps * answer, prompt) if whole else answer
+    return Workload(
+        episodes=episodes,
+        sequences=episodes if whole else episodes * steps,
+        longest=longest,
+        length=max(prompt, generated) if whole else prompt + answer,
+        generated=generated,
+        played=ceil(episodes / assumed.kept_groups) if algorithm.dynamic_sampling else episodes,
+        evaluation_episodes=evaluation.games,
+        evaluations=ceil(training.iterations / evaluation.every) + 1,
+    )

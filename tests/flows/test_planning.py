@@ -1,0 +1,120 @@
+"""``plan=true``: a readable table for every cell, an exit code, nothing started and nothing heavy imported."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from flows.__main__ import main
+from tests.flows.test_command_line import run
+
+MODELS = ("qwen2.5_1.5b", "qwen2.5_7b", "qwen2.5_32b")
+ALGORITHMS, ARMS = (
+    ("grpo", "dapo", "rloo", "dr_grpo"),
+    ("off", "gradient_scaling", "future_bonus", "full", "center_only"),
+)
+
+
+@pytest.mark.parametrize("benchmark", ["alfworld", "webshop", "deepsearch"])
+@pytest.mark.parametrize("model", MODELS)
+def test_all_cells_of_the_paper_are_planned(benchmark: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = [f"algorithm={','.join(ALGORITHMS)}", f"empg={','.join(ARMS)}"]
+    assert main(["-m", "scale=paper", f"benchmark={benchmark}", f"model={model}", *sweep, "plan=true"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    name = model.replace("_", "-")
+    cells = {f"paper-{benchmark}-{name}-{algorithm}-{arm}  seed 0" for algorithm in ALGORITHMS for arm in ARMS}
+    assert cells <= set(told.out.splitlines())
+    assert told.out.count("  fits ") == len(cells)
+
+
+TABLE = """\
+paper-alfworld-qwen2.5-7b-dapo-full  seeds 0, 1
+  stages        setup · 150 × (rollout · advantage · update) · 31 evaluations
+  iteration     16 tasks × 8 = 128 episodes, 256 played; at most 6,400 sequences of 2,560 tokens
+                planned: 7.83M tokens, 1.28M of them sampled (at most 16.4M); micro-batches of 16,384
+  cluster       1 node × 8 A100-80GB, colocated: 4 vLLM engines of tensor parallel 2, 60% of a GPU
+                trainer on 8 ranks in bfloat16: ZeRO-3, activations checkpointed, packed, logits in chunks of 1,024
+  GiB per GPU                     generation    training
+                weights                  1.8         1.8
+                gradients                  ·         1.8
+                optimizer                  ·        10.6
+                gathered layers            ·         1.4
+                reference                1.8         1.8
+                activations                ·         6.5
+                logits                     ·         2.5
+                vLLM asleep                ·         2.0
+                processes                2.0         2.0
+                vLLM weights             7.1           ·
+                vLLM workspace           2.0           ·
+                KV cache                38.4           ·
+                sum                     53.1        30.4   of 79.2
+"""
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures are those of tests/planning, rounded."""
+    assert main(["-m", "scale=paper", "model=qwen2.5_7b", "algorithm=dapo", "seed=0,1", "plan=true"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(TABLE)
+    assert "assumed: matrix products reach 40% of a GPU's tflops" in said
+    assert "Nothing was measured." in said
+
+
+def test_one_that_cannot_fit_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "scale=paper", "policy.cluster.gpu.memory_gib=79.2,10", "plan=true"]) == 1
+    told = capsys.readouterr()
+    assert "  fits " in told.out
+    assert "  does not fit  " in told.out
+    (line,) = told.err.splitlines()
+    assert line.startswith("error: paper-alfworld-qwen2.5-1.5b-grpo-full does not fit: ")
+
+
+def test_a_policy_without_a_cluster_needs_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan=true"]) == 0
+    assert "cluster       none: policy=local is one process on this machine" in capsys.readouterr().out
+
+
+def test_it_starts_nothing_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("scale=paper", "model=qwen2.5_32b", "benchmark=deepsearch", "plan=true", cwd=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "heavy: []\n"
+    assert "4 nodes × 8 A100-80GB" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 3.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["scale=paper"],
+            "error: paper-qwen2.5-1.5b needs 4 GPUs, and this machine has no GPU: launch it where they are",
+        ),
+        (
+            ["scale=paper", "policy.cluster.gpu.memory_gib=8"],
+            "error: paper-alfworld-qwen2.5-1.5b-grpo-full does not fit: ",
+        ),
+        (
+            ["scale=paper", "model.pretrained=nowhere", "plan=true"],
+            "error: model.pretrained=nowhere is neither a folder",
+        ),
+        (["plan=perhaps"], "error: plan = 'perhaps': Input should be a valid boolean"),
+    ],
+)
+def test_a_launch_that_cannot_be_is_one_line(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(message)

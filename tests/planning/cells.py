@@ -1,0 +1,27 @@
+"""Paper-scale configurations for the tests of plans."""
+
+from __future__ import annotations
+
+from flows.compose import compose
+from pipelines.config import OpenrlhfPolicyConfig
+from pipelines.planning.memory import Micro
+from pipelines.planning.plan import Plan, plan
+
+SMALL, MIDDLE, LARGE = "qwen2.5_1.5b", "qwen2.5_7b", "qwen2.5_32b"
+
+
+def planned(model: str, *overrides: str) -> Plan:
+    made = plan(compose(["scale=paper", f"model={model}", *overrides]).experiment)
+    assert made is not None
+    return made
+
+
+def policy(**cluster: object) -> OpenrlhfPolicyConfig:
+    """Of the 7B preset, 8 GPUs, with other values."""
+    base = planned(MIDDLE).policy
+    changed = base.cluster.model_validate({**base.cluster.model_dump(), **cluster})
+    return base.model_copy(update={"cluster": changed})
+
+
+def micro(tokens: int = 16384, *, entropy: bool = True) -> Micro:
+    return Micro(tokens, reference=True, entropy=entropy)

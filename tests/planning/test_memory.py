@@ -1,0 +1,169 @@
+"""Memory by hand: 7B (P = 7,615,616,512) on 8 GPUs unless said otherwise; and against what torch keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.planning import memory
+from pipelines.planning.assumptions import ASSUMED
+from pipelines.planning.memory import GIB
+from pipelines.planning.shapes import ModelShape
+from tests.planning.cells import LARGE, MIDDLE, micro, planned, policy
+
+P = 7_615_616_512
+SHAPE = planned(MIDDLE).shape
+
+
+@pytest.mark.parametrize(
+    ("stage", "weights", "gradients", "optimizer"),
+    [
+        (0, 15_231_233_024, 15_231_233_024, 91_387_398_144),  # 2 P, 2 P, 12 P
+        (1, 15_231_233_024, 15_231_233_024, 11_423_424_768),  # 12 P / 8
+        (2, 15_231_233_024, 1_903_904_128, 11_423_424_768),  # 2 P / 8
+        (3, 1_903_904_128, 1_903_904_128, 11_423_424_768),
+    ],
+)
+def test_states_of_each_stage(stage: int, weights: int, gradients: int, optimizer: int) -> None:
+    spread = policy(zero_stage=stage, placement="separate", generation_gpus=8, nodes=2)  # 8 ranks are left
+    states = memory.trainer_states(SHAPE, spread)
+    assert states == {"weights": weights, "gradients": gradients, "optimizer": optimizer}
+
+
+def test_float32_has_no_second_copy_of_the_weights() -> None:
+    states = memory.trainer_states(SHAPE, policy(packing=False).model_copy(update={"dtype": "float32"}))
+    assert states == {"weights": P / 2, "gradients": P / 2, "optimizer": P}  # 4 P / 8, 4 P / 8, 8 P / 8
+
+
+def test_gathered_layers() -> None:
+    """The layer at work and, larger than a second one, the output matrix: 2 · (233,057,792 + 544,997,376)."""
+    assert memory.gathered(SHAPE, policy()) == 1_556_110_336
+    assert memory.gathered(SHAPE, policy(zero_stage=2)) == 0
+
+
+def test_activations() -> None:
+    """A token in a layer: 2 · (4·3584 + 2·3584 + 2·512 + 4·18944) + 4 · (2·3584 + 2 + 28) = 225,400 bytes. Checkpointed:
+    that once, and 28 layers' inputs of 3584 values."""
+    assert memory.layer_activations(SHAPE, 2) == 196_608 + 28_792 == 225_400
+    assert memory.activations(SHAPE, policy(), 16_384) == 3_692_953_600 + 3_288_334_336
+    assert memory.activations(SHAPE, policy(checkpoint_activations=False), 16_384) == 28 * 3_692_953_600
+
+
+@pytest.mark.parametrize(
+    ("chunk", "entropy", "expected"),
+    [
+        (None, True, 34_879_832_064),  # 16,384 · 152,064 · 14
+        (None, False, 24_914_165_760),  # 16,384 · 152,064 · 10
+        (1024, True, 2_647_130_112),  # 1,024 · 152,064 · 10 + 2 · 544,997,376
+    ],
+)
+def test_logits(chunk: int | None, entropy: bool, expected: int) -> None:
+    assert memory.logits(SHAPE, policy(logits_chunk_tokens=chunk), micro(entropy=entropy)) == expected
+
+
+def test_a_chunk_is_no_larger_than_the_micro_batch() -> None:
+    small = memory.logits(SHAPE, policy(logits_chunk_tokens=1024), micro(16))
+    assert small == 16 * 152_064 * 10 + 2 * 544_997_376
+
+
+def test_what_vllm_leaves_for_its_cache() -> None:
+    """0.6 of 79.2 GiB, less weights on two GPUs and 2 GiB; 28,672 bytes a token."""
+    phase = memory.generation_phase(SHAPE, policy(), micro(), ASSUMED)
+    assert phase.parts["vLLM weights"] == P
+    assert phase.parts["KV cache"] == pytest.approx(47.52 * GIB - P - 2 * GIB)
+    assert memory.cache_tokens(SHAPE, policy(), phase) == 1_439_073
+    assert phase.parts["weights"] == phase.parts["reference"] == 2 * P / 8
+
+
+def test_no_room_is_no_tokens() -> None:
+    tight = policy(memory_fraction=0.05)
+    assert memory.cache_tokens(SHAPE, tight, memory.generation_phase(SHAPE, tight, micro(), ASSUMED)) == 0
+
+
+def test_generation_of_its_own_gpus_has_nothing_beside_it() -> None:
+    phase = memory.generation_phase(SHAPE, policy(placement="separate", generation_gpus=4), micro(), ASSUMED)
+    assert set(phase.parts) == {"vLLM weights", "vLLM workspace", "KV cache"}
+    assert phase.total == pytest.approx(47.52 * GIB)
+
+
+def test_the_host_holds_what_is_offloaded_or_sleeps() -> None:
+    """Asleep: the trainer's gradients and optimizer, 14 P / 8 a GPU, more than vLLM's weights of P; on 8 GPUs of a node
+    14 P. On two nodes it is vLLM's weights, 8 P of each. Offloaded: 14 P, and then vLLM's weights sleep there too."""
+    assert memory.host_bytes(SHAPE, policy(), micro()) == 14 * P
+    assert memory.host_bytes(SHAPE, policy(nodes=2), micro()) == 8 * P
+    assert memory.host_bytes(SHAPE, policy(offload="optimizer"), micro()) == 14 * P + 8 * P
+    assert memory.host_bytes(SHAPE, policy(offload="optimizer", offload_reference=True), micro()) == 24 * P
+    alone = policy(placement="separate", generation_gpus=4)
+    assert memory.host_bytes(SHAPE, alone, micro()) == 0
+
+
+# --------------------------------------------------------------------------------------------------------- properties
+
+
+def total(tokens: int = 16384, **cluster: object) -> float:
+    return memory.training_phase(SHAPE, policy(**cluster), micro(tokens), ASSUMED).total
+
+
+def test_a_higher_stage_never_needs_more() -> None:
+    sizes = [total(zero_stage=stage) for stage in (1, 2, 3)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_offloading_never_needs_more() -> None:
+    sizes = [total(offload=what) for what in ("none", "optimizer", "parameters")]
+    assert sizes == sorted(sizes, reverse=True)
+    assert total(offload_reference=True) < total()
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_more_gpus_need_no_more_each(stage: int) -> None:
+    sizes = [total(zero_stage=stage, nodes=nodes) for nodes in (1, 2, 4)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("chunk", [None, 512])
+def test_larger_micro_batches_need_more(chunk: int | None) -> None:
+    sizes = [total(tokens, logits_chunk_tokens=chunk) for tokens in (4096, 8192, 16384)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_every_part_is_there_once() -> None:
+    phase = memory.training_phase(planned(LARGE).shape, planned(LARGE).policy, micro(), ASSUMED)
+    assert phase.total == sum(phase.parts.values())
+    assert min(phase.parts.values()) > 0
+
+
+# ------------------------------------------------------------------------------------------- what torch really keeps
+
+
+@pytest.mark.parametrize(("name", "width"), [("bfloat16", 2), ("float32", 4)])
+def test_a_layer_keeps_what_torch_keeps(name: str, width: int) -> None:
+    """A genuine Qwen2's saved tensors, counted: four layers less two are two layers."""
+    shape = ModelShape(64, 128, 2, 4, 2, 32, 320, 512, tied=True)
+    tokens = 64
+    two = (_kept(shape, 4, name, tokens) - _kept(shape, 2, name, tokens)) / tokens
+    assert two == 2 * memory.layer_activations(shape, width)
+
+
+def _kept(shape: ModelShape, layers: int, dtype: str, tokens: int) -> int:
+    """Bytes of all storages that the forward pass saves for the backward pass, the weights' own left out."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=shape.vocabulary, hidden_size=shape.hidden, intermediate_size=shape.mlp, num_hidden_layers=layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, head_dim=shape.head_dim, use_cache=False,
+        attn_implementation="sdpa",
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = model.model(torch.zeros(1, tokens, dtype=torch.long)).last_hidden_state
+    assert result.shape == (1, tokens, shape.hidden)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

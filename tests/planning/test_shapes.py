@@ -1,0 +1,94 @@
+"""Shapes of models: parameters as transformers counts them, and what a token costs, by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import ModelConfig
+from pipelines.errors import ConfigError
+from pipelines.planning.shapes import KNOWN, ModelShape, shape_of
+from tests.planning.cells import LARGE, MIDDLE, SMALL, planned
+
+PARAMETERS = {SMALL: 1_543_714_304, MIDDLE: 7_615_616_512, LARGE: 32_763_876_352}  # as the models' own files have them
+
+
+@pytest.mark.parametrize("model", PARAMETERS)
+def test_known_models_have_their_known_parameters(model: str) -> None:
+    assert planned(model).shape.parameters == PARAMETERS[model]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_parameters_are_those_of_the_genuine_class(name: str) -> None:
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    shape = KNOWN[name]
+    config = Qwen2Config(
+        vocab_size=shape.vocabulary, hidden_size=shape.hidden, intermediate_size=shape.mlp, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, tie_word_embeddings=shape.tied,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = Qwen2ForCausalLM(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == shape.parameters
+
+
+def test_a_layer_by_hand() -> None:
+    """7B: query 3584² + 3584, key and value 2·(3584·512 + 512), output 3584², MLP 3·3584·18944, norms 2·3584."""
+    shape = planned(MIDDLE).shape
+    assert shape.layer_parameters == 12_848_640 + 3_671_040 + 12_845_056 + 203_685_888 + 7_168 == 233_057_792
+    assert shape.output_matrix == 152_064 * 3_584 == 544_997_376
+
+
+def test_flops_of_a_token_by_hand() -> None:
+    """7B: two per weight of 28 layers' matrices (233,057,792 less 4,608 biases and 7,168 norms) and of the output matrix;
+    and of a sequence of 1,224 tokens, 612 on average before a token: 28 layers · 4 · 3584 · 612."""
+    matrices = 28 * 233_046_016 + 544_997_376
+    assert planned(MIDDLE).shape.forward_flops(1224) == 2 * matrices + 245_661_696 == 14_386_233_344
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "expected"),
+    [
+        (MIDDLE, 1, 57_344),  # keys and values · 28 layers · 4 heads · 128 · 2 bytes
+        (MIDDLE, 2, 28_672),
+        (LARGE, 8, 32_768),  # 2 · 64 · 1 · 128 · 2
+        (SMALL, 4, 14_336),  # two heads on four GPUs: each still holds one
+    ],
+)
+def test_cache_of_a_token_by_hand(model: str, size: int, expected: int) -> None:
+    assert planned(model).shape.cache_bytes(2, size) == expected
+
+
+def model_config(pretrained: Path | str) -> ModelConfig:
+    return planned(SMALL).experiment.model.model_copy(update={"pretrained": str(pretrained)})
+
+
+CONFIG = {
+    "model_type": "qwen2", "vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "intermediate_size": 96, "max_position_embeddings": 512, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+def test_a_folder_says_its_shape(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    assert shape_of(model_config(tmp_path)) == ModelShape(100, 64, 2, 2, 1, 32, 96, 512, tied=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "neither a folder with a config.json nor one of Qwen/Qwen2.5-1.5B-Instruct"),
+        (json.dumps(CONFIG | {"model_type": "llama"}), "describes a llama, not a qwen2"),
+        (json.dumps(CONFIG)[:60], "is no model's configuration"),
+        ("{}", "is no model's configuration .*model_type"),
+        ("[]", "is no model's configuration"),
+    ],
+)
+def test_a_wrong_model_is_said(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        shape_of(model_config(tmp_path))
