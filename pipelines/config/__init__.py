@@ -38,6 +38,7 @@ from pipelines.config.learning import (
     StandIn,
     TrainingConfig,
     UpdateSettings,
+    VllmPolicyConfig,
     WarmStartConfig,
 )
 from pipelines.config.section import (
@@ -85,6 +86,7 @@ __all__ = [
     "StandIn",
     "TrainingConfig",
     "UpdateSettings",
+    "VllmPolicyConfig",
     "WarmStartConfig",
     "WebshopConfig",
     "WebshopGenerated",

@@ -19,6 +19,10 @@ def build(config: ExperimentConfig, model: Path) -> Policy:
             from pipelines.policies.scripted import ScriptedPolicy
 
             return ScriptedPolicy()
+        case "vllm":
+            from pipelines.policies.vllm.policy import VllmPolicy
+
+            return VllmPolicy(model, config.policy)
 
 
 def codec(model: Path) -> TextCodec:
