@@ -9,19 +9,25 @@ export DO_NOT_TRACK := 1
 BENCHMARK ?= alfworld
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench ui lock clean distclean
+.PHONY: help setup setup-cluster demo test test-cluster lint bench ui lock clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## make .venv with everything pinned (nothing to do when the pins have not changed)
 	@bash scripts/setup.sh
+
+setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for machines without a GPU (Linux x86_64, Python 3.11)
+	@bash scripts/setup.sh cluster
 
 demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: a table and a figure (BENCHMARK=webshop, deepsearch)
 	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
 test: setup ## the tests (PYTEST_ARGS="-k …" to choose)
 	@$(PY) -m pytest -n 2 -q $(PYTEST_ARGS)
+
+test-cluster: setup-cluster ## the tests that need the engines, in .venv-cluster
+	@.venv-cluster/bin/python -m pytest -q -m cluster $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import floors
 	@$(PY) -m ruff check .
@@ -41,5 +47,5 @@ lock: ## compile requirements/lock.txt from requirements/*.in (UPGRADE=1 takes t
 clean: ## remove runs, artifacts, reports and caches (asks first); keeps .venv
 	@bash scripts/clean.sh
 
-distclean: clean ## also remove .venv
-	@rm -rf .venv .uv
+distclean: clean ## also remove .venv and .venv-cluster
+	@rm -rf .venv .venv-cluster .uv

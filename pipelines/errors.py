@@ -38,6 +38,10 @@ class MissingCheckpoint(PlatformError):
     """A checkpoint that the run needs is absent or incomplete."""
 
 
+class EngineDied(PlatformError):
+    """The engine that generates died in the middle of a rollout; what was finished stays."""
+
+
 class EnvironmentFailure(PlatformError):
     """An environment died and its retries are spent."""
 

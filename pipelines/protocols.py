@@ -74,7 +74,10 @@ class GenerationRequest:
 @dataclass(frozen=True, eq=False, slots=True)
 class Generation:
     """The sampled action: int32[m] ids (end-of-message included when it was sampled), float32[m] log-probs and
-    entropies. ``text`` is the decoded action without the end-of-message token."""
+    entropies. ``text`` is the decoded action without the end-of-message token.
+
+    An engine that does not know the entropies gives NaN for all of them, never an estimate: ``Policy.score`` has them.
+    """
 
     action_ids: IntArray
     logprobs: FloatArray

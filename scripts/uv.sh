@@ -7,20 +7,20 @@ fail() {
   exit 1
 }
 
-# $PYTHON if set, else the first of these that is 3.11 or 3.12. A pyenv shim may be on PATH and still not run: ask it.
+# find_python [VERSION…]: $PYTHON if set, else the first of these that is of such a version (3.11 or 3.12 if not told). A
+# pyenv shim may be on PATH and still not run: ask it.
 find_python() {
-  local candidate
+  local candidate found wanted=" ${*:-3.11 3.12} "
   for candidate in "${PYTHON:-}" python3.11 python3.12 python3; do
     [ -n "$candidate" ] || continue
-    case "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" in
-      3.11 | 3.12)
-        python="$(command -v "$candidate")"
-        return
-        ;;
-    esac
-    if [ "$candidate" = "${PYTHON:-}" ]; then fail "PYTHON=$PYTHON is not a Python 3.11 or 3.12: set it to one"; fi
+    found="$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)"
+    if [ -n "$found" ] && [[ "$wanted" = *" $found "* ]]; then
+      python="$(command -v "$candidate")"
+      return
+    fi
+    if [ "$candidate" = "${PYTHON:-}" ]; then fail "PYTHON=$PYTHON is not a Python${wanted// 3.12/ or 3.12}: set it to one"; fi
   done
-  fail "needs Python 3.11 or 3.12 and found none on PATH: install one, or set PYTHON=/path/to/python"
+  fail "needs Python${wanted// 3.12/ or 3.12}and found none on PATH: install one, or set PYTHON=/path/to/python"
 }
 
 # The uv on PATH, else our own in .uv (made anew when a killed setup left half of it).

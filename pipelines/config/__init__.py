@@ -39,6 +39,7 @@ from pipelines.config.learning import (
     StandIn,
     TrainingConfig,
     UpdateSettings,
+    VllmPolicyConfig,
     WarmStartConfig,
 )
 from pipelines.config.openrlhf import OpenrlhfPolicyConfig
@@ -90,6 +91,7 @@ __all__ = [
     "StandIn",
     "TrainingConfig",
     "UpdateSettings",
+    "VllmPolicyConfig",
     "WarmStartConfig",
     "WebshopConfig",
     "WebshopGenerated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from pipelines.config.learning import (
     ScriptedPolicyConfig,
     TrainingConfig,
     UpdateSettings,
+    VllmPolicyConfig,
     WarmStartConfig,
 )  # fmt: skip
 from pipelines.config.openrlhf import OpenrlhfPolicyConfig
@@ -44,7 +46,9 @@ class ExperimentConfig(Section):
     benchmark: Annotated[Benchmarks, Field(discriminator="name")]
     data: Annotated[Data, Field(discriminator="source")]
     model: ModelConfig
-    policy: Annotated[LocalPolicyConfig | ScriptedPolicyConfig | OpenrlhfPolicyConfig, Field(discriminator="name")]
+    policy: Annotated[
+        LocalPolicyConfig | ScriptedPolicyConfig | VllmPolicyConfig | OpenrlhfPolicyConfig, Field(discriminator="name")
+    ]
     algorithm: AlgorithmConfig
     empg: EmpgArm
     training: TrainingConfig
@@ -101,10 +105,29 @@ class ExperimentConfig(Section):
 
     def check_runnable(self) -> None:
         """What composes but cannot be run here. Raises ConfigError."""
-        if self.model.weights == "pretrained" and self.policy.name != "openrlhf":
+        if isinstance(self.policy, VllmPolicyConfig):
+            self._check_generation_only()
+        elif self.model.weights == "pretrained" and not isinstance(self.policy, OpenrlhfPolicyConfig):
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
                 f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
+            )
+
+    def _check_generation_only(self) -> None:
+        if self.training.iterations:
+            raise ConfigError(
+                f"policy=vllm only generates, and training.iterations={self.training.iterations} trains: set "
+                "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
+            )
+        if self.model.weights == "pretrained" and not (Path(self.model.pretrained) / "config.json").is_file():
+            raise ConfigError(
+                f"model.pretrained={self.model.pretrained} is no model folder here (it has no config.json): download the "
+                "model and set model.pretrained=<its folder>"
+            )
+        if find_spec("vllm") is None:
+            raise ConfigError(
+                "policy=vllm needs vLLM, which is not installed beside this Python: make setup-cluster, then "
+                ".venv-cluster/bin/python -m flows …"
             )
 
     @property

@@ -49,6 +49,33 @@ class ScriptedPolicyConfig(Section):
     name: Literal["scripted"] = "scripted"
 
 
+class VllmPolicyConfig(Section):
+    """vLLM in this process; generates, and trains nothing. ``dtype``: of weights and activations. ``entropies``: exact ones
+    (one more pass over the logits, which stay in this process: ``tensor_parallel`` 1) or none. ``context_length``: None is
+    the model's. ``eager``: no compilation and no CUDA graphs. ``max_episodes`` that are generated for at once, the cache of
+    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU bear on speed alone."""
+
+    name: Literal["vllm"] = "vllm"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    entropies: Literal["exact", "absent"] = "absent"
+    context_length: PositiveInt | None = None
+    tensor_parallel: PositiveInt = 1
+    prefix_caching: bool = True
+    eager: bool = True
+    max_episodes: PositiveInt = Field(default=256, exclude=True)
+    kv_cache_gb: PositiveInt = Field(default=1, exclude=True)
+    memory_fraction: Annotated[float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
+
+    @model_validator(mode="after")
+    def _entropies_are_here(self) -> VllmPolicyConfig:
+        if self.entropies == "exact" and self.tensor_parallel > 1:
+            raise ValueError(
+                f"entropies=exact reads the logits in this process, and tensor_parallel={self.tensor_parallel} computes "
+                "them in others: set one of them back"
+            )
+        return self
+
+
 class AlgorithmConfig(Section):
     """Group-relative policy gradient. GRPO: symmetric clip; DAPO: clip-higher, token mean, dynamic sampling."""
 

@@ -20,6 +20,10 @@ def build(config: ExperimentConfig, model: Path) -> Policy:
             from pipelines.policies.scripted import ScriptedPolicy
 
             return ScriptedPolicy()
+        case "vllm":
+            from pipelines.policies.vllm.policy import VllmPolicy
+
+            return VllmPolicy(model, config.policy)
         case "openrlhf":
             raise ConfigError("policy=openrlhf has settings and plans (plan=true) and cannot be built yet")
 

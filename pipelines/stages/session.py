@@ -308,8 +308,10 @@ class Session:
         if policy.stage == "update":
             self.store.prune(policy)
 
-    def model_folder(self, policy: Artifact) -> Path:
-        return policy.folder / "model"
+    def model_folder(self, policy: Artifact) -> Path | None:
+        """None: the model is the pretrained one as it was."""
+        untouched = self.experiment.model.weights == "pretrained" and policy is self.model
+        return None if untouched else policy.folder / "model"
 
     def metrics(self, artifact: Artifact) -> dict[str, float]:
         values: dict[str, float] = read_json(artifact.path("metrics.json"))

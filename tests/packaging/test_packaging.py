@@ -41,9 +41,9 @@ def requirements(path: Path) -> list[Requirement]:
 
 
 @cache
-def locked() -> list[tuple[Requirement, int]]:
+def locked(lock: str = "lock.txt") -> list[tuple[Requirement, int]]:
     """Each entry of the lock and how many hashes it has."""
-    text = (REQUIREMENTS / "lock.txt").read_text().replace("\\\n", " ")
+    text = (REQUIREMENTS / lock).read_text().replace("\\\n", " ")
     entries = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [(Requirement(re.split(r"\s+--hash=", line)[0].strip()), line.count("--hash=sha256:")) for line in entries]
 
@@ -55,13 +55,14 @@ def applies(requirement: Requirement, environment: dict[str, str]) -> bool:
 # ---------------------------------------------------------------------------------------------------------- the lock
 
 
-def test_lock_is_hashed_pins_and_nothing_else() -> None:
-    assert len(locked()) > 200
-    for requirement, hashes in locked():
+@pytest.mark.parametrize("lock", ["lock.txt", "cluster-cpu.txt", "cluster-cuda.txt"])
+def test_lock_is_hashed_pins_and_nothing_else(lock: str) -> None:
+    assert len(locked(lock)) > 200
+    for requirement, hashes in locked(lock):
         assert hashes > 0, requirement.name
         assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), requirement
         assert requirement.url is None, requirement.name
-    text = (REQUIREMENTS / "lock.txt").read_text()
+    text = (REQUIREMENTS / lock).read_text()
     assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host", text), "the lock names an address"
 
 
@@ -84,7 +85,21 @@ def test_lock_serves(environment: dict[str, str]) -> None:
             assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), asked
 
 
-@pytest.mark.parametrize("extra", ["platform", "dev", "bench"])
+@pytest.mark.parametrize("lock", ["cluster-cpu", "cluster-cuda"])
+def test_a_clusters_lock_serves(lock: str) -> None:
+    """The platform beside the engines in one environment, without a conflict; the twin has no CUDA."""
+    versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r, _ in locked(f"{lock}.txt")}
+    assert len(versions) == len(locked(f"{lock}.txt"))
+    for name in ("platform", "dev", lock):
+        for asked in requirements(REQUIREMENTS / f"{name}.in"):
+            assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), asked
+    if lock == "cluster-cpu":
+        left_out = {r.name for r in requirements(REQUIREMENTS / "cluster-cpu.without")}
+        assert not left_out & versions.keys()
+        assert [n for n in versions if re.match(r"torch$|triton|nvidia-(?!ml-py)|cuda-", n)] == []
+
+
+@pytest.mark.parametrize("extra", ["platform", "dev", "bench", "cluster-cuda"])
 def test_extras_say_what_the_requirement_files_say(extra: str) -> None:
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
@@ -165,5 +180,5 @@ def test_scripts_are_bash_and_run() -> None:
         subprocess.run(["bash", "-n", str(script)], check=True)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "demo", "test", "lint", "bench", "ui", "clean"):
+    for target in ("setup", "setup-cluster", "demo", "test", "test-cluster", "lint", "bench", "ui", "clean"):
         assert re.search(rf"^  make {target} ", listed, re.MULTILINE), target

@@ -1,4 +1,5 @@
-"""What every policy must keep. A test class inherits ``PolicyConformance`` and provides the fixture ``make``."""
+"""What every policy must keep. A test class inherits ``PolicyConformance``, or ``GenerationConformance`` when its policy
+only generates, and provides the fixture ``make``."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ _FIXTURE_STAYS = settings(
 )
 
 
-class PolicyConformance:
-    """The kit."""
+class GenerationConformance:
+    """The half of the kit that asks for no training."""
 
     vocabulary: int  # the entropies' bound is its logarithm
 
@@ -65,6 +66,25 @@ class PolicyConformance:
     def test_one_token_is_enough(self, make: Make) -> None:
         for conversation in converse(make(), sampling=SamplingSettings(1.0, max_tokens=1)):
             assert all(len(turn.generation.action_ids) == 1 for turn in conversation)
+
+    @_FIXTURE_STAYS
+    @given(text=st.text())
+    def test_text_survives_the_codec(self, make: Make, text: str) -> None:
+        codec = make().codec
+        assert codec.decode(codec.encode(text)) == text
+        assert codec.end_of_message not in codec.encode(text)
+
+    def test_a_prompt_holds_its_text(self, make: Make) -> None:
+        codec = make().codec
+        for continues in (False, True):
+            ids = codec.chat_prompt("a mug 1", continues=continues)
+            inner = codec.encode("a mug 1")
+            assert any(ids[i : i + len(inner)] == inner for i in range(len(ids)))
+            assert ids == codec.chat_prompt("a mug 1", continues=continues)
+
+
+class PolicyConformance(GenerationConformance):
+    """The whole kit."""
 
     def test_a_score_is_zero_outside_the_actions(self, make: Make) -> None:
         policy = make()
@@ -106,21 +126,6 @@ class PolicyConformance:
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         with pytest.raises(MissingCheckpoint, match="cut"):
             policy.load(tmp_path / "cut")
-
-    @_FIXTURE_STAYS
-    @given(text=st.text())
-    def test_text_survives_the_codec(self, make: Make, text: str) -> None:
-        codec = make().codec
-        assert codec.decode(codec.encode(text)) == text
-        assert codec.end_of_message not in codec.encode(text)
-
-    def test_a_prompt_holds_its_text(self, make: Make) -> None:
-        codec = make().codec
-        for continues in (False, True):
-            ids = codec.chat_prompt("a mug 1", continues=continues)
-            inner = codec.encode("a mug 1")
-            assert any(ids[i : i + len(inner)] == inner for i in range(len(ids)))
-            assert ids == codec.chat_prompt("a mug 1", continues=continues)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:

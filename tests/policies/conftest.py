@@ -16,13 +16,16 @@ ANSWERS = ("<think>find a mug : go to desk 1</think><action>go to desk 1</action
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stand-in with grouped-query attention whose weights are large enough for peaked distributions."""
+    return peaked(SHAPE, tmp_path_factory.mktemp("stand-in"))
+
+
+def peaked(shape: StandIn, folder: Path) -> Path:
     import torch
     from safetensors.torch import load_file, save_file
 
     from pipelines.policies import make_stand_in
 
-    folder = tmp_path_factory.mktemp("stand-in")
-    make_stand_in(SHAPE, [*OBSERVATIONS, *ANSWERS], folder)
+    make_stand_in(shape, [*OBSERVATIONS, *ANSWERS], folder)
     file = folder / "model.safetensors"
     weights = load_file(file)
     generator = torch.Generator().manual_seed(1)

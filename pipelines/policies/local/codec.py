@@ -15,7 +15,7 @@ _USER, _ANSWER = "\x00user\x00", "\x00answer\x00"
 
 
 class ChatCodec:
-    """``TextCodec`` over ``tokenizer.json`` and the chat template of ``tokenizer_config.json``.
+    """``TextCodec`` over ``tokenizer.json`` and the chat template (``tokenizer_config.json`` or a file of its own).
 
     The template is rendered once with marks in place of the texts; what stands between the marks is encoded with
     special tokens, the texts themselves without: "<|im_end|>" in an observation is only text.
@@ -27,7 +27,8 @@ class ChatCodec:
     def __init__(self, folder: Path) -> None:
         try:
             settings = read_json(folder / "tokenizer_config.json")
-            template = settings["chat_template"]
+            file = folder / "chat_template.jinja"  # where newer folders have it
+            template = file.read_text("utf-8") if file.is_file() else settings["chat_template"]
             self._markup = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except (OSError, KeyError, ValueError, Exception) as error:

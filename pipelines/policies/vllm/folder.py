@@ -1,0 +1,51 @@
+"""Is it a whole model? Asked before an engine is started, which would take seconds to say it less clearly, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import read_json
+from pipelines.errors import ConfigError, MissingCheckpoint
+
+_REMEDY = "restore it, or set model.pretrained=<another folder>"
+
+
+def check_folder(folder: Path) -> None:
+    """Every weight file that the folder names is there in its full length, and the model is what it says.
+
+    Raises:
+        MissingCheckpoint: a file is absent or cut. ConfigError: a shape that vLLM would read wrongly without a word.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        config = read_json(folder / "config.json")
+        files = _weight_files(folder)
+        for file in files:
+            with safe_open(file, framework="np"):  # reads the header, and compares it with the file's length
+                pass
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise MissingCheckpoint(f"model folder {folder} is missing, cut or damaged ({error}): {_REMEDY}") from None
+    if not files:
+        raise MissingCheckpoint(f"model folder {folder} holds no *.safetensors: {_REMEDY}")
+    _check_heads(folder, config)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _check_heads(folder: Path, config: dict[str, Any]) -> None:
+    """vLLM's Qwen2 takes hidden_size / heads for the head's size, whatever ``head_dim`` says, and cuts the weights to it."""
+    if config.get("model_type") != "qwen2" or not config.get("head_dim"):
+        return
+    hidden, heads, dim = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
+    if heads * dim != hidden:
+        raise ConfigError(
+            f"{folder}: vLLM runs a Qwen2 only with heads × head_dim = hidden_size, not {heads} × {dim} ≠ {hidden}: choose "
+            "another model, or policy=local"
+        )

@@ -1,0 +1,108 @@
+"""``VllmPolicy``: the generating half of the ``Policy`` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pipelines.config import UpdateSettings, VllmPolicyConfig
+from pipelines.errors import ConfigError
+from pipelines.policies.local.codec import ChatCodec
+from pipelines.policies.vllm.batching import Batching
+from pipelines.policies.vllm.engine import start_engine
+from pipelines.policies.vllm.folder import check_folder
+from pipelines.protocols import Generation, GenerationRequest
+from pipelines.records import Score, TrainingSequence, UpdateMetrics
+
+# Engines that died, kept for good (see Batching).
+_DEAD: list[Any] = []
+
+
+class VllmPolicy:
+    """Samples from the model in the folder ``model``; its weights never change.
+
+    Each token is drawn by a generator of its request's own, so what is sampled is a function of (weights, context, seed)
+    up to the rounding of the batch it falls in.
+
+    Raises:
+        MissingCheckpoint, ConfigError: the folder is damaged, or of a model that vLLM does not run.
+    """
+
+    def __init__(self, model: Path, settings: VllmPolicyConfig) -> None:
+        check_folder(model)
+        self._codec = ChatCodec(model)
+        self._exact = settings.entropies == "exact"
+        self._engine = start_engine(model, settings)
+        self._batching = Batching(self._engine)
+
+    @property
+    def codec(self) -> ChatCodec:
+        return self._codec
+
+    @property
+    def context_length(self) -> int:
+        return int(self._engine.model_config.max_model_len)
+
+    def open_rollout(self, episodes: int) -> None:
+        if self._exact:
+            from pipelines.policies.vllm.entropy import forget
+
+            forget()
+        self._engine.reset_prefix_cache()  # every rollout starts the same: no bit depends on what was played before
+
+    def close_episode(self, episode: int) -> None: ...
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Raises EngineDied."""
+        from pipelines.policies.vllm.entropy import take
+
+        answer = (await self._batching.complete(request.context_ids, self._sampling(request))).outputs[0]
+        ids = list(answer.token_ids)
+        logprobs = [found[token].logprob for token, found in zip(ids, answer.logprobs, strict=True)]
+        entropies = take(request.episode, len(ids)) if self._exact else [float("nan")] * len(ids)
+        return Generation(
+            action_ids=np.array(ids, np.int32),
+            logprobs=np.array(logprobs, np.float32),
+            entropies=np.array(entropies, np.float32),
+            text=self._codec.decode(ids[:-1] if ids[-1] == self._codec.end_of_message else ids),
+        )
+
+    def _sampling(self, request: GenerationRequest) -> Any:
+        """The whole vocabulary takes part (no top-k, top-p, penalties), and only the end of the message ends it."""
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            temperature=request.sampling.temperature,
+            max_tokens=request.sampling.max_tokens,
+            seed=request.seed,
+            logprobs=0,  # of the sampled token alone
+            stop_token_ids=[self._codec.end_of_message],
+            ignore_eos=True,
+            detokenize=False,
+            extra_args={"episode": request.episode} if self._exact else None,
+        )
+
+    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
+        _only_generates("score")
+
+    def update(self, sequences: Sequence[TrainingSequence], settings: UpdateSettings, *, seed: int) -> UpdateMetrics:
+        _only_generates("update")
+
+    def save(self, path: Path) -> None:
+        _only_generates("save")
+
+    def load(self, path: Path) -> None:
+        _only_generates("load")
+
+    def close(self) -> None:
+        if self._batching.death is not None:
+            _DEAD.append(self._engine)
+            return
+        self._engine.engine_core.shutdown()
+
+
+def _only_generates(what: str) -> NoReturn:
+    raise ConfigError(f"policy=vllm only generates, it cannot {what}: choose a policy that trains (policy=local)")
