@@ -42,6 +42,17 @@ def damaged_file(folder: Path) -> str | None:
     return next((name for name, digest in sealed.items() if sha256_file(folder / name) != digest), None)
 
 
+def is_unicode(*texts: str) -> bool:
+    """Whether UTF-8 can say them. JSON can also say half of a character (``"\\ud800"``): no file, tokenizer or server takes
+    it."""
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def json_text(value: Any) -> str:
     """Sorted keys, shortest floats: the same value gives the same text. Raises ValueError for NaN and infinity."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

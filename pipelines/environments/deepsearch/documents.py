@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.files import atomic_write_text, json_text, read_json, sha256_file
+from pipelines.files import atomic_write_text, is_unicode, json_text, read_json, sha256_file
 
 _FORM = 'every line of a corpus is a JSON object {"id": "…", "contents": "title\\ntext"}'
+
+NO_UNICODE = "half of a character (an escape \\ud800 to \\udfff alone), which is no Unicode: take it out, or get the file again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def read_documents(path: Path) -> Iterator[Document]:
             identity = str(identity)
         if not isinstance(identity, str) or not identity or not isinstance(contents, str) or not contents.strip():
             raise DataError(f"{path}, line {line}: no id or no contents; {_FORM}")
+        if not is_unicode(identity, contents):
+            raise DataError(f"{path}, line {line}: {NO_UNICODE}")
         count += 1
         yield Document(identity, contents)
     if not count:

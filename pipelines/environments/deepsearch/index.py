@@ -135,6 +135,8 @@ def _write(corpus: Path, sha256: str, folder: Path) -> None:
     (folder / "tantivy").mkdir()
     try:
         built = build_index(read_documents(corpus), sha256, folder / "tantivy")
+    except UnicodeError:
+        raise
     except ValueError as error:  # tantivy's word for a disk that is full
         raise OSError(str(error)) from None
     files = {path.name: _stamp(path) for path in _files(folder)}

@@ -20,6 +20,7 @@ from typing import Any
 
 from pipelines.environments.webshop.json_stream import array_elements, object_items
 from pipelines.errors import DataError
+from pipelines.files import is_unicode
 from pipelines.seeds import derive_seed
 
 _LONGEST_CODE = 10
@@ -98,7 +99,7 @@ def _instruction(text: str, attributes: list[str], options: list[str | list[str]
 def pack(product: Product) -> bytes:
     values = [getattr(product, name) for name in product.__slots__]
     values[-1] = [(i.text, i.attributes, i.options) for i in product.instructions]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 class Packer:
@@ -201,9 +202,10 @@ def _options(field: _Fields) -> tuple[tuple[str, tuple[str, ...]], ...]:
         if contents is None:
             continue
         try:
-            options[name.lower()] = tuple(c["value"].strip().replace("/", " | ").lower() for c in contents)
+            values = tuple(c["value"].strip().replace("/", " | ").lower() for c in contents)
         except (TypeError, KeyError, AttributeError):
             raise field.wrong("customization_options", contents, 'a list of {"value": …}') from None
+        options[name.lower()] = field.unicode("customization_options", name, *values)[1:]
     return tuple(options.items())
 
 
@@ -237,6 +239,7 @@ def _human(path: Path) -> Iterator[tuple[str, tuple[Instruction, ...]]]:
 def _wanted_options(field: _Fields) -> tuple[str | tuple[str, str], ...]:
     options = field.value("instruction_options")
     if isinstance(options, dict) and all(isinstance(value, str) for value in options.values()):
+        field.unicode("instruction_options", *options, *options.values())
         return tuple(options.items())
     return field.texts("instruction_options")
 
@@ -265,13 +268,19 @@ class _Fields:
         value = self.value(key)
         if not isinstance(value, str):
             raise self.wrong(key, value, "text")
-        return value
+        return self.unicode(key, value)[0]
 
     def texts(self, key: str) -> tuple[str, ...]:
         value = self.value(key)
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise self.wrong(key, value, "a list of texts")
-        return tuple(value)
+        return self.unicode(key, *value)
+
+    def unicode(self, key: str, *texts: str) -> tuple[str, ...]:
+        """The texts, if a page can show them."""
+        if not is_unicode(*texts):
+            raise self.wrong(key, texts, "Unicode (half of a character, an escape \\ud800 to \\udfff alone)")
+        return texts
 
     def wrong(self, key: str, value: Any, wanted: str) -> DataError:
         shown = repr(value)

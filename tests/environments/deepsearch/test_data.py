@@ -57,6 +57,8 @@ def test_both_formats_say_the_same(tmp_path: Path) -> None:
         (json.dumps(row(2, golden_answers=["x", 3])), r"record 2 \(test_2\): golden_answers is \['x', 3\]"),
         (json.dumps(row(2, metadata=[1])), r"record 2 \(test_2\): metadata is \[1\], not an object"),
         ("\udcff", r"test.jsonl, line 2: not JSON"),
+        (json.dumps(row(2, question="half \ud800")), "record 2: half of a character .* no Unicode"),
+        (json.dumps(row(2, golden_answers=["x", "\udfff"])), "record 2: half of a character"),
     ],
 )
 def test_a_malformed_question_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -86,6 +88,8 @@ def test_a_malformed_parquet_file_is_named(tmp_path: Path) -> None:
         ('{"id": "2", "contents": " "}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": "x', "line 2: not JSON"),
         ("2", "line 2: a int, not an object"),
+        (r'{"id": "2", "contents": "x \ud800"}', "line 2: half of a character .* no Unicode: take it out"),
+        (r'{"id": "\ud800", "contents": "x"}', "line 2: half of a character"),
     ],
 )
 def test_a_malformed_document_is_named(tmp_path: Path, line: str, message: str) -> None:

@@ -168,6 +168,15 @@ def test_a_disk_that_is_full_while_building(corpus: Path, tmp_path: Path, monkey
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+def test_text_that_is_no_unicode_is_no_full_disk(
+    corpus: Path, tmp_path: Path, builds: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "read_documents", lambda path: iter([Document("1", "half \ud800")]))
+    with pytest.raises(UnicodeEncodeError):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert len(builds) == 1  # not once more, in memory
+
+
 def test_a_corpus_that_changed_has_another_hash(corpus: Path, tmp_path: Path) -> None:
     before = corpus_sha256(corpus, tmp_path / "memo")
     assert corpus_sha256(corpus, tmp_path / "memo") == before

@@ -150,6 +150,8 @@ FAULTS: list[tuple[Answer, int, str]] = [
     (lambda path, payload: (200, {"rows": []}), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
     (lambda path, payload: (200, {"result": [[3]], "results": [3]}), 1, r"JSON with a document that is no object"),
     (lambda path, payload: (200, {"result": [[{"id": "1"}]], "results": [{"id": "1"}]}), 1, r"a document without contents"),
+    (lambda path, payload: (200, {"result": [[document("\ud800")]], "results": [document("\ud800")]}), 1,
+     r"answered JSON with half of a character, which is no Unicode"),
     (lambda path, payload: (200, 3), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
 ]  # fmt: skip
 

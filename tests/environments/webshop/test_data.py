@@ -87,6 +87,10 @@ def test_a_description_that_is_one_text_is_one_bullet(tmp_path: Path) -> None:
         ({"customization_options": {"color": [{"label": "red"}]}}, "customization_options is .* not a list of"),
         ({"customization_options": ["red"]}, "customization_options is .* not an object"),
         ({"small_description": [1]}, "small_description is \\[1\\], not a list of texts"),
+        ({"name": "half \ud800"}, r"name is \('half \\ud800',\), not Unicode \(half of a character"),
+        ({"small_description": ["x", "\udfff"]}, "small_description is .*, not Unicode"),
+        ({"customization_options": {"color": [{"value": "\ud800"}]}}, "customization_options is .*, not Unicode"),
+        ({"customization_options": {"\ud800": [{"value": "red"}]}}, "customization_options is .*, not Unicode"),
         ({"small_description": None}, "small_description is None, not text"),
     ],
 )
@@ -118,6 +122,8 @@ def test_other_wrong_records_are_named(tmp_path: Path) -> None:
             {"B1": [{"instruction": "x", "instruction_attributes": ["a"]}]},
             "record B1 lacks instruction_options",
         ),
+        ([], {}, {"B1": [HUMAN | {"instruction_options": {"color": "\ud800"}}]}, "instruction_options is .*, not Unicode"),
+        ([], {"B1": SYNTHETIC | {"attributes": ["\ud800"]}}, {}, "record B1: attributes is .*, not Unicode"),
     ):
         write_files(tmp_path, records, attributes, human)
         with pytest.raises(DataError, match=said):
