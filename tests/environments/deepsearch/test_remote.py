@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -195,13 +197,26 @@ def test_a_server_that_hangs_is_given_up_once_for_all(form: Form, stop: threadin
         stop.set()
 
 
-def test_a_server_that_drips_is_too_slow(stop: threading.Event) -> None:
-    def drip(path: str, payload: Any) -> tuple[int, object]:
-        return 200, (b" " for _ in iter(lambda: stop.wait(0.05), True))
+def drops(stop: threading.Event, drop: bytes) -> Iterator[bytes]:
+    return (drop for _ in iter(lambda: stop.wait(0.05), True))
 
-    with fake(drip) as server, pytest.raises(ServerSilent, match=r"did not finish its answer within 0.3 s"):
-        client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
-    stop.set()
+
+def test_a_server_that_drips_its_answer_is_too_slow(stop: threading.Event) -> None:
+    with fake(lambda path, payload: (200, drops(stop, b" "))) as server:
+        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+            client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
+        stop.set()
+
+
+def test_a_server_that_drips_its_header_is_too_slow(stop: threading.Event) -> None:
+    """Every read succeeds; it is their sum that is bounded."""
+    with fake(found) as server:
+        server.drip = chain([b"HTTP/1.1 200 OK\r\n"], islice(drops(stop, b"X-More: 1\r\n"), 100))
+        start = time.monotonic()
+        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+            client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
+        assert time.monotonic() - start < 2
+        stop.set()
 
 
 def test_a_server_that_comes_back_is_used_again() -> None:
