@@ -88,7 +88,9 @@ class JsonClient:
             status, content = asyncio.run(self._answer(url, payload))
         except TimeoutError:
             raise _Failed(f"did not answer within {self._bounds.timeout_s:g} s", silent=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise _Failed(f"is no address of a server ({error})", silent=True, mendable=False) from None
+        except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise _Failed(f"cannot be reached ({words})", silent=True) from None
         if status != 200:

@@ -239,8 +239,15 @@ def test_nobody_there() -> None:
         url = f"{server.url}/retrieve"
     with pytest.raises(ServerSilent, match=r"cannot be reached \(.*\) \(3 tries\): start it"):
         client(url).search("a")
-    with pytest.raises(ServerSilent, match="cannot be reached"):
-        client("http://[bad/retrieve", retries=0).search("a")
+
+
+@pytest.mark.parametrize("url", ["http://a:port/retrieve", "localhost:8000/retrieve", "ftp://x/retrieve"])
+def test_what_is_no_address_is_tried_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    with pytest.raises(ServerSilent, match=r"is no address of a server \(.*\): start it"):
+        client(url).search("a")
+    assert waits == []
 
 
 def test_one_query_that_breaks_the_server_fails_alone() -> None:
