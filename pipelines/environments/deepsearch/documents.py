@@ -88,9 +88,10 @@ def read_row(path: Path, offset: int) -> dict[str, Any]:
 def _row(path: Path, number: int | str, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:  # also: not UTF-8
+    except (ValueError, RecursionError) as error:  # also: not UTF-8, thousands of digits or of brackets
+        words = str(error).partition(";")[0]
         raise DataError(
-            f"{path}, line {number}: not JSON ({error}): the file is cut or damaged, get it again"
+            f"{path}, line {number}: not JSON ({words}): the file is cut or damaged, get it again"
         ) from None
     if not isinstance(row, dict):
         raise DataError(f"{path}, line {number}: a {type(row).__name__}, not an object; get the file again")

@@ -57,6 +57,8 @@ def test_both_formats_say_the_same(tmp_path: Path) -> None:
         (json.dumps(row(2, golden_answers=["x", 3])), r"record 2 \(test_2\): golden_answers is \['x', 3\]"),
         (json.dumps(row(2, metadata=[1])), r"record 2 \(test_2\): metadata is \[1\], not an object"),
         ("\udcff", r"test.jsonl, line 2: not JSON"),
+        (f'{{"id": {"[" * 100_000}', r"test.jsonl, line 2: not JSON \(maximum recursion depth .*cut or damaged"),
+        (f'{{"id": {"1" * 5000}}}', r"test.jsonl, line 2: not JSON \(Exceeds the limit .* 5000 digits\): the file"),
         (json.dumps(row(2, question="half \ud800")), "record 2: half of a character .* no Unicode"),
         (json.dumps(row(2, golden_answers=["x", "\udfff"])), "record 2: half of a character"),
     ],
