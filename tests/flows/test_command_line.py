@@ -83,6 +83,14 @@ def test_the_papers_deep_search() -> None:
     assert getattr(experiment.data, "train", None) == 17_000
 
 
+def test_the_papers_webshop_trains_on_all_goals_but_the_first_500() -> None:
+    data = compose(["scale=paper", "benchmark=webshop"]).experiment.values()["data"]
+    assert (data["source"], data["catalogue"], data["dev"], data["train"]) == ("webshop_real", "small", 0, 0)
+    assert compose(["benchmark=webshop", "data=real"]).experiment.values()["data"]["dev"] == 1000
+    with pytest.raises(ConfigError, match=r"evaluation.games=128 but data.dev=0"):
+        compose(["scale=paper", "benchmark=webshop", "benchmark.evaluation_split=dev"])
+
+
 def test_a_benchmark_brings_its_own_data() -> None:
     assert compose(["benchmark=deepsearch"]).experiment.data.source == "deepsearch_generated"
     assert compose(["benchmark=deepsearch", "scale=smoke"]).experiment.training.iterations == 2

@@ -112,7 +112,11 @@ def _build(sources: Sources, seed: int, key: str) -> Shop:
     if not names:
         raise DataError(f"{sources.products} holds no product: download it again, or use data=generated")
     catalogue, human = packer.catalogue(), sources.human is not None
-    return Shop(key, catalogue, index, goal_order(catalogue, human=human), human, seed)
+    try:
+        order = goal_order(catalogue, human=human)
+    except DataError as error:
+        raise DataError(f"{sources.products}: {error}") from None
+    return Shop(key, catalogue, index, order, human, seed)
 
 
 # ------------------------------------------------------------------------------------------------------------ on disk

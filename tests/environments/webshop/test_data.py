@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -175,6 +176,33 @@ def test_synthetic_goals_are_the_combinations_of_the_options_sorted_by_name() ->
     assert {make_goal(one, 0, human=False, seed=seed).price_cap for seed in range(40)} == {30.0, 40.0, 50.0}
 
 
+def test_the_combinations_are_the_products_of_the_originals_order() -> None:
+    """``itertools.product`` over the options sorted by name."""
+    options = (("size", ("s", "m")), ("color", ("red", "blue", "tan")), ("fit", ("x",)), ("trim", ("a", "b", "c", "d")))
+    one = product(options=options, instructions=(WANT,))
+    names, values = zip(*sorted(options), strict=True)
+    expected = [tuple(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
+    assert [make_goal(one, which, human=False, seed=0).options for which in range(24)] == expected
+
+
+def test_the_last_of_very_many_combinations_is_as_near_as_the_first() -> None:
+    one = product(options=tuple((name, tuple(f"{name}{i}" for i in range(60))) for name in "abcdef"), instructions=(WANT,))
+    assert make_goal(one, 60**6 - 1, human=False, seed=0).options == tuple((name, f"{name}59") for name in "abcdef")
+
+
+def test_more_goals_than_can_be_held_are_said(tmp_path: Path) -> None:
+    many = {name: [{"value": f"{name}{i}"} for i in range(60)] for name in "abcdef"}
+    write_files(
+        tmp_path, [record("B1"), record("B2", customization_options=many)], {"B1": SYNTHETIC, "B2": SYNTHETIC},
+        {"B1": [HUMAN]},
+    )  # fmt: skip
+    said = rf"{60**6 + 2} combinations, {60**6} of them those of product B2, .* at most 100000000 .* data.goals=human"
+    with pytest.raises(DataError, match=said) as caught:
+        open_shop(sources(tmp_path), 0, tmp_path / "cache")
+    assert str(caught.value).startswith(str(tmp_path / "items_shuffle_1000.json"))
+    assert len(open_shop(sources(tmp_path, human=True), 0, tmp_path / "cache")) == 1
+
+
 def test_without_two_caps_above_the_price_there_is_none() -> None:
     for price, capped in ((969.0, True), (979.0, True), (981.0, False), (5000.0, False)):
         made = make_goal(product(price=price, options=(), instructions=(WANT,)), 0, human=False, seed=0)
@@ -218,6 +246,24 @@ def test_panels_are_the_originals_splits(tmp_path: Path) -> None:
     assert {split: len(panel.tasks) for split, panel in panels.items()} == {"test": 500, "dev": 1000, "train": 20}
     assert [panels["dev"].tasks[0].id, panels["train"].tasks[0].id] == ["goal_00500", "goal_01500"]
     assert panels["test"].tasks[0].task_type == "garden"
+
+
+def test_the_splits_of_real_data_can_be_those_of_the_papers_runs(tmp_path: Path) -> None:
+    """Goals 0–499 evaluate, the rest train; a cap takes the first of the rest."""
+    write_files(tmp_path / "real", [record(f"B{i}") for i in range(300)], {f"B{i}": SYNTHETIC for i in range(300)})
+    folder = tmp_path / "store" / "data" / "x"
+
+    def panels(**settings: int) -> dict[str, list[str]]:
+        data = WebshopReal.model_validate({"root": tmp_path / "real", "dev": 0, **settings})
+        made = WebshopBenchmark(WebshopConfig(), data).panels(folder)
+        return {split: [task.id for task in panel.tasks] for split, panel in made.items()}
+
+    everything = panels()
+    assert {split: len(tasks) for split, tasks in everything.items()} == {"test": 500, "train": 100}
+    assert everything["train"][0] == "goal_00500"
+    assert panels(train=30) == {"test": everything["test"], "train": everything["train"][:30]}
+    assert panels(train=101) == everything
+    assert panels(dev=60, train=30)["train"] == everything["train"][60:90]
 
 
 def test_generated_files_are_read_as_real_ones(tmp_path: Path) -> None:
