@@ -42,6 +42,10 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return f"unknown key {key}{closest(key, known_keys())}"
     if problem["type"] == "missing":
         return f"{key} is missing"
+    if problem["type"] == "value_error" and isinstance(
+        problem["input"], Mapping
+    ):  # of a whole section: all of its values
+        return f"{key}: {message}" if key else message
     return f"{key} = {_short(repr(problem['input']))}: {message}" if key else message
 
 

@@ -12,13 +12,18 @@ from contextlib import ExitStack, contextmanager
 
 from flows.job import LAUNCH, failure_file
 from pipelines.config import RunConfig
+from pipelines.environments import build
 from pipelines.run_folder import is_finished, run_folder
 
 _LAUNCHES = 3
 
 
 def launch(configs: Sequence[RunConfig], execute: Callable[[], None]) -> int:
-    """Execute what is not done; tell what was done already and what failed. Returns the exit code."""
+    """Execute what is not done; tell what was done already and what failed. Returns the exit code.
+
+    Raises:
+        ConfigError, DataError: one of the runs cannot be played here; nothing was started.
+    """
     todo = []
     for config in configs:
         if is_finished(config):
@@ -27,6 +32,8 @@ def launch(configs: Sequence[RunConfig], execute: Callable[[], None]) -> int:
             todo.append(config)
     if not todo:
         return 0
+    for config in todo:
+        build(config.experiment.benchmark, config.experiment.data).check()
     with _shared(todo, many=len(configs) > 1):
         _execute(execute)
         reasons = {run_folder(config): _reason(config) for config in todo if not is_finished(config)}

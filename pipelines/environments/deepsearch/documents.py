@@ -16,7 +16,9 @@ from pipelines.files import atomic_write_text, is_unicode, json_text, read_json,
 
 _FORM = 'every line of a corpus is a JSON object {"id": "…", "contents": "title\\ntext"}'
 
-NO_UNICODE = "half of a character (an escape \\ud800 to \\udfff alone), which is no Unicode: take it out, or get the file again"
+NO_UNICODE = (
+    "half of a character (an escape \\ud800 to \\udfff alone), which is no Unicode: take it out, or get the file again"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pipelines.environments.webshop.catalogue import Sources
 from pipelines.environments.webshop.environment import WebshopEnvironment
 from pipelines.environments.webshop.expert import Expert, answer, noisy
 from pipelines.environments.webshop.generate import HUMAN, INSTRUCTIONS, PRODUCTS, generate_catalogue
-from pipelines.environments.webshop.nouns import Nouns, tagger
+from pipelines.environments.webshop.nouns import Nouns, by_model, tagger
 from pipelines.environments.webshop.shop import Shop, open_shop
 from pipelines.errors import DataError
 from pipelines.protocols import Environment, Observation
@@ -49,6 +49,13 @@ class WebshopBenchmark:
         return {name: value for name, value in self.__dict__.items() if name != "_tagger"}
 
     # ---------------------------------------------------------------------------------------------------------- data
+
+    def check(self) -> None:
+        by_model(self.config.noun_tagger)
+        if isinstance(self.data, WebshopReal):
+            missing = next((path for path in self._sources(Path()).files if not path.is_file()), None)
+            if missing is not None:
+                raise DataError(f"{missing} is missing: download WebShop's data, or use data=generated")
 
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         if isinstance(self.data, WebshopGenerated):

@@ -87,7 +87,7 @@ def _combinations(product: Product) -> int:
 def _combination(product: Product, which: int) -> tuple[tuple[str, str], ...]:
     """One value per option, the options sorted by name, the last one's values changing fastest."""
     chosen: list[tuple[str, str]] = []
-    for name, values in reversed(sorted(product.options)):
+    for name, values in sorted(product.options, reverse=True):
         which, place = divmod(which, len(values))
         chosen.append((name, values[place]))
     return tuple(reversed(chosen))

@@ -110,15 +110,19 @@ def test_verdicts(reply: str, verdict: bool) -> None:
     ],
 )
 def test_a_sentence_about_correctness_is_no_verdict(reply: str | None) -> None:
-    with fake(lambda path, payload: (200, says(reply, finish_reason="stop"))) as server:
-        with pytest.raises(ServerRefused, match="neither CORRECT nor INCORRECT by itself"):
-            LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
+    with (
+        fake(lambda path, payload: (200, says(reply, finish_reason="stop"))) as server,
+        pytest.raises(ServerRefused, match="neither CORRECT nor INCORRECT by itself"),
+    ):
+        LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
 
 
 def test_a_reply_that_was_cut_is_no_verdict() -> None:
-    with fake(lambda path, payload: (200, says("CORRECT", finish_reason="length"))) as server:
-        with pytest.raises(ServerRefused, match="came to no verdict, its reply was cut after 2048 tokens"):
-            LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
+    with (
+        fake(lambda path, payload: (200, says("CORRECT", finish_reason="length"))) as server,
+        pytest.raises(ServerRefused, match="came to no verdict, its reply was cut after 2048 tokens"),
+    ):
+        LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
 
 
 @pytest.mark.parametrize(

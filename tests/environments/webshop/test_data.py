@@ -123,7 +123,12 @@ def test_other_wrong_records_are_named(tmp_path: Path) -> None:
             {"B1": [{"instruction": "x", "instruction_attributes": ["a"]}]},
             "record B1 lacks instruction_options",
         ),
-        ([], {}, {"B1": [HUMAN | {"instruction_options": {"color": "\ud800"}}]}, "instruction_options is .*, not Unicode"),
+        (
+            [],
+            {},
+            {"B1": [HUMAN | {"instruction_options": {"color": "\ud800"}}]},
+            "instruction_options is .*, not Unicode",
+        ),
         ([], {"B1": SYNTHETIC | {"attributes": ["\ud800"]}}, {}, "record B1: attributes is .*, not Unicode"),
     ):
         write_files(tmp_path, records, attributes, human)
@@ -186,7 +191,9 @@ def test_the_combinations_are_the_products_of_the_originals_order() -> None:
 
 
 def test_the_last_of_very_many_combinations_is_as_near_as_the_first() -> None:
-    one = product(options=tuple((name, tuple(f"{name}{i}" for i in range(60))) for name in "abcdef"), instructions=(WANT,))
+    one = product(
+        options=tuple((name, tuple(f"{name}{i}" for i in range(60))) for name in "abcdef"), instructions=(WANT,)
+    )
     assert make_goal(one, 60**6 - 1, human=False, seed=0).options == tuple((name, f"{name}59") for name in "abcdef")
 
 
