@@ -35,6 +35,16 @@ def test_what_is_found(index: Index) -> None:
     assert ids(index, "rimol", 1) == ["3"]  # the title weighs more than a mention; of two alike the first
 
 
+@pytest.mark.parametrize(("titles", "often", "title_first"), [(7, 3, True), (8, 2, False)])
+def test_a_word_in_the_title_counts_twice(titles: int, often: int, title_first: bool) -> None:
+    """A common word of titles against a rare word of bodies, whose own scores are 1 to 1.90, and 1 to 2.08."""
+    documents = [Document(f"title {i}", f"harbour {i}\nA town by the sea.") for i in range(titles)]
+    documents += [Document(f"body {n}", f"Town {n}\nSee the {'lighthouse ' * n}") for n in range(1, 6)]
+    documents += [Document(f"other {i}", f"Place {i}\nA town in the hills.") for i in range(12 - titles)]
+    found = ids(build_index(documents, SHA, None), "harbour lighthouse", 20)
+    assert (found.index("title 0") < found.index(f"body {often}")) == title_first
+
+
 def test_pages_by_id_and_by_title(index: Index) -> None:
     page = index.page("RIMOL")
     assert page == Document("3", '"Rimol"\nRimol is a town on a hill. Its river has no name.')

@@ -221,6 +221,12 @@ def test_without_two_caps_above_the_price_there_is_none() -> None:
     )
 
 
+def test_a_cap_is_above_the_price_and_never_the_price_itself() -> None:
+    """The larger of two of 30, 40, 50, 60."""
+    one = product(price=20.0, options=(), instructions=(WANT,))
+    assert {make_goal(one, 0, human=False, seed=seed).price_cap for seed in range(40)} == {40.0, 50.0, 60.0}
+
+
 def test_human_goals(tmp_path: Path) -> None:
     human = {"B1": [HUMAN, HUMAN | {"instruction_attributes": []}, HUMAN | {"instruction_options": {"color": "red"}}]}
     write_files(tmp_path, [record("B1"), record("B2")], {"B1": SYNTHETIC}, human)
