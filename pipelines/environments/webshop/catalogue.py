@@ -7,6 +7,7 @@ unseeded generator; here from one seeded by (seed, product code).
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from array import array
@@ -187,7 +188,7 @@ def _pricing(field: _Fields) -> tuple[list[float], str]:
         prices = [float(Decimal(re.sub(r"[^\d.]", "", part))) for part in str(said).split("$")[1:3]]
     except InvalidOperation:
         prices = []
-    if not prices:
+    if not prices or not all(map(math.isfinite, prices)):
         raise field.wrong("pricing", said, "a price such as $9.99")
     return prices, f"${prices[0]}" if len(prices) == 1 else f"${prices[0]} to ${prices[1]}"
 

@@ -84,6 +84,7 @@ def test_a_description_that_is_one_text_is_one_bullet(tmp_path: Path) -> None:
     [
         ({"name": None}, "name is None, not text"),
         ({"pricing": "cheap"}, "pricing is 'cheap', not a price such as"),
+        ({"pricing": "$" + "9" * 400}, "pricing is '\\$999.*…, not a price"),
         ({"pricing": "$1.2.3"}, "pricing is '\\$1.2.3', not a price"),
         ({"customization_options": {"color": [{"label": "red"}]}}, "customization_options is .* not a list of"),
         ({"customization_options": ["red"]}, "customization_options is .* not an object"),
