@@ -16,6 +16,7 @@ from pipelines.files import atomic_write_text, is_unicode, json_text, read_json,
 
 _FORM = 'every line of a corpus is a JSON object {"id": "…", "contents": "title\\ntext"}'
 
+_LONGEST_ID = 65_530  # the search engine leaves longer ones out of its index
 NO_UNICODE = (
     "half of a character (an escape \\ud800 to \\udfff alone), which is no Unicode: take it out, or get the file again"
 )
@@ -49,6 +50,11 @@ def read_documents(path: Path) -> Iterator[Document]:
     Raises:
         DataError: the file cannot be read, holds no document, or a record (named by its line) is malformed.
     """
+    return (document for _, document in numbered_documents(path))
+
+
+def numbered_documents(path: Path) -> Iterator[tuple[int, Document]]:
+    """``read_documents``, each with its line's number."""
     count = 0
     for line, _, row in read_rows(path):
         identity, contents = row.get("id"), row.get("contents")
@@ -58,8 +64,10 @@ def read_documents(path: Path) -> Iterator[Document]:
             raise DataError(f"{path}, line {line}: no id or no contents; {_FORM}")
         if not is_unicode(identity, contents):
             raise DataError(f"{path}, line {line}: {NO_UNICODE}")
+        if len(identity.encode()) > _LONGEST_ID:
+            raise DataError(f"{path}, line {line}: an id of more than {_LONGEST_ID} bytes, {identity[:40]!r}…; {_FORM}")
         count += 1
-        yield Document(identity, contents)
+        yield line, Document(identity, contents)
     if not count:
         raise DataError(f"{path} holds no document; {_FORM}")
 

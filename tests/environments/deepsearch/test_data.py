@@ -90,6 +90,10 @@ def test_a_malformed_parquet_file_is_named(tmp_path: Path) -> None:
         ('{"id": "2", "contents": " "}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": "x', "line 2: not JSON"),
         ("2", "line 2: a int, not an object"),
+        (
+            json.dumps({"id": "é" * 40_000, "contents": "x"}),
+            "line 2: an id of more than 65530 bytes, 'é+'…; every line",
+        ),
         (r'{"id": "2", "contents": "x \ud800"}', "line 2: half of a character .* no Unicode: take it out"),
         (r'{"id": "\ud800", "contents": "x"}', "line 2: half of a character"),
     ],

@@ -178,10 +178,43 @@ def test_a_disk_that_is_full_while_building(corpus: Path, tmp_path: Path, monkey
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+def test_two_documents_with_one_id_are_named(tmp_path: Path, builds: list[Path | None]) -> None:
+    rows = [{"id": i, "contents": f"title {i}\nx"} for i in range(5)]
+    corpus = write_rows(tmp_path / "corpus.jsonl", *rows, {"id": "3", "contents": "another\nx"}, *rows[:1])
+    with pytest.raises(DataError, match=r"corpus.jsonl, line 6: id '3' was there before, in line 4: give every"):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert len(builds) == 1
+
+
+def test_an_id_as_long_as_can_be_is_found(tmp_path: Path) -> None:
+    corpus = write_rows(tmp_path / "corpus.jsonl", {"id": "x" * 65_530, "contents": "Zulet\na novel"})
+    page = open_index(corpus, SHA, tmp_path / "cache").page("x" * 65_530)
+    assert page is not None
+    assert page.title == "Zulet"
+
+
+def test_nobody_writes_into_a_draft_that_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's threads have names; one that wrote on would fill the draft again."""
+    corpus = write_rows(tmp_path / "corpus.jsonl", *({"id": i, "contents": "T\nhello"} for i in range(100)), {"id": 1})
+    writing: list[str] = []
+    remove = shutil.rmtree
+
+    def noted(folder: Path, ignore_errors: bool) -> None:
+        names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+        writing.extend(name for name in names if name.startswith("thrd-tantivy"))
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(module.shutil, "rmtree", noted)
+    with pytest.raises(DataError, match="line 101: no id or no contents"):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert writing == []
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
 def test_text_that_is_no_unicode_is_no_full_disk(
     corpus: Path, tmp_path: Path, builds: list[Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "read_documents", lambda path: iter([Document("1", "half \ud800")]))
+    monkeypatch.setattr(module, "distinct_documents", lambda path: iter([Document("1", "half \ud800")]))
     with pytest.raises(UnicodeEncodeError):
         open_index(corpus, SHA, tmp_path / "cache")
     assert len(builds) == 1  # not once more, in memory
