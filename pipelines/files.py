@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,28 @@ def sha256_file(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def remembered_sha256(path: Path, memo: Path) -> str:
+    """``sha256_file`` of a large file, remembered by this process and in the folder ``memo`` for as long as the file's size
+    and time of change stay. Raises OSError."""
+    stat = path.stat()
+    return _remembered(path.absolute(), stat.st_size, stat.st_mtime_ns, memo)
+
+
+@cache
+def _remembered(path: Path, size: int, changed: int, memo: Path) -> str:
+    note = memo / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    stamp = {"size": size, "changed": changed}
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        known = read_json(note)
+        if known["stamp"] == stamp and len(known["sha256"]) == 64:
+            return str(known["sha256"])
+    digest = sha256_file(path)
+    with suppress(OSError):  # only a memory
+        memo.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(note, json_text({"stamp": stamp, "sha256": digest}))
+    return digest
 
 
 def write_checksums(folder: Path) -> None:

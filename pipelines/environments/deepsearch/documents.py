@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.files import atomic_write_text, is_unicode, json_text, read_json, sha256_file
+from pipelines.files import is_unicode, remembered_sha256
 
 _FORM = 'every line of a corpus is a JSON object {"id": "…", "contents": "title\\ntext"}'
 
@@ -109,29 +106,12 @@ def _row(path: Path, number: int | str, line: bytes) -> dict[str, Any]:
 
 
 def corpus_sha256(path: Path, memo: Path) -> str:
-    """SHA-256 of a corpus file. That of a large file takes long, so it is remembered in the folder ``memo`` for as long
-    as the file's size and time of change stay.
+    """SHA-256 of a corpus file, remembered in the folder ``memo``.
 
     Raises:
         DataError: the file cannot be read.
     """
     try:
-        stat = path.stat()
-        return _hashed(path, stat.st_size, stat.st_mtime_ns, memo)
+        return remembered_sha256(path, memo)
     except OSError as error:
         raise DataError(f"corpus {path} cannot be read ({error.strerror}): check data.root and data.corpus") from None
-
-
-@cache
-def _hashed(path: Path, size: int, changed: int, memo: Path) -> str:
-    note = memo / f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]}.json"
-    stamp = {"size": size, "changed": changed}
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        known = read_json(note)
-        if known["stamp"] == stamp and len(known["sha256"]) == 64:
-            return str(known["sha256"])
-    digest = sha256_file(path)
-    with suppress(OSError):  # only a memory
-        memo.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(note, json_text({"stamp": stamp, "sha256": digest}))
-    return digest

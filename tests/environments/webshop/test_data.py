@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines import files
 from pipelines.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop import json_stream, shop
 from pipelines.environments.webshop.benchmark import WebshopBenchmark
@@ -329,6 +330,27 @@ def test_the_cache_is_used_and_gives_the_same(small: Path, monkeypatch: pytest.M
     assert same(fresh(small), built)
     shutil.rmtree(small / "data")
     assert same(fresh(small, key=built.key), built)  # a worker need not read the sources
+
+
+def test_sources_are_hashed_once_for_as_long_as_they_stay(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = files.sha256_file
+
+    def noted(path: Path) -> str:
+        if path.parent.name == "data":
+            hashed.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(files, "sha256_file", noted)
+    built = fresh(small)
+    assert len(hashed) == 2
+    for _ in range(2):
+        assert fresh(small).key == built.key
+        files._remembered.cache_clear()  # as another process
+    assert len(hashed) == 2
+    write_files(small / "data", [record("B9")], {})
+    assert fresh(small).key != built.key
+    assert len(hashed) == 4
 
 
 @pytest.mark.parametrize("name", ["products.jsonl", "weights.npy", "vocabulary.json", "SHA256SUMS"])
