@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flows.job import LAUNCH, failure_file
 from pipelines.config import RunConfig
+from pipelines.environments import build
 from pipelines.run_folder import is_finished, run_folder
 
 _LAUNCHES = 3
@@ -22,6 +23,9 @@ def launch(configs: Sequence[RunConfig], execute: Callable[[], None], *, seen_by
     """Execute what is not done; tell what was done already and what failed. Returns the exit code.
 
     ``seen_by_all``: a folder that other machines' jobs see too, where there are some.
+
+    Raises:
+        ConfigError, DataError: one of the runs cannot be played here; nothing was started.
     """
     todo = []
     for config in configs:
@@ -31,6 +35,8 @@ def launch(configs: Sequence[RunConfig], execute: Callable[[], None], *, seen_by
             todo.append(config)
     if not todo:
         return 0
+    for config in todo:
+        build(config.experiment.benchmark, config.experiment.data).check()
     with _shared(todo, many=len(configs) > 1, seen_by_all=seen_by_all):
         _execute(execute)
         reasons = {run_folder(config): _reason(config) for config in todo if not is_finished(config)}

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,28 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def remembered_sha256(path: Path, memo: Path) -> str:
+    """``sha256_file`` of a large file, remembered by this process and in the folder ``memo`` for as long as the file's size
+    and time of change stay. Raises OSError."""
+    stat = path.stat()
+    return _remembered(path.absolute(), stat.st_size, stat.st_mtime_ns, memo)
+
+
+@cache
+def _remembered(path: Path, size: int, changed: int, memo: Path) -> str:
+    note = memo / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    stamp = {"size": size, "changed": changed}
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        known = read_json(note)
+        if known["stamp"] == stamp and len(known["sha256"]) == 64:
+            return str(known["sha256"])
+    digest = sha256_file(path)
+    with suppress(OSError):  # only a memory
+        memo.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(note, json_text({"stamp": stamp, "sha256": digest}))
+    return digest
+
+
 def write_checksums(folder: Path) -> None:
     """``SHA256SUMS`` over the folder's other files, as ``sha256sum -c`` reads it."""
     files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
@@ -40,6 +64,17 @@ def damaged_file(folder: Path) -> str | None:
     if sealed.keys() != {path.name for path in folder.iterdir()} - {CHECKSUMS}:
         return CHECKSUMS
     return next((name for name, digest in sealed.items() if sha256_file(folder / name) != digest), None)
+
+
+def is_unicode(*texts: str) -> bool:
+    """Whether UTF-8 can say them. JSON can also say half of a character (``"\\ud800"``): no file, tokenizer or server takes
+    it."""
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def json_text(value: Any) -> str:

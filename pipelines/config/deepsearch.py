@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.section import (
     BenchmarkSection,
@@ -19,6 +20,7 @@ from pipelines.config.section import (
     Section,
 )
 
+_ADDRESS = re.compile(r"https?://[^\s/?#]+(?:[/?#]\S*)?")
 _MOST_PATIENCE_S = 50  # twice that, and a round's other work, is below the environment pool's patience
 
 
@@ -31,6 +33,13 @@ class ServerSettings(Section):
     retries: Annotated[int, Field(ge=0, le=10)] = Field(default=3, exclude=True)
     backoff_s: NonNegative = Field(default=0.5, exclude=True)
     max_bytes: PositiveInt = Field(default=8_000_000, exclude=True)
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        if url is not None and not _ADDRESS.fullmatch(url):
+            raise ValueError("a server's address is http://host:port/… or https://…")
+        return url
 
     @model_validator(mode="after")
     def _patient(self) -> ServerSettings:

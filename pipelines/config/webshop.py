@@ -56,20 +56,21 @@ class WebshopConfig(BenchmarkSection):
 
 class WebshopGoals(DataSection):
     """``goals``: made from the products' attributes and options, or written by people. ``seed``: of the prices and price
-    caps that are drawn."""
+    caps that are drawn. The original's shuffled order of the goals is split as there: the first ones evaluate (500, split
+    ``test``), the next ``dev`` may, of the rest the first ``train`` train (0: all; the full catalogue has millions)."""
 
     goals: Literal["synthetic", "human"] = "synthetic"
     seed: int = 0
+    dev: NonNegativeInt = 1000
+    train: NonNegativeInt = 0
 
 
 class WebshopGenerated(WebshopGoals, GeneratedData):
-    """A catalogue made here in the original's schema. The first ``test`` goals evaluate, the next ``dev`` may, the rest
-    train (the original: 500, 1000)."""
+    """A catalogue made here in the original's schema, of which ``test`` goals evaluate."""
 
     source: Literal["webshop_generated"] = "webshop_generated"
     products: PositiveInt = 1000
     test: PositiveInt = 500
-    dev: NonNegativeInt = 1000
 
 
 class WebshopReal(WebshopGoals, FolderData):
@@ -77,6 +78,10 @@ class WebshopReal(WebshopGoals, FolderData):
     full one; ``products``: only so many of its first ones (None: all)."""
 
     variable: ClassVar[str] = "WEBSHOP_DATA"
+    test: ClassVar[int] = 500
     source: Literal["webshop_real"] = "webshop_real"
     catalogue: Literal["small", "full"] = "small"
     products: PositiveInt | None = None
+
+    def holds(self, split: str) -> int:
+        return self.dev if split == "dev" else self.test

@@ -50,6 +50,14 @@ class Benchmark(Protocol):
         """What whoever reads the results must know of how they were scored; they carry it. Usually nothing."""
         ...
 
+    def check(self) -> None:
+        """What can be told in no time: real data that are not there, by their names, or a package that is missing.
+
+        Raises:
+            ConfigError, DataError: it cannot be played.
+        """
+        ...
+
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         """Write the benchmark's data (generated) or nothing (real) below ``folder``; deterministic bytes. ``tick`` is told
         the fraction that is done."""

@@ -74,6 +74,8 @@ class CountDownBenchmark:
     max_steps = 8
     remarks = ()
 
+    def check(self) -> None: ...
+
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -88,6 +88,14 @@ def test_the_papers_deep_search() -> None:
     assert getattr(experiment.data, "train", None) == 17_000
 
 
+def test_the_papers_webshop_trains_on_all_goals_but_the_first_500() -> None:
+    data = compose(["scale=paper", "benchmark=webshop"]).experiment.values()["data"]
+    assert (data["source"], data["catalogue"], data["dev"], data["train"]) == ("webshop_real", "small", 0, 0)
+    assert compose(["benchmark=webshop", "data=real"]).experiment.values()["data"]["dev"] == 1000
+    with pytest.raises(ConfigError, match=r"evaluation.games=128 but data.dev=0"):
+        compose(["scale=paper", "benchmark=webshop", "benchmark.evaluation_split=dev"])
+
+
 def test_a_benchmark_brings_its_own_data() -> None:
     assert compose(["benchmark=deepsearch"]).experiment.data.source == "deepsearch_generated"
     assert compose(["benchmark=deepsearch", "scale=smoke"]).experiment.training.iterations == 2
@@ -104,7 +112,12 @@ def test_a_benchmark_brings_its_own_data() -> None:
         (["benchmark.retrieval.topk=0"], "benchmark.retrieval.topk = 0: .*greater than or equal to 1"),
         (["benchmark.retrieval.backend=remote"], "needs url .* and collection"),
         (["benchmark.retrieval.timeout_s=100"], "wait up to 404 s"),
-        (["benchmark.reward=judge"], "reward=judge needs judge.url and judge.model"),
+        (["benchmark.reward=judge"], "^benchmark: reward=judge needs judge.url and judge.model$"),
+        (
+            ["benchmark.retrieval.url=localhost:80/retrieve"],
+            "benchmark.retrieval.url = 'localhost:80/retrieve': .* is http://host",
+        ),
+        (["benchmark.judge.url='http:///v1'"], "benchmark.judge.url = 'http:///v1': a server's address is http://host"),
         (
             ["benchmark.retrieval={backend:remote,url:'http://x/retrieve',collection:x}"],
             "one corpus: set data.train_worlds=0|is a section",
@@ -260,6 +273,57 @@ def test_a_mistake_imports_nothing_heavy_and_starts_nothing(tmp_path: Path) -> N
     assert len(lines) == 2, done.stderr
     assert lines[0].startswith("error: unknown key training.iteratons")
     assert lines[1] == "heavy: []"
+    assert list(tmp_path.iterdir()) == []
+
+
+WEBSHOP = ("items_shuffle_1000.json", "items_ins_v2_1000.json")
+QUESTIONS = [f"{name}/train.jsonl" for name in ("webwalkerqa", "hotpotqa", "2wikimultihopqa", "nq", "triviaqa")]
+QUESTIONS += [f"{name}/dev.parquet" for name in ("webwalkerqa", "hotpotqa", "2wikimultihopqa", "musique", "bamboogle")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "there", "message"),
+    [
+        (["benchmark=webshop", "data=real"], None, "set WEBSHOP_DATA to their folder"),
+        (["benchmark=webshop", "data=real"], (), r"items_shuffle_1000.json is missing: download"),
+        (["benchmark=webshop", "data=real"], WEBSHOP[:1], r"items_ins_v2_1000.json is missing: download"),
+        (["benchmark=webshop", "data=real", "data.goals=human"], WEBSHOP, r"items_human_ins.json is missing"),
+        (["benchmark=webshop", "data=real", "data.catalogue=full"], WEBSHOP, r"items_shuffle.json is missing"),
+        (["benchmark=deepsearch", "data=real", "warm_start=null"], None, "set DEEPSEARCH_DATA to their folder"),
+        (["benchmark=deepsearch", "data=real", "warm_start=null"], QUESTIONS[:-1], "bamboogle has none of test.jsonl"),
+        (["benchmark=deepsearch", "data=real", "warm_start=null"], QUESTIONS, "wiki-18.jsonl is missing"),
+        (["data=real"], None, "run `alfworld-download` and set ALFWORLD_DATA"),
+        (["data=real"], (), "no ALFWorld data at .*json_2.1.1"),
+        (["data=real"], ("json_2.1.1/valid_seen/x",), "json_2.1.1 has no train split"),
+        (["benchmark=webshop", "benchmark.noun_tagger=spacy"], None, "spacy download en_core_web_sm"),
+    ],
+)
+def test_what_cannot_be_played_here_is_said_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    overrides: list[str], there: tuple[str, ...] | None, message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("flows.launch._shared", None)
+    monkeypatch.setattr("pipelines.environments.webshop.nouns._installed", lambda: False)
+    for name in ("ALFWORLD_DATA", "WEBSHOP_DATA", "DEEPSEARCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+        if there is not None:
+            monkeypatch.setenv(name, str(tmp_path / "data"))
+    for name in there or ():
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert main([*overrides, f"execution.runs={tmp_path / 'runs'}"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_missing_data_are_said_in_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: str) -> None:
+    monkeypatch.delenv(f"{benchmark.upper()}_DATA", raising=False)
+    done = run(f"benchmark={benchmark}", "data=real", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["heavy: []"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,8 +26,9 @@ def flows(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(600)
 def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One of the two jobs has no data and must fail alone.
-    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+    # One of the two jobs has a folder of games without a game, and must fail alone.
+    (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "games"))
     sweep = ["-m", *SMALL, "hydra.launcher.n_jobs=2", "data=dozen,real"]
     done = flows(*sweep, cwd=tmp_path)
     assert done.returncode == 1
@@ -36,7 +37,7 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
     assert is_finished(good), done.stderr
     assert not is_finished(bad)
     assert "1 of 2 runs failed:" in done.stderr
-    assert "data=real needs ALFWorld's games: run `alfworld-download`" in done.stderr
+    assert "json_2.1.1/train holds no playable game: run `alfworld-download` again" in done.stderr
     assert "Traceback" not in done.stderr
     again = flows(*sweep[:-1], "data=dozen", cwd=tmp_path)
     assert again.returncode == 0, again.stderr

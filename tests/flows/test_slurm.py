@@ -135,9 +135,10 @@ def flows(arguments: list[str], cwd: Path, environment: dict[str, str]) -> subpr
 def test_jobs_are_submitted_run_and_told(
     tmp_path: Path, cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One of the two has no data and fails alone; the script is what the plan had printed."""
+    """One of the two has a folder of games without a game and fails alone; the script is what the plan had printed."""
     monkeypatch.chdir(tmp_path)
-    cluster.pop("ALFWORLD_DATA", None)
+    (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
+    cluster["ALFWORLD_DATA"] = str(tmp_path / "games")
     sweep = ["-m", *CELLS, "data=dozen,real", "hydra/launcher=slurm"]
     done = flows(sweep, tmp_path, cluster)
     logs = "".join(path.read_text() for path in tmp_path.glob("log*"))
@@ -146,7 +147,7 @@ def test_jobs_are_submitted_run_and_told(
     assert is_finished(good), done.stderr + logs
     assert f"finished: {run_folder(good)}" in done.stdout
     assert "1 of 2 runs failed:" in done.stderr
-    assert "data=real needs ALFWorld's games" in done.stderr
+    assert "json_2.1.1/train holds no playable game" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "runs" / ".slurm").glob("empg-launch-*")) == []
     assert (tmp_path / "script.sh").read_text().splitlines() == script(sweep, capsys)

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.config import AlfworldConfig, AlfworldGenerated, RealData
 from pipelines.environments.alfworld import prompts
 from pipelines.environments.alfworld.expert import Expert, answer, noisy
-from pipelines.environments.alfworld.panels import read_panels
+from pipelines.environments.alfworld.panels import check_games, read_panels
 from pipelines.environments.base import Panel, Prompt, Tick, Turn
 from pipelines.errors import DataError
 from pipelines.protocols import Environment, Observation
@@ -33,6 +33,10 @@ class AlfworldBenchmark:
         self.config, self.data, self.max_steps = config, data, config.max_steps
 
     # ---------------------------------------------------------------------------------------------------------- data
+
+    def check(self) -> None:
+        if isinstance(self.data, RealData):
+            check_games(self._root(Path()))
 
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         if isinstance(self.data, AlfworldGenerated):

@@ -23,9 +23,8 @@ from textworld.generator.game import EntityInfo
 from textworld.logic import Placeholder, Proposition, Type, TypeHierarchy, Variable
 
 from pipelines.environments.alfworld.grammar import game_logic
+from pipelines.environments.alfworld.prompts import NOTHING_HAPPENS
 from pipelines.environments.alfworld.translation import Translation, translate
-
-NOTHING_HAPPENS = "Nothing happens."
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +207,4 @@ def _load_library() -> Any:
             fast_downward.interface.DOWNWARD_LIB_PATH = original
 
 
-__all__ = ["NOTHING_HAPPENS", "Engine", "EngineState"]
+__all__ = ["Engine", "EngineState"]

@@ -10,7 +10,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
-from pipelines.environments.alfworld.engine import NOTHING_HAPPENS
+from pipelines.environments.alfworld.prompts import NOTHING_HAPPENS
 from pipelines.protocols import Observation
 
 _ENTITY = re.compile(r"[a-z]+ \d+")

@@ -21,16 +21,20 @@ def read_panels(root: Path) -> dict[str, Panel]:
     Raises:
         DataError: no data there, or a game file that is cut or malformed (named).
     """
+    check_games(root)
+    return {split: read_panel(root, split) for split in SPLITS if (root / "json_2.1.1" / split).is_dir()}
+
+
+def check_games(root: Path) -> None:
+    """Whether there are games, by the folders' names. Raises DataError."""
     games = root / "json_2.1.1"
     if not games.is_dir():
         raise DataError(
             f"no ALFWorld data at {games}: run `alfworld-download`, set ALFWORLD_DATA to its folder (or data.root=…), "
             "or use data=generated"
         )
-    panels = {split: read_panel(root, split) for split in SPLITS if (games / split).is_dir()}
-    if "train" not in panels:
+    if not (games / "train").is_dir():
         raise DataError(f"{games} has no train split: run `alfworld-download` again or use data=generated")
-    return panels
 
 
 def read_panel(root: Path, split: str) -> Panel:

@@ -13,6 +13,7 @@ from pipelines.environments.answers import last_action
 from pipelines.environments.base import Prompt, Turn
 from pipelines.protocols import Observation
 
+NOTHING_HAPPENS = "Nothing happens."  # the game's answer to a command that is not admissible
 _FORMAT = (
     "Now it's your turn to take an action.\n"
     "You should first reason step-by-step about the current situation. This reasoning process MUST be enclosed within "

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pipelines.files import is_unicode
+
 KINDS = ("search", "open", "answer")
 TAGS = tuple(f"<{slash}{name}>" for name in ("think", *KINDS, "information") for slash in ("", "/"))
 MOST_CHARACTERS = 1000  # of a block's content
@@ -39,7 +41,7 @@ def read_action(text: str) -> Action | None:
         return None
     argument = " ".join(content.split())
     most = MOST_CHARACTERS if kind == "answer" else MOST_QUERY_CHARACTERS
-    return Action(kind, argument) if argument and len(argument) <= most and _is_unicode(argument) else None
+    return Action(kind, argument) if argument and len(argument) <= most and is_unicode(argument) else None
 
 
 def _span(text: str, kind: str) -> tuple[int, str, int] | None:
@@ -47,11 +49,3 @@ def _span(text: str, kind: str) -> tuple[int, str, int] | None:
     start = text.find(f"<{kind}>")
     end = text.find(f"</{kind}>", start) if start >= 0 else -1
     return (start, kind, end) if end >= 0 else None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: no file and no server takes it
-        return False
-    return True

@@ -14,7 +14,7 @@ from pipelines.environments.deepsearch.actions import TAGS, read_action
 from pipelines.environments.deepsearch.documents import corpus_sha256, read_documents
 from pipelines.environments.deepsearch.environment import INVALID, NO_PAGE, NO_RESULTS, DeepsearchEnvironment, Shown
 from pipelines.environments.deepsearch.expert import Expert, noisy
-from pipelines.environments.deepsearch.panels import read_panels
+from pipelines.environments.deepsearch.panels import check_sets, read_panels
 from pipelines.environments.deepsearch.questions import Question, read_question
 from pipelines.environments.deepsearch.retrieval import Retriever, embedded, remote
 from pipelines.errors import DataError
@@ -36,6 +36,14 @@ class DeepsearchBenchmark:
         self.config, self.data, self.max_steps = config, data, config.max_steps
 
     # ---------------------------------------------------------------------------------------------------------- data
+
+    def check(self) -> None:
+        if not isinstance(self.data, DeepsearchReal):
+            return
+        root = self._root(Path())
+        check_sets(root, self.data.train_sets, (*self.data.in_domain, *self.data.out_of_domain))
+        if self.config.retrieval.backend == "embedded" and not (root / self.data.corpus).is_file():
+            raise DataError(f"corpus {root / self.data.corpus} is missing: check data.root and data.corpus")
 
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         if isinstance(self.data, DeepsearchGenerated):

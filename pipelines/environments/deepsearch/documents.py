@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.files import atomic_write_text, json_text, read_json, sha256_file
+from pipelines.files import is_unicode, remembered_sha256
 
 _FORM = 'every line of a corpus is a JSON object {"id": "…", "contents": "title\\ntext"}'
+
+_LONGEST_ID = 65_530  # the search engine leaves longer ones out of its index
+NO_UNICODE = (
+    "half of a character (an escape \\ud800 to \\udfff alone), which is no Unicode: take it out, or get the file again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ def read_documents(path: Path) -> Iterator[Document]:
     Raises:
         DataError: the file cannot be read, holds no document, or a record (named by its line) is malformed.
     """
+    return (document for _, document in numbered_documents(path))
+
+
+def numbered_documents(path: Path) -> Iterator[tuple[int, Document]]:
+    """``read_documents``, each with its line's number."""
     count = 0
     for line, _, row in read_rows(path):
         identity, contents = row.get("id"), row.get("contents")
@@ -52,8 +59,12 @@ def read_documents(path: Path) -> Iterator[Document]:
             identity = str(identity)
         if not isinstance(identity, str) or not identity or not isinstance(contents, str) or not contents.strip():
             raise DataError(f"{path}, line {line}: no id or no contents; {_FORM}")
+        if not is_unicode(identity, contents):
+            raise DataError(f"{path}, line {line}: {NO_UNICODE}")
+        if len(identity.encode()) > _LONGEST_ID:
+            raise DataError(f"{path}, line {line}: an id of more than {_LONGEST_ID} bytes, {identity[:40]!r}…; {_FORM}")
         count += 1
-        yield Document(identity, contents)
+        yield line, Document(identity, contents)
     if not count:
         raise DataError(f"{path} holds no document; {_FORM}")
 
@@ -84,9 +95,10 @@ def read_row(path: Path, offset: int) -> dict[str, Any]:
 def _row(path: Path, number: int | str, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:  # also: not UTF-8
+    except (ValueError, RecursionError) as error:  # also: not UTF-8, thousands of digits or of brackets
+        words = str(error).partition(";")[0]
         raise DataError(
-            f"{path}, line {number}: not JSON ({error}): the file is cut or damaged, get it again"
+            f"{path}, line {number}: not JSON ({words}): the file is cut or damaged, get it again"
         ) from None
     if not isinstance(row, dict):
         raise DataError(f"{path}, line {number}: a {type(row).__name__}, not an object; get the file again")
@@ -94,29 +106,12 @@ def _row(path: Path, number: int | str, line: bytes) -> dict[str, Any]:
 
 
 def corpus_sha256(path: Path, memo: Path) -> str:
-    """SHA-256 of a corpus file. That of a large file takes long, so it is remembered in the folder ``memo`` for as long
-    as the file's size and time of change stay.
+    """SHA-256 of a corpus file, remembered in the folder ``memo``.
 
     Raises:
         DataError: the file cannot be read.
     """
     try:
-        stat = path.stat()
-        return _hashed(path, stat.st_size, stat.st_mtime_ns, memo)
+        return remembered_sha256(path, memo)
     except OSError as error:
         raise DataError(f"corpus {path} cannot be read ({error.strerror}): check data.root and data.corpus") from None
-
-
-@cache
-def _hashed(path: Path, size: int, changed: int, memo: Path) -> str:
-    note = memo / f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]}.json"
-    stamp = {"size": size, "changed": changed}
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        known = read_json(note)
-        if known["stamp"] == stamp and len(known["sha256"]) == 64:
-            return str(known["sha256"])
-    digest = sha256_file(path)
-    with suppress(OSError):  # only a memory
-        memo.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(note, json_text({"stamp": stamp, "sha256": digest}))
-    return digest

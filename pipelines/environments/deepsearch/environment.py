@@ -116,5 +116,7 @@ def _title(document: Document) -> str:
 
 def _cut(text: str, most: int) -> str:
     """At most so many characters, cut between words; markup of our own in a page cannot end the block."""
-    text = text.strip().replace("</information>", "")
+    text = text.replace(
+        "</information>", " "
+    ).strip()  # a blank: without one, what is left could join to the mark again
     return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"

@@ -11,16 +11,19 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.environments.deepsearch.documents import Document, read_documents, title_key
+from pipelines.environments.deepsearch.documents import Document, numbered_documents, read_documents, title_key
+from pipelines.errors import DataError
 from pipelines.files import json_text, read_json, sha256_file
 
 if TYPE_CHECKING:
+    from tantivy import Document as TantivyDocument
     from tantivy import Schema, TextAnalyzer
 
 FORM = 2  # raise when the schema or the folder's layout changes
@@ -107,7 +110,7 @@ def open_index(corpus: Path, sha256: str, cache: Path) -> Index:
         cache.mkdir(parents=True, exist_ok=True)
         return _built_once(corpus, sha256, folder)
     except OSError:  # full or read-only: the cache is only a cache
-        return build_index(read_documents(corpus), sha256, None)
+        return build_index(distinct_documents(corpus), sha256, None)
 
 
 def _built_once(corpus: Path, sha256: str, folder: Path) -> Index:
@@ -134,7 +137,9 @@ def _built_once(corpus: Path, sha256: str, folder: Path) -> Index:
 def _write(corpus: Path, sha256: str, folder: Path) -> None:
     (folder / "tantivy").mkdir()
     try:
-        built = build_index(read_documents(corpus), sha256, folder / "tantivy")
+        built = build_index(distinct_documents(corpus), sha256, folder / "tantivy")
+    except UnicodeError:
+        raise
     except ValueError as error:  # tantivy's word for a disk that is full
         raise OSError(str(error)) from None
     files = {path.name: _stamp(path) for path in _files(folder)}
@@ -173,6 +178,26 @@ def _stamp(path: Path) -> str:
     return str(size) if size > _LARGE else sha256_file(path)
 
 
+def distinct_documents(corpus: Path) -> Iterator[Document]:
+    """The documents, if no two have one id: a page would be both. Eight bytes of each are kept, not its id: a large corpus
+    has 21 million. Raises DataError naming both lines, after the last document."""
+    import numpy as np
+
+    hashes = array("q")
+    for document in read_documents(corpus):
+        hashes.append(hash(document.id))
+        yield document
+    ordered = np.sort(np.frombuffer(hashes, dtype=np.int64))
+    repeated = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+    first: dict[str, int] = {}
+    for line, document in numbered_documents(corpus) if repeated else ():
+        if hash(document.id) in repeated and first.setdefault(document.id, line) != line:
+            raise DataError(
+                f"{corpus}, line {line}: id {document.id!r} was there before, in line {first[document.id]}: give every "
+                "document its own"
+            )
+
+
 def build_index(documents: Iterable[Document], sha256: str, folder: Path | None) -> Index:
     """Index the documents in a folder that exists, or in memory. Raises ValueError when the folder cannot be written."""
     import tantivy
@@ -181,19 +206,27 @@ def build_index(documents: Iterable[Document], sha256: str, folder: Path | None)
     index = tantivy.Index(schema, path=None if folder is None else os.fspath(folder))
     index.register_tokenizer(_ENGLISH, _english())
     writer = index.writer(_HEAP, 1)
-    for position, document in enumerate(documents):
-        fields = tantivy.Document()
-        fields.add_unsigned("position", position)
-        fields.add_text("id", document.id)
-        fields.add_text("key", title_key(document.title))
-        fields.add_text("title", document.title)
-        fields.add_text("body", document.text)
-        fields.add_bytes("contents", document.contents.encode())
-        writer.add_document(fields)
-    writer.commit()
-    writer.wait_merging_threads()
+    try:
+        for position, document in enumerate(documents):
+            writer.add_document(_fields(position, document))
+        writer.commit()
+    finally:  # its threads write on, into a folder that may be about to be removed
+        writer.wait_merging_threads()
     index.reload()
     return Index(index, sha256)
+
+
+def _fields(position: int, document: Document) -> TantivyDocument:
+    import tantivy
+
+    fields = tantivy.Document()
+    fields.add_unsigned("position", position)
+    fields.add_text("id", document.id)
+    fields.add_text("key", title_key(document.title))
+    fields.add_text("title", document.title)
+    fields.add_text("body", document.text)
+    fields.add_bytes("contents", document.contents.encode())
+    return fields
 
 
 def _schema() -> Schema:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.errors import EnvironmentFailure
-
-if TYPE_CHECKING:
-    import httpx
 
 _MENDABLE = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that another try may mend
 
@@ -49,7 +47,8 @@ class JsonClient:
 
         self.url, self._bounds, self._remedy = url, bounds, remedy
         self._failing, self._silent_until = False, 0.0
-        self._client = httpx.Client(timeout=bounds.timeout_s, headers=headers, trust_env=False)
+        tls = httpx.create_ssl_context(trust_env=False)
+        self._settings: dict[str, Any] = {"headers": headers, "verify": tls, "trust_env": False}
 
     def post(self, payload: dict[str, Any], url: str | None = None) -> Any:
         """The answer's JSON.
@@ -85,34 +84,40 @@ class JsonClient:
     def _once(self, url: str, payload: dict[str, Any]) -> Any:
         import httpx
 
-        deadline = time.monotonic() + self._bounds.timeout_s
         try:
-            with self._client.stream("POST", url, json=payload) as response:
-                content = self._content(response, deadline)
-        except httpx.TimeoutException:
+            status, content = asyncio.run(self._answer(url, payload))
+        except TimeoutError:
             raise _Failed(f"did not answer within {self._bounds.timeout_s:g} s", silent=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise _Failed(f"is no address of a server ({error})", silent=True, mendable=False) from None
+        except httpx.HTTPError as error:
             words = str(error) or type(error).__name__
             raise _Failed(f"cannot be reached ({words})", silent=True) from None
-        if response.status_code != 200:
-            what = f"answered {response.status_code} {_start(content)}".rstrip()
-            raise _Failed(what, mendable=response.status_code in _MENDABLE)
+        if status != 200:
+            what = f"answered {status} {_start(content)}".rstrip()
+            raise _Failed(what, mendable=status in _MENDABLE)
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
             raise _Failed(f"answered what is no JSON: {_start(content)}") from None
 
-    def _content(self, response: httpx.Response, deadline: float) -> bytes:
-        """The body, as far as it is small and quick enough."""
+    async def _answer(self, url: str, payload: dict[str, Any]) -> tuple[int, bytes]:
+        """Status and body. httpx bounds every read, of which a server that drips has no end; the clock here bounds all
+        of them: raises TimeoutError."""
+        import httpx
+
         most, parts, size = self._bounds.max_bytes, list[bytes](), 0
-        for part in response.iter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                raise _Failed(f"answered more than {most} bytes", mendable=False)
-            if time.monotonic() > deadline:
-                raise _Failed(f"did not finish its answer within {self._bounds.timeout_s:g} s", silent=True)
-        return b"".join(parts)
+        async with (
+            asyncio.timeout(self._bounds.timeout_s),
+            httpx.AsyncClient(timeout=None, **self._settings) as client,
+            client.stream("POST", url, json=payload) as response,
+        ):
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise _Failed(f"answered more than {most} bytes", mendable=False)
+        return response.status_code, b"".join(parts)
 
 
 class _Failed(Exception):

@@ -6,7 +6,6 @@ Any OpenAI-compatible server (``POST <url>/chat/completions``) will do. Exact ma
 from __future__ import annotations
 
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -26,12 +25,13 @@ Answer to grade: {answer}
 
 Reply with one word, CORRECT or INCORRECT."""
 _AT_ONCE = 8
-_VERDICT = re.compile(r"\b(IN)?CORRECT\b")
+_VERDICTS = {"CORRECT": True, "INCORRECT": False}
+_MARKUP = " \t*_.`'\""  # that a verdict may stand between
 _REMEDY = "start the judge's server, set benchmark.judge.url, or use benchmark.reward=exact_match"
 
 
 class LanguageModelJudge:
-    """Temperature 0. Raises EnvironmentFailure: the server is dead, refuses, or says neither CORRECT nor INCORRECT."""
+    """Temperature 0. Raises EnvironmentFailure: the server is dead, refuses, or its reply is not the one word."""
 
     def __init__(self, settings: JudgeSettings) -> None:
         assert settings.url is not None  # checked by the settings
@@ -64,18 +64,25 @@ class LanguageModelJudge:
             said = self._said(payload)
         except EnvironmentFailure as failure:
             return failure
-        verdicts = _VERDICT.findall(said.upper())
-        if not verdicts:
-            words = f"said {said[:80]!r}, neither CORRECT nor INCORRECT"
-            return ServerRefused(f"{self._client.url} {words}: {_REMEDY}")
-        return not verdicts[-1]  # no "IN" before it
+        verdict = _VERDICTS.get(said.partition("\n")[0].strip(_MARKUP).upper())
+        if verdict is None:  # "Not correct." holds the word too: to look for it in a sentence pays for wrong answers
+            return ServerRefused(
+                f"{self._client.url} said {said[:80]!r}, neither CORRECT nor INCORRECT by itself: {_REMEDY}"
+            )
+        return verdict
 
     def _said(self, payload: dict[str, Any]) -> str:
+        """The whole reply, without the model's thoughts."""
         answer = self._client.post(payload)
         try:
-            return str(answer["choices"][0]["message"]["content"])
-        except (KeyError, IndexError, TypeError):
+            choice = answer["choices"][0]
+            text, ended = str(choice["message"]["content"]), choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError):
             raise ServerRefused(f"{self._client.url} answered JSON without choices: {_REMEDY}") from None
+        if ended == "length":
+            most = f"its reply was cut after {payload['max_tokens']} tokens"
+            raise ServerRefused(f"{self._client.url} came to no verdict, {most}: {_REMEDY}")
+        return text.rpartition("</think>")[2].strip()
 
 
 def _asked(question: Question, answer: str) -> str:

@@ -46,6 +46,14 @@ def read_panels(
     return panels
 
 
+def check_sets(root: Path, train_sets: Sequence[str], test_sets: Sequence[str]) -> None:
+    """Whether every set has its file, by name. Raises DataError."""
+    for name in train_sets:
+        question_file(root / name, _TRAIN)
+    for name in test_sets:
+        question_file(root / name, _TEST)
+
+
 def _tasks(root: Path, name: str, split: str, files: tuple[str, ...], most: int, corpus_of: CorpusOf) -> list[Task]:
     """A set's questions in an order of chance that is the same everywhere: by the hash of their ids."""
     path = question_file(root / name, files)

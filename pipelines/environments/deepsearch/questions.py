@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.environments.deepsearch.documents import read_row, read_rows
+from pipelines.environments.deepsearch.documents import NO_UNICODE, read_row, read_rows
 from pipelines.errors import DataError
+from pipelines.files import is_unicode
 
 FORMATS = (".jsonl", ".parquet")
 _COLUMNS = ("id", "question", "golden_answers")
@@ -93,6 +94,8 @@ def _question(path: Path, number: int | str, row: dict[str, Any]) -> Question:
         raise DataError(f"{path}, record {number} ({identity}): no question; {_FORM}")
     if not isinstance(golden, list) or not golden or not all(isinstance(one, str) and one.strip() for one in golden):
         raise DataError(f"{path}, record {number} ({identity}): golden_answers is {_short(golden)}; {_FORM}")
+    if not is_unicode(identity, question, *golden):
+        raise DataError(f"{path}, record {number}: {NO_UNICODE}")
     if not isinstance(metadata, dict):
         raise DataError(f"{path}, record {number} ({identity}): metadata is {_short(metadata)}, not an object")
     return Question(identity, question.strip(), tuple(golden), metadata)

@@ -14,6 +14,7 @@ from pipelines.environments.deepsearch.documents import Document, title_key
 from pipelines.environments.deepsearch.json_client import Bounds, JsonClient, ServerRefused, ServerSilent
 from pipelines.environments.deepsearch.together import Together
 from pipelines.errors import EnvironmentFailure
+from pipelines.files import is_unicode
 
 Found = list[Document] | EnvironmentFailure
 REMEDY = "start it (python -m pipelines.environments.deepsearch.server), or set benchmark.retrieval.url"
@@ -116,7 +117,10 @@ def _document(item: Any, url: str) -> Document:
         contents = f"{inner['title']}\n{inner['text']}"
     if not isinstance(contents, str):
         raise _wrong(url, "a document without contents")
-    return Document(str(inner.get("id", "")), contents)
+    document = Document(str(inner.get("id", "")), contents)
+    if not is_unicode(document.id, contents):
+        raise _wrong(url, "half of a character, which is no Unicode")
+    return document
 
 
 def _page(answer: Any, url: str) -> Document | None:

@@ -16,13 +16,12 @@ from pipelines.environments.webshop.catalogue import Sources
 from pipelines.environments.webshop.environment import WebshopEnvironment
 from pipelines.environments.webshop.expert import Expert, answer, noisy
 from pipelines.environments.webshop.generate import HUMAN, INSTRUCTIONS, PRODUCTS, generate_catalogue
-from pipelines.environments.webshop.nouns import Nouns, tagger
+from pipelines.environments.webshop.nouns import Nouns, by_model, tagger
 from pipelines.environments.webshop.shop import Shop, open_shop
 from pipelines.errors import DataError
 from pipelines.protocols import Environment, Observation
 from pipelines.records import Task
 
-_TEST, _DEV = 500, 1000  # the original's splits of its goals; the rest trains
 _SPOKEN = 60  # goals whose demonstrations make the corpus
 _SPOKEN_STEPS = 12  # of each demonstration; not the benchmark's max_steps: the model's bytes do not depend on that
 
@@ -51,13 +50,20 @@ class WebshopBenchmark:
 
     # ---------------------------------------------------------------------------------------------------------- data
 
+    def check(self) -> None:
+        by_model(self.config.noun_tagger)
+        if isinstance(self.data, WebshopReal):
+            missing = next((path for path in self._sources(Path()).files if not path.is_file()), None)
+            if missing is not None:
+                raise DataError(f"{missing} is missing: download WebShop's data, or use data=generated")
+
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:
         if isinstance(self.data, WebshopGenerated):
             generate_catalogue(self.data, folder, tick=tick)
 
     def panels(self, folder: Path) -> dict[str, Panel]:
-        test, dev = (self.data.test, self.data.dev) if isinstance(self.data, WebshopGenerated) else (_TEST, _DEV)
-        return _panels(self.shop(folder), f"{self._tagger[0]}, rapidfuzz {version('rapidfuzz')}", test, dev)
+        judge = f"{self._tagger[0]}, rapidfuzz {version('rapidfuzz')}"
+        return _panels(self.shop(folder), judge, self.data.test, self.data.dev, self.data.train)
 
     def shop(self, folder: Path, key: str | None = None) -> Shop:
         """The shop of the data; with ``key``, the one that a task was made from."""
@@ -143,15 +149,16 @@ class WebshopBenchmark:
 
 
 @lru_cache(maxsize=4)
-def _panels(shop: Shop, judge: str, test: int, dev: int) -> dict[str, Panel]:
-    """The goals in the original's order and splits. ``judge``: what scores them; another one is another panel."""
+def _panels(shop: Shop, judge: str, test: int, dev: int, train: int) -> dict[str, Panel]:
+    """The goals in the original's order and splits. ``judge``: what scores them; another one is another panel. ``train``:
+    at most so many train, the first ones, which the order's shuffling has drawn; 0: all."""
     if len(shop) <= test + dev:
         raise DataError(
             f"the catalogue has {len(shop)} goals, of which {test} test and {dev} develop: none is left to train on; use "
             "more products"
         )
     tasks: dict[str, list[Task]] = {"test": [], "dev": [], "train": []}
-    for number in range(len(shop)):
+    for number in range(min(len(shop), test + dev + train) if train else len(shop)):
         goal = shop.goal(number)
         split = "test" if number < test else "dev" if number < test + dev else "train"
         digest = hashlib.sha256(f"{shop.key}\n{judge}\n{goal!r}".encode()).hexdigest()

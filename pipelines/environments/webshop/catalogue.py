@@ -7,6 +7,7 @@ unseeded generator; here from one seeded by (seed, product code).
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from array import array
@@ -98,7 +99,7 @@ def _instruction(text: str, attributes: list[str], options: list[str | list[str]
 def pack(product: Product) -> bytes:
     values = [getattr(product, name) for name in product.__slots__]
     values[-1] = [(i.text, i.attributes, i.options) for i in product.instructions]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 class Packer:
@@ -186,7 +187,7 @@ def _pricing(field: _Fields) -> tuple[list[float], str]:
         prices = [float(Decimal(re.sub(r"[^\d.]", "", part))) for part in str(said).split("$")[1:3]]
     except InvalidOperation:
         prices = []
-    if not prices:
+    if not prices or not all(map(math.isfinite, prices)):
         raise field.wrong("pricing", said, "a price such as $9.99")
     return prices, f"${prices[0]}" if len(prices) == 1 else f"${prices[0]} to ${prices[1]}"
 

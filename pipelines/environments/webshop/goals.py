@@ -6,20 +6,22 @@ original's weights are left out: they only bear on its own random draw of a sess
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.environments.webshop.catalogue import Catalogue, Product
+from pipelines.errors import DataError
 from pipelines.seeds import derive_seed
 
 _CAPS = [10.0 * i for i in range(1, 100)]
 _NO_CAP = 1_000_000.0
 _SHUFFLE_SEED = 233  # the original's
+_MOST_GOALS = 100_000_000  # of a catalogue: their order is held in memory
 Pairs = npt.NDArray[np.int32]
 
 
@@ -39,13 +41,25 @@ class Goal:
 
 
 def goal_order(catalogue: Catalogue, *, human: bool) -> Pairs:
-    """int32[goals, 2]: (product, which of its goals), shuffled as the original shuffles its list."""
-    sizes = np.array([len(p.instructions) if human else _combinations(p) for p in catalogue], dtype=np.int64)
-    product = np.repeat(np.arange(len(sizes)), sizes)
-    which = np.arange(len(product)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    shuffled = list(range(len(product)))
+    """int32[goals, 2]: (product, which of its goals), shuffled as the original shuffles its list.
+
+    Raises:
+        DataError: there are more goals than can be held.
+    """
+    counts = [len(p.instructions) if human else _combinations(p) for p in catalogue]
+    if sum(counts) > _MOST_GOALS:
+        largest = max(range(len(counts)), key=counts.__getitem__)
+        raise DataError(
+            f"the products' options have {sum(counts)} combinations, {counts[largest]} of them those of product "
+            f"{catalogue[largest].asin}, and each is a goal: at most {_MOST_GOALS} can be held; set data.goals=human, or "
+            "lower data.products"
+        )
+    sizes = np.array(counts, dtype=np.int32)
+    product = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    which = np.arange(len(product), dtype=np.int32) - np.repeat(np.cumsum(sizes, dtype=np.int32) - sizes, sizes)
+    shuffled = array("i", range(len(product)))  # as a list is shuffled, in a tenth of its memory
     random.Random(_SHUFFLE_SEED).shuffle(shuffled)
-    return np.stack([product, which], axis=1).astype(np.int32)[shuffled]
+    return np.stack([product, which], axis=1)[np.frombuffer(shuffled, dtype=np.intc)]
 
 
 def make_goal(product: Product, which: int, *, human: bool, seed: int) -> Goal:
@@ -71,10 +85,12 @@ def _combinations(product: Product) -> int:
 
 
 def _combination(product: Product, which: int) -> tuple[tuple[str, str], ...]:
-    """One value per option, the options sorted by name."""
-    options = sorted(product.options)
-    chosen = next(itertools.islice(itertools.product(*(values for _, values in options)), which, None))
-    return tuple((name, value) for (name, _), value in zip(options, chosen, strict=True))
+    """One value per option, the options sorted by name, the last one's values changing fastest."""
+    chosen: list[tuple[str, str]] = []
+    for name, values in sorted(product.options, reverse=True):
+        which, place = divmod(which, len(values))
+        chosen.append((name, values[place]))
+    return tuple(reversed(chosen))
 
 
 def _cap(product: Product, which: int, seed: int) -> float:

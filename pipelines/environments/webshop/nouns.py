@@ -30,14 +30,18 @@ def tagger(kind: Literal["auto", "spacy", "rules"]) -> tuple[str, Nouns]:
     Raises:
         ConfigError: spaCy is asked for and it or its model is not installed.
     """
-    if kind == "rules" or (kind == "auto" and not _installed()):
-        return "rules", noun_like_words
-    if not _installed():
+    return _spacy() if by_model(kind) else ("rules", noun_like_words)
+
+
+def by_model(kind: Literal["auto", "spacy", "rules"]) -> bool:
+    """Whether it is spaCy's, told without loading it. Raises ConfigError."""
+    installed = kind != "rules" and _installed()
+    if kind == "spacy" and not installed:
         raise ConfigError(
             f"benchmark.noun_tagger=spacy needs the model: `python -m spacy download {MODEL}`, or set "
             "benchmark.noun_tagger=rules, whose scores cannot be compared with published ones"
         )
-    return _spacy()
+    return installed
 
 
 def noun_like_words(title: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pipelines.environments.webshop.goals import Goal, Pairs, goal_order, make_g
 from pipelines.environments.webshop.search import Index, build_index
 from pipelines.environments.webshop.site import SHOWN
 from pipelines.errors import DataError
-from pipelines.files import damaged_file, sha256_file, write_checksums
+from pipelines.files import damaged_file, remembered_sha256, write_checksums
 
 FORMAT = 1  # raise when the kept files, or what they are made from the sources by, change
 _ARRAYS = ("starts", "documents", "weights", "ties")
@@ -67,10 +67,10 @@ def open_shop(sources: Sources, seed: int, cache: Path, key: str | None = None) 
     Raises:
         DataError: a source is missing or malformed, or the sources are not those of ``key``.
     """
-    wanted = key or shop_key(sources, seed)
+    wanted = key or shop_key(sources, seed, cache / "sources")
     shop = _open.pop(wanted, None) or _read(cache / wanted, wanted, sources.human is not None, seed)
     if shop is None:
-        if key is not None and shop_key(sources, seed) != key:
+        if key is not None and shop_key(sources, seed, cache / "sources") != key:
             raise DataError(
                 f"{sources.products.parent} has other files than the panel was made from: start the run anew"
             )
@@ -87,12 +87,12 @@ def close_shops() -> None:
     _open.clear()
 
 
-def shop_key(sources: Sources, seed: int) -> str:
-    """Hash of the sources' bytes and of all that bears on what is made of them."""
+def shop_key(sources: Sources, seed: int, memo: Path) -> str:
+    """Hash of the sources' bytes, remembered in the folder ``memo``, and of all that bears on what is made of them."""
     parts = [f"format {FORMAT}", f"most {sources.most}", f"seed {seed}", f"human {sources.human is not None}"]
     for path in sources.files:
         try:
-            parts.append(sha256_file(path))
+            parts.append(remembered_sha256(path, memo))
         except OSError as error:
             why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
             raise DataError(f"{path} {why}: download WebShop's data, or use data=generated") from None
@@ -112,7 +112,11 @@ def _build(sources: Sources, seed: int, key: str) -> Shop:
     if not names:
         raise DataError(f"{sources.products} holds no product: download it again, or use data=generated")
     catalogue, human = packer.catalogue(), sources.human is not None
-    return Shop(key, catalogue, index, goal_order(catalogue, human=human), human, seed)
+    try:
+        order = goal_order(catalogue, human=human)
+    except DataError as error:
+        raise DataError(f"{sources.products}: {error}") from None
+    return Shop(key, catalogue, index, order, human, seed)
 
 
 # ------------------------------------------------------------------------------------------------------------ on disk

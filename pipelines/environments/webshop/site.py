@@ -105,14 +105,14 @@ class Site:
         self.page = self._render()
 
     def act(self, action: str) -> bool:
-        """Search (on any page, as in the original) or click what the page lists. False: it was something else, and
-        nothing has changed."""
+        """Search (on any page, as in the original) or click what the page lists, but for its search button, which needs a
+        query. False: it was something else, and nothing has changed."""
         found = _ACTION.match(action) if len(action) <= _LONGEST else None
         name, argument = (found[1], found[2].lower()) if found else ("", "")
         if name == "search" and self._visit.where != "done":
             self._visit.keywords, self._visit.page = tuple(argument.split(" ")), 1
             self._results()
-        elif name == "click" and argument in self.page.clickables:
+        elif name == "click" and argument in self.page.clickables and argument != "search":  # as the original
             self._click(argument)
         else:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,13 +19,14 @@ Answer = Callable[[str, Any], tuple[int, object]]  # path, payload → status, b
 
 
 class FakeServer(ThreadingHTTPServer):
-    """``requests``: every (path, payload) it got. ``answer`` may be replaced at any time."""
+    """``requests``: every (path, payload) it got. ``answer`` may be replaced at any time; ``drip`` is said before it."""
 
     daemon_threads = True
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.requests, self.headers = answer, list[tuple[str, Any]](), list[dict[str, str]]()
+        self.drip: Iterable[bytes] = ()
 
     @property
     def url(self) -> str:
@@ -43,6 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, payload))
         self.server.headers.append(dict(self.headers))
         status, body = self.server.answer(self.path, payload)
+        for line in self.server.drip:
+            self.wfile.write(line)
         self.send_response(status)
         if isinstance(body, Iterator):
             self.end_headers()

@@ -58,6 +58,10 @@ def test_both_formats_say_the_same(tmp_path: Path) -> None:
         (json.dumps(row(2, golden_answers=["x", 3])), r"record 2 \(test_2\): golden_answers is \['x', 3\]"),
         (json.dumps(row(2, metadata=[1])), r"record 2 \(test_2\): metadata is \[1\], not an object"),
         ("\udcff", r"test.jsonl, line 2: not JSON"),
+        (f'{{"id": {"[" * 100_000}', r"test.jsonl, line 2: not JSON \(maximum recursion depth .*cut or damaged"),
+        (f'{{"id": {"1" * 5000}}}', r"test.jsonl, line 2: not JSON \(Exceeds the limit .* 5000 digits\): the file"),
+        (json.dumps(row(2, question="half \ud800")), "record 2: half of a character .* no Unicode"),
+        (json.dumps(row(2, golden_answers=["x", "\udfff"])), "record 2: half of a character"),
     ],
 )
 def test_a_malformed_question_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -89,6 +93,12 @@ def test_a_malformed_parquet_file_is_named(tmp_path: Path) -> None:
         ('{"id": "2", "contents": "\\n \\t\\n"}', "line 2: no id or no contents"),
         ('{"id": "2", "contents": "x', "line 2: not JSON"),
         ("2", "line 2: a int, not an object"),
+        (
+            json.dumps({"id": "é" * 40_000, "contents": "x"}),
+            "line 2: an id of more than 65530 bytes, 'é+'…; every line",
+        ),
+        (r'{"id": "2", "contents": "x \ud800"}', "line 2: half of a character .* no Unicode: take it out"),
+        (r'{"id": "\ud800", "contents": "x"}', "line 2: half of a character"),
     ],
 )
 def test_a_malformed_document_is_named(tmp_path: Path, line: str, message: str) -> None:

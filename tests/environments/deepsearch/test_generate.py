@@ -39,6 +39,13 @@ def won(benchmark: DeepsearchBenchmark, folder: Path, make: Callable[[Question],
     return {kind: sum(wins) / len(wins) for kind, wins in results.items()}
 
 
+# At most so much by question type: of two that are compared one is right by chance, and a question that names both finds
+# both pages at once. "": over all.
+_HOPS = {"": 0.5, "one_hop": 1.0, "two_hop": 0.35, "three_hop": 0.15, "four_hop": 0.15}
+_OTHERS = {"comparison": 0.65, "bridge_comparison": 0.65, "inference": 0.4}
+WITH_ONE_SEARCH = {False: _HOPS | _OTHERS, True: _HOPS | _OTHERS | {"comparison": 1.0}}
+
+
 @pytest.mark.parametrize("pages", ["infobox", "prose"])
 def test_several_searches_suffice_and_one_does_not(tmp_path: Path, pages: str) -> None:
     settings = SETTINGS.model_copy(update={"pages": pages, "test": 140})
@@ -46,13 +53,10 @@ def test_several_searches_suffice_and_one_does_not(tmp_path: Path, pages: str) -
     benchmark.prepare(folder, workers=1, tick=lambda _: None)
     oracle = won(benchmark, folder, Expert)
     assert min(oracle.values()) >= 0.95
-    for once in (
-        won(benchmark, folder, lambda question: Expert(question, searches=1)),
-        won(benchmark, folder, lambda question: Expert(question, searches=1, verbatim=True)),
-    ):
-        assert once[""] <= oracle[""] - 0.4
+    for verbatim in (False, True):
+        once = won(benchmark, folder, lambda question: Expert(question, searches=1, verbatim=verbatim))  # noqa: B023
         assert once["one_hop"] >= 0.9
-        assert max(once["two_hop"], once["three_hop"], once["four_hop"]) <= 0.35
+        assert {kind: share for kind, share in once.items() if share > WITH_ONE_SEARCH[verbatim][kind]} == {}
     assert won(benchmark, folder, Expert, noise=0.5)[""] < 0.7
 
 

@@ -35,6 +35,16 @@ def test_what_is_found(index: Index) -> None:
     assert ids(index, "rimol", 1) == ["3"]  # the title weighs more than a mention; of two alike the first
 
 
+@pytest.mark.parametrize(("titles", "often", "title_first"), [(7, 3, True), (8, 2, False)])
+def test_a_word_in_the_title_counts_twice(titles: int, often: int, title_first: bool) -> None:
+    """A common word of titles against a rare word of bodies, whose own scores are 1 to 1.90, and 1 to 2.08."""
+    documents = [Document(f"title {i}", f"harbour {i}\nA town by the sea.") for i in range(titles)]
+    documents += [Document(f"body {n}", f"Town {n}\nSee the {'lighthouse ' * n}") for n in range(1, 6)]
+    documents += [Document(f"other {i}", f"Place {i}\nA town in the hills.") for i in range(12 - titles)]
+    found = ids(build_index(documents, SHA, None), "harbour lighthouse", 20)
+    assert (found.index("title 0") < found.index(f"body {often}")) == title_first
+
+
 def test_pages_by_id_and_by_title(index: Index) -> None:
     page = index.page("RIMOL")
     assert page == Document("3", '"Rimol"\nRimol is a town on a hill. Its river has no name.')
@@ -166,6 +176,48 @@ def test_a_disk_that_is_full_while_building(corpus: Path, tmp_path: Path, monkey
     monkeypatch.setattr(module, "build_index", full)
     assert ids(open_index(corpus, SHA, tmp_path / "cache"), "Zulet")[0] == "1"
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_two_documents_with_one_id_are_named(tmp_path: Path, builds: list[Path | None]) -> None:
+    rows = [{"id": i, "contents": f"title {i}\nx"} for i in range(5)]
+    corpus = write_rows(tmp_path / "corpus.jsonl", *rows, {"id": "3", "contents": "another\nx"}, *rows[:1])
+    with pytest.raises(DataError, match=r"corpus.jsonl, line 6: id '3' was there before, in line 4: give every"):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert len(builds) == 1
+
+
+def test_an_id_as_long_as_can_be_is_found(tmp_path: Path) -> None:
+    corpus = write_rows(tmp_path / "corpus.jsonl", {"id": "x" * 65_530, "contents": "Zulet\na novel"})
+    page = open_index(corpus, SHA, tmp_path / "cache").page("x" * 65_530)
+    assert page is not None
+    assert page.title == "Zulet"
+
+
+def test_nobody_writes_into_a_draft_that_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's threads have names; one that wrote on would fill the draft again."""
+    corpus = write_rows(tmp_path / "corpus.jsonl", *({"id": i, "contents": "T\nhello"} for i in range(100)), {"id": 1})
+    writing: list[str] = []
+    remove = shutil.rmtree
+
+    def noted(folder: Path, ignore_errors: bool) -> None:
+        names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+        writing.extend(name for name in names if name.startswith("thrd-tantivy"))
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(module.shutil, "rmtree", noted)
+    with pytest.raises(DataError, match="line 101: no id or no contents"):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert writing == []
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_text_that_is_no_unicode_is_no_full_disk(
+    corpus: Path, tmp_path: Path, builds: list[Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "distinct_documents", lambda path: iter([Document("1", "half \ud800")]))
+    with pytest.raises(UnicodeEncodeError):
+        open_index(corpus, SHA, tmp_path / "cache")
+    assert len(builds) == 1  # not once more, in memory
 
 
 def test_a_corpus_that_changed_has_another_hash(corpus: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.config import DeepsearchConfig, JudgeSettings
+from pipelines.environments.deepsearch.json_client import ServerRefused
 from pipelines.environments.deepsearch.judge import LanguageModelJudge
 from pipelines.environments.deepsearch.questions import Question
 from pipelines.errors import EnvironmentFailure
@@ -18,8 +19,8 @@ from tests.environments.deepsearch.servers import fake
 ASKED = Question("q1", "Where?", ("Rimol", "the town of Rimol"))
 
 
-def says(text: object) -> dict[str, object]:
-    return {"choices": [{"message": {"role": "assistant", "content": text}}]}
+def says(text: object, **more: object) -> dict[str, object]:
+    return {"choices": [{"message": {"role": "assistant", "content": text}, **more}]}
 
 
 def grade(path: str, payload: Any) -> tuple[int, object]:
@@ -82,7 +83,14 @@ def test_a_rounds_verdicts_are_asked_together() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "verdict"),
-    [("CORRECT", True), ("incorrect", False), ("It is not INCORRECT; so: CORRECT.", True), ("**Incorrect**", False)],
+    [
+        ("CORRECT", True),
+        ("incorrect", False),
+        ("**Incorrect**", False),
+        ("\n`Correct.` \n", True),
+        ("INCORRECT\n\nA correct answer would be Paris.", False),
+        ("<think>It is not CORRECT.</think>Could be. </think>\n\nCORRECT", True),
+    ],
 )
 def test_verdicts(reply: str, verdict: bool) -> None:
     with fake(lambda path, payload: (200, says(reply))) as server:
@@ -90,9 +98,37 @@ def test_verdicts(reply: str, verdict: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    "reply",
+    [
+        "INCORRECT. A correct answer would be Paris.",
+        "Not correct.",
+        "The answer is wrong; the correct one is Paris",
+        "It is not INCORRECT; so: CORRECT.",
+        "<think>If it were Paris, it would be CORRECT",
+        "<think>\nCORRECT",
+        None,
+    ],
+)
+def test_a_sentence_about_correctness_is_no_verdict(reply: str | None) -> None:
+    with (
+        fake(lambda path, payload: (200, says(reply, finish_reason="stop"))) as server,
+        pytest.raises(ServerRefused, match="neither CORRECT nor INCORRECT by itself"),
+    ):
+        LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
+
+
+def test_a_reply_that_was_cut_is_no_verdict() -> None:
+    with (
+        fake(lambda path, payload: (200, says("CORRECT", finish_reason="length"))) as server,
+        pytest.raises(ServerRefused, match="came to no verdict, its reply was cut after 2048 tokens"),
+    ):
+        LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
+
+
+@pytest.mark.parametrize(
     ("status", "body", "message"),
     [
-        (200, says("maybe"), "said 'maybe', neither CORRECT nor INCORRECT: start the judge"),
+        (200, says("maybe"), "said 'maybe', neither CORRECT nor INCORRECT by itself: start the judge"),
         (200, {"choices": []}, "answered JSON without choices: start the judge"),
         (200, [1], "answered JSON without choices"),
         (200, b"oops", "answered what is no JSON: 'oops'"),

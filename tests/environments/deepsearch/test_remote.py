@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,6 +152,8 @@ FAULTS: list[tuple[Answer, int, str]] = [
     (lambda path, payload: (200, {"rows": []}), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
     (lambda path, payload: (200, {"result": [[3]], "results": [3]}), 1, r"JSON with a document that is no object"),
     (lambda path, payload: (200, {"result": [[{"id": "1"}]], "results": [{"id": "1"}]}), 1, r"a document without contents"),
+    (lambda path, payload: (200, {"result": [[document("\ud800")]], "results": [document("\ud800")]}), 1,
+     r"answered JSON with half of a character, which is no Unicode"),
     (lambda path, payload: (200, 3), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
 ]  # fmt: skip
 
@@ -193,13 +197,26 @@ def test_a_server_that_hangs_is_given_up_once_for_all(form: Form, stop: threadin
         stop.set()
 
 
-def test_a_server_that_drips_is_too_slow(stop: threading.Event) -> None:
-    def drip(path: str, payload: Any) -> tuple[int, object]:
-        return 200, (b" " for _ in iter(lambda: stop.wait(0.05), True))
+def drops(stop: threading.Event, drop: bytes) -> Iterator[bytes]:
+    return (drop for _ in iter(lambda: stop.wait(0.05), True))
 
-    with fake(drip) as server, pytest.raises(ServerSilent, match=r"did not finish its answer within 0.3 s"):
-        client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
-    stop.set()
+
+def test_a_server_that_drips_its_answer_is_too_slow(stop: threading.Event) -> None:
+    with fake(lambda path, payload: (200, drops(stop, b" "))) as server:
+        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+            client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
+        stop.set()
+
+
+def test_a_server_that_drips_its_header_is_too_slow(stop: threading.Event) -> None:
+    """Every read succeeds; it is their sum that is bounded."""
+    with fake(found) as server:
+        server.drip = chain([b"HTTP/1.1 200 OK\r\n"], islice(drops(stop, b"X-More: 1\r\n"), 100))
+        start = time.monotonic()
+        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+            client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
+        assert time.monotonic() - start < 2
+        stop.set()
 
 
 def test_a_server_that_comes_back_is_used_again() -> None:
@@ -222,8 +239,15 @@ def test_nobody_there() -> None:
         url = f"{server.url}/retrieve"
     with pytest.raises(ServerSilent, match=r"cannot be reached \(.*\) \(3 tries\): start it"):
         client(url).search("a")
-    with pytest.raises(ServerSilent, match="cannot be reached"):
-        client("http://[bad/retrieve", retries=0).search("a")
+
+
+@pytest.mark.parametrize("url", ["http://a:port/retrieve", "localhost:8000/retrieve", "ftp://x/retrieve"])
+def test_what_is_no_address_is_tried_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    with pytest.raises(ServerSilent, match=r"is no address of a server \(.*\): start it"):
+        client(url).search("a")
+    assert waits == []
 
 
 def test_one_query_that_breaks_the_server_fails_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines import files
 from pipelines.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop import json_stream, shop
 from pipelines.environments.webshop.benchmark import WebshopBenchmark
@@ -83,6 +85,7 @@ def test_a_description_that_is_one_text_is_one_bullet(tmp_path: Path) -> None:
     [
         ({"name": None}, "name is None, not text"),
         ({"pricing": "cheap"}, "pricing is 'cheap', not a price such as"),
+        ({"pricing": "$" + "9" * 400}, "pricing is '\\$999.*…, not a price"),
         ({"pricing": "$1.2.3"}, "pricing is '\\$1.2.3', not a price"),
         ({"customization_options": {"color": [{"label": "red"}]}}, "customization_options is .* not a list of"),
         ({"customization_options": ["red"]}, "customization_options is .* not an object"),
@@ -95,6 +98,15 @@ def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], said: s
     with pytest.raises(DataError, match=rf"items_shuffle_1000.json: record 2 \(B2\): {said}") as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_half_of_a_character_gets_no_further(tmp_path: Path) -> None:
+    """No tokenizer and no table takes one: the parser makes a "?" of a first half and refuses a second."""
+    write_files(tmp_path, [record("B1", name="half \ud83d")], {})
+    assert read(tmp_path)[0].title == "half ?"
+    write_files(tmp_path, [record("B1"), record("B2", name="half \ude00")], {})
+    with pytest.raises(DataError, match=r"record 2 \(no UTF-8\)"):
+        read(tmp_path)
 
 
 def test_other_wrong_records_are_named(tmp_path: Path) -> None:
@@ -192,6 +204,35 @@ def test_synthetic_goals_are_the_combinations_of_the_options_sorted_by_name() ->
     assert {make_goal(one, 0, human=False, seed=seed).price_cap for seed in range(40)} == {30.0, 40.0, 50.0}
 
 
+def test_the_combinations_are_the_products_of_the_originals_order() -> None:
+    """``itertools.product`` over the options sorted by name."""
+    options = (("size", ("s", "m")), ("color", ("red", "blue", "tan")), ("fit", ("x",)), ("trim", ("a", "b", "c", "d")))
+    one = product(options=options, instructions=(WANT,))
+    names, values = zip(*sorted(options), strict=True)
+    expected = [tuple(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
+    assert [make_goal(one, which, human=False, seed=0).options for which in range(24)] == expected
+
+
+def test_the_last_of_very_many_combinations_is_as_near_as_the_first() -> None:
+    one = product(
+        options=tuple((name, tuple(f"{name}{i}" for i in range(60))) for name in "abcdef"), instructions=(WANT,)
+    )
+    assert make_goal(one, 60**6 - 1, human=False, seed=0).options == tuple((name, f"{name}59") for name in "abcdef")
+
+
+def test_more_goals_than_can_be_held_are_said(tmp_path: Path) -> None:
+    many = {name: [{"value": f"{name}{i}"} for i in range(60)] for name in "abcdef"}
+    write_files(
+        tmp_path, [record("B1"), record("B2", customization_options=many)], {"B1": SYNTHETIC, "B2": SYNTHETIC},
+        {"B1": [HUMAN]},
+    )  # fmt: skip
+    said = rf"{60**6 + 2} combinations, {60**6} of them those of product B2, .* at most 100000000 .* data.goals=human"
+    with pytest.raises(DataError, match=said) as caught:
+        open_shop(sources(tmp_path), 0, tmp_path / "cache")
+    assert str(caught.value).startswith(str(tmp_path / "items_shuffle_1000.json"))
+    assert len(open_shop(sources(tmp_path, human=True), 0, tmp_path / "cache")) == 1
+
+
 def test_without_two_caps_above_the_price_there_is_none() -> None:
     for price, capped in ((969.0, True), (979.0, True), (981.0, False), (5000.0, False)):
         made = make_goal(product(price=price, options=(), instructions=(WANT,)), 0, human=False, seed=0)
@@ -201,6 +242,12 @@ def test_without_two_caps_above_the_price_there_is_none() -> None:
         make_goal(product(price=5000.0, options=(), instructions=(WANT,)), 0, human=False, seed=0).instruction
         == WANT.text
     )
+
+
+def test_a_cap_is_above_the_price_and_never_the_price_itself() -> None:
+    """The larger of two of 30, 40, 50, 60."""
+    one = product(price=20.0, options=(), instructions=(WANT,))
+    assert {make_goal(one, 0, human=False, seed=seed).price_cap for seed in range(40)} == {40.0, 50.0, 60.0}
 
 
 def test_human_goals(tmp_path: Path) -> None:
@@ -235,6 +282,24 @@ def test_panels_are_the_originals_splits(tmp_path: Path) -> None:
     assert {split: len(panel.tasks) for split, panel in panels.items()} == {"test": 500, "dev": 1000, "train": 20}
     assert [panels["dev"].tasks[0].id, panels["train"].tasks[0].id] == ["goal_00500", "goal_01500"]
     assert panels["test"].tasks[0].task_type == "garden"
+
+
+def test_the_splits_of_real_data_can_be_those_of_the_papers_runs(tmp_path: Path) -> None:
+    """Goals 0–499 evaluate, the rest train; a cap takes the first of the rest."""
+    write_files(tmp_path / "real", [record(f"B{i}") for i in range(300)], {f"B{i}": SYNTHETIC for i in range(300)})
+    folder = tmp_path / "store" / "data" / "x"
+
+    def panels(**settings: int) -> dict[str, list[str]]:
+        data = WebshopReal.model_validate({"root": tmp_path / "real", "dev": 0, **settings})
+        made = WebshopBenchmark(WebshopConfig(), data).panels(folder)
+        return {split: [task.id for task in panel.tasks] for split, panel in made.items()}
+
+    everything = panels()
+    assert {split: len(tasks) for split, tasks in everything.items()} == {"test": 500, "train": 100}
+    assert everything["train"][0] == "goal_00500"
+    assert panels(train=30) == {"test": everything["test"], "train": everything["train"][:30]}
+    assert panels(train=101) == everything
+    assert panels(dev=60, train=30)["train"] == everything["train"][60:90]
 
 
 def test_generated_files_are_read_as_real_ones(tmp_path: Path) -> None:
@@ -288,6 +353,27 @@ def test_the_cache_is_used_and_gives_the_same(small: Path, monkeypatch: pytest.M
     assert same(fresh(small, key=built.key), built)  # a worker need not read the sources
 
 
+def test_sources_are_hashed_once_for_as_long_as_they_stay(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = files.sha256_file
+
+    def noted(path: Path) -> str:
+        if path.parent.name == "data":
+            hashed.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(files, "sha256_file", noted)
+    built = fresh(small)
+    assert len(hashed) == 2
+    for _ in range(2):
+        assert fresh(small).key == built.key
+        files._remembered.cache_clear()  # as another process
+    assert len(hashed) == 2
+    write_files(small / "data", [record("B9")], {})
+    assert fresh(small).key != built.key
+    assert len(hashed) == 4
+
+
 @pytest.mark.parametrize("name", ["products.jsonl", "weights.npy", "vocabulary.json", "SHA256SUMS"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
 def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None:
@@ -315,7 +401,7 @@ def test_what_a_killed_builder_left_is_removed(small: Path) -> None:
     kept.rename(left)
     (left / "products.jsonl").write_bytes(b"half")
     assert same(fresh(small), built)
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    assert not left.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(small: Path) -> None:

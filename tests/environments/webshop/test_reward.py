@@ -153,6 +153,8 @@ def test_likeness_is_rounded_as_thefuzz_does() -> None:
     # "abcdef" and "abcdefgh": 2 · 6 / 14 = 85.7, rounded 86; "abcdefg" and "abcdefgxyz": 2 · 7 / 17 = 82.4
     assert alike("abcdef", "abcdefgh")
     assert not alike("abcdefg", "abcdefgxyz")
+    # exactly 85 is not above it: 2 · 17 / 40
+    assert not alike("abcdefghijklmnopqrst", "abcdefghijklmnopqxyz")
     assert alike("café au lait", "caf au lait")  # what lies between 128 and 255 is dropped
     assert not alike("", "")
 

@@ -106,6 +106,15 @@ def test_what_is_not_listed_changes_nothing(wrong: str) -> None:
         assert walk.reward is None
 
 
+def test_the_search_button_alone_is_no_search() -> None:
+    """It is listed, as in the original, and its ``step`` leaves it out."""
+    walk = site()
+    before = walk.page
+    assert "click[search]" in before.admissible()
+    assert not walk.act("click[search]")
+    assert walk.page is before
+
+
 ACTIONS = st.one_of(
     st.sampled_from([*WALK, "click[search]", "click[description]", "click[plain]", "search[chair]"]),
     st.text(max_size=20).map(lambda text: f"click[{text}]"),
