@@ -243,7 +243,8 @@ def _schema() -> Schema:
 
 
 def _english() -> TextAnalyzer:
-    """As Lucene's English analyser, which Search-R1's BM25 has: lower case, no stop words, Porter's stemmer."""
+    """Near Lucene's English analyser, which Search-R1's BM25 has: lower case, no stop words, a stemmer. It is Snowball's
+    English one, Porter's own successor: "generously" becomes "generous", in Lucene "gener"."""
     from tantivy import Filter, TextAnalyzerBuilder, Tokenizer
 
     builder = TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.remove_long(40)).filter(Filter.lowercase())
