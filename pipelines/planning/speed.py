@@ -12,8 +12,8 @@ from pipelines.planning.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds of an iteration's parts, and of one evaluation; ``rows``: episodes that an engine generates for at once;
-    ``decoded_per_s``, ``trained_per_s``: tokens over all GPUs."""
+    """Seconds of an iteration's parts, and of one evaluation; ``rows``: episodes that an engine generates for at once
+    in the first generation batch, ``decoded_per_s`` then; ``trained_per_s``: tokens over all GPUs."""
 
     seconds: dict[str, float]
     evaluation: float
@@ -57,21 +57,27 @@ def speed(
     per_s = cluster.gpu.tflops * 1e12 * assumed.mfu
     forward = shape.forward_flops(work.length)
     engines = cluster.engine_gpus // cluster.tensor_parallel
-    rows = max(1, min(-(-work.played // engines), cache_tokens // work.length))
-    decoded_per_s = engines * rows / decode_step_s(shape, policy, rows, work.length, assumed)
+
+    def rows(episodes: int) -> int:
+        return max(1, min(-(-episodes // engines), cache_tokens // work.length))
+
+    def decoded_per_s(episodes: int) -> float:
+        at_once = rows(episodes)
+        return engines * at_once / decode_step_s(shape, policy, at_once, work.length, assumed)
 
     def rollout(episodes: int) -> float:
         sequences = work.sequences_of(episodes)
         prefill = sequences * (work.length - work.generated) * forward / (cluster.engine_gpus * per_s)
-        return prefill + sequences * work.generated / decoded_per_s
+        return prefill + sequences * work.generated / decoded_per_s(episodes)
 
     scoring = work.tokens * forward / (cluster.ranks * per_s)
     checkpointed = cluster.checkpoint_activations
     update = work.tokens * training_flops(shape, work.length, checkpointed=checkpointed) / (cluster.ranks * per_s)
     seconds = {
-        "rollout": rollout(work.played),
+        "rollout": sum(map(rollout, work.batches)),
         "score": scoring,
         "reference": scoring if reference else 0.0,
         "update": update,
     }
-    return Speed(seconds, rollout(work.evaluation_episodes), rows, decoded_per_s, work.tokens / update)
+    evaluation, first = rollout(work.evaluation_episodes), work.batches[0]
+    return Speed(seconds, evaluation, rows(first), decoded_per_s(first), work.tokens / update)

@@ -5,23 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from pipelines.config import ExperimentConfig
+from pipelines.config import AlgorithmConfig, ExperimentConfig
+from pipelines.errors import ConfigError
 from pipelines.planning.assumptions import Assumptions
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One iteration. ``longest``: tokens of the longest sequence allowed. ``length``, ``generated``: tokens of a usual
-    sequence, and of these what is sampled. ``played``: episodes that are played for the ``episodes`` that are trained on."""
+    sequence, and of these what is sampled. ``batches``: the episodes that are played, one generation batch after the other,
+    for the ``episodes`` that are trained on."""
 
     episodes: int
     sequences: int
     longest: int
     length: int
     generated: int
-    played: int
+    batches: tuple[int, ...]
     evaluation_episodes: int
     evaluations: int
+
+    @property
+    def played(self) -> int:
+        return sum(self.batches)
 
     @property
     def most_tokens(self) -> int:
@@ -45,10 +51,19 @@ def longest_sequence(experiment: ExperimentConfig, context_length: int) -> int:
 
 
 def workload(experiment: ExperimentConfig, context_length: int, assumed: Assumptions) -> Workload:
-    """With ``history: full`` a sequence is an episode, else a step."""
+    """With ``history: full`` a sequence is an episode, else a step.
+
+    Raises:
+        ConfigError: an action as long as allowed leaves no room for a prompt.
+    """
     training, evaluation, algorithm = experiment.training, experiment.evaluation, experiment.algorithm
     episodes, steps = training.tasks * training.group_size, experiment.benchmark.max_steps
     longest = longest_sequence(experiment, context_length)
+    if longest <= experiment.rollout.max_action_tokens:
+        raise ConfigError(
+            f"rollout.max_action_tokens={experiment.rollout.max_action_tokens} leaves no room for a prompt in the "
+            f"{longest} tokens of a sequence: lower it"
+        )
     answer = min(assumed.answer_tokens, experiment.rollout.max_action_tokens)
     prompt = round(assumed.prompt_fill * (longest - experiment.rollout.max_action_tokens))
     whole = experiment.benchmark.prompt.history == "full"
@@ -59,7 +74,18 @@ def workload(experiment: ExperimentConfig, context_length: int, assumed: Assumpt
         longest=longest,
         length=max(prompt, generated) if whole else prompt + answer,
         generated=generated,
-        played=ceil(episodes / assumed.kept_groups) if algorithm.dynamic_sampling else episodes,
+        batches=tuple(groups * training.group_size for groups in _batches(training.tasks, algorithm, assumed)),
         evaluation_episodes=evaluation.games,
         evaluations=ceil(training.iterations / evaluation.every) + 1,
     )
+
+
+def _batches(groups: int, algorithm: AlgorithmConfig, assumed: Assumptions) -> list[int]:
+    """Groups of each generation batch: with dynamic sampling, each further one has as many as are still missing."""
+    batches = [groups]
+    while algorithm.dynamic_sampling and len(batches) < algorithm.max_generation_batches:
+        missing = int(batches[-1] * (1 - assumed.kept_groups))
+        if not missing:
+            break
+        batches.append(missing)
+    return batches

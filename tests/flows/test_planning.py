@@ -33,7 +33,7 @@ def test_all_cells_of_the_paper_are_planned(benchmark: str, model: str, capsys: 
 TABLE = """\
 paper-alfworld-qwen2.5-7b-dapo-full  seeds 0, 1
   stages        setup · 150 × (rollout · advantage · update) · 31 evaluations
-  iteration     16 tasks × 8 = 128 episodes, 256 played; at most 6,400 sequences of 2,560 tokens
+  iteration     16 tasks × 8 = 128 episodes, 248 played; at most 6,400 sequences of 2,560 tokens
                 planned: 7.83M tokens, 1.28M of them sampled (at most 16.4M); micro-batches of 16,384
   cluster       1 node × 8 A100-80GB, colocated: 4 vLLM engines of tensor parallel 2, 60% of a GPU
                 trainer on 8 ranks in bfloat16: ZeRO-3, activations checkpointed, packed, logits in chunks of 1,024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.compose import compose
+from pipelines.errors import ConfigError
 from pipelines.planning.speed import decode_step_s, training_flops
 from tests.planning.cells import LARGE, MIDDLE, planned
 
@@ -29,8 +30,20 @@ def test_work_of_whole_transcripts() -> None:
 
 
 def test_dynamic_sampling_plays_more() -> None:
-    work = planned(MIDDLE, "algorithm=dapo").work
-    assert (work.played, work.episodes, work.sequences) == (256, 128, 6_400)
+    """Half of the groups are kept: 16, 8, 4, 2 and 1 of 8 episodes, one batch after the other, a smaller one hardly faster."""
+    plan = planned(MIDDLE, "algorithm=dapo")
+    assert plan.work.batches == (128, 64, 32, 16, 8)
+    assert (plan.work.played, plan.work.episodes, plan.work.sequences) == (248, 128, 6_400)
+    # 4 engines of 32, 16, 8, 4 and 2 rows: 151 + 147 + 145 + 143 + 143 s of decoding, 94 + 47 + 24 + 12 + 6 s of prefill.
+    assert plan.speed.seconds["rollout"] == pytest.approx(912, abs=1)
+    assert plan.speed.evaluation == PLAN.speed.evaluation
+    two = planned(MIDDLE, "algorithm=dapo", "algorithm.max_generation_batches=2").work
+    assert two.batches == (128, 64)
+
+
+def test_an_action_that_leaves_no_room_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"max_action_tokens=40000 leaves no room for a prompt in the 32768 tokens"):
+        _ = planned(MIDDLE, "rollout.max_context_tokens=null", "rollout.max_action_tokens=40000").work
 
 
 def test_answers_are_no_longer_than_allowed() -> None:
