@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.config import ClusterConfig, OpenrlhfPolicyConfig, StandIn
+from pipelines.config import OpenrlhfPolicyConfig, StandIn
 from pipelines.errors import ConfigError, EngineDied, MissingCheckpoint, NonFiniteLoss, PlatformError, WorkerDied
 from pipelines.policies.local.policy import LocalPolicy
 from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
@@ -29,9 +29,16 @@ PLAIN = StandIn(hidden_size=128, layers=2, heads=4, kv_heads=2, mlp=96, context_
 GREEDY = SamplingSettings(temperature=0.0, max_tokens=9)
 # Several micro-batches in each mini-batch: their gradients must add up.
 UPDATE = SETTINGS.model_copy(update={"minibatch_size": 3, "micro_batch_tokens": 300, "weight_decay": 0.01})
+ARMS: dict[str, dict[str, object]] = {
+    "grpo": {},
+    "dapo": {"clip_high": 0.28, "dual_clip": 3.0, "kl_estimator": "k2"},
+    "sequence-mean": {"aggregation": "sequence-mean", "kl_coefficient": 0.0, "entropy_coefficient": 0.0},
+}
 
 
-def settings(ranks: int = 1, zero: int = 2, chunk: int | None = None, dtype: str = "auto", **more: object) -> OpenrlhfPolicyConfig:
+def settings(
+    ranks: int = 1, zero: int = 2, chunk: int | None = None, dtype: str = "auto", **more: object
+) -> OpenrlhfPolicyConfig:
     return OpenrlhfPolicyConfig.model_validate(
         {
             "dtype": dtype,
@@ -117,17 +124,15 @@ def test_scores_are_the_local_policys(fresh: Fresh, folder: Path, growing: bool,
 
 
 @pytest.mark.parametrize("growing", [True, False], ids=["history full", "history 2"])
-@pytest.mark.parametrize("arm", ["grpo", "dapo"])
-def test_an_update_is_the_local_policys(
-    fresh: Fresh, folder: Path, tmp_path: Path, arm: str, growing: bool
-) -> None:
+@pytest.mark.parametrize("arm", ["grpo", "dapo", "sequence-mean"])
+def test_an_update_is_the_local_policys(fresh: Fresh, folder: Path, tmp_path: Path, arm: str, growing: bool) -> None:
     """The same rows, settings and seed: the loss, the gradient's norm and the change of the weights agree."""
-    clip = {"clip_high": 0.28} if arm == "dapo" else {"aggregation": "sequence-mean"}
-    update = UPDATE.model_copy(update=clip | {"dual_clip": 3.0})
+    update = UPDATE.model_copy(update=ARMS[arm])
     policy, local = fresh.again(), LocalPolicy(folder, temperature=1.0)
     rows = sequences(converse(policy, episodes=6, growing=growing))
     ours, theirs = (each.update(rows, update, seed=0) for each in (policy, local))
-    for name in ("loss", "policy_loss", "kl", "entropy", "clip_fraction", "clip_fraction_high", "ratio", "approx_kl"):
+    names = ["loss", "policy_loss", "clip_fraction", "clip_fraction_high", "ratio", "approx_kl"]
+    for name in [*names, *(["kl", "entropy"] if update.kl_coefficient else [])]:
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-3, abs=2e-5), name
     assert ours.gradient_norm == pytest.approx(theirs.gradient_norm, rel=1e-3)
     assert (ours.optimizer_steps, ours.tokens) == (theirs.optimizer_steps, theirs.tokens)
@@ -160,7 +165,10 @@ def test_what_is_sampled_after_an_update_has_the_new_weights(fresh: Fresh) -> No
 
 
 def test_greedy_tokens_are_the_local_policys(two: list[Fresh], folder: Path) -> None:
-    both = [sequences(converse(p, episodes=6, sampling=GREEDY)) for p in (two[0].again(), LocalPolicy(folder, temperature=1.0))]
+    both = [
+        sequences(converse(p, episodes=6, sampling=GREEDY))
+        for p in (two[0].again(), LocalPolicy(folder, temperature=1.0))
+    ]
     assert [row.token_ids.tolist() for row in both[0]] == [row.token_ids.tolist() for row in both[1]]
 
 
@@ -169,11 +177,10 @@ def test_bfloat16_stays_within_its_error(folder: Path, tmp_path: Path) -> None:
     policy, local = start(folder, settings(dtype="bfloat16")), LocalPolicy(folder, temperature=1.0)
     try:
         rows = sequences(converse(policy, episodes=6))
-        gaps = [
-            (gap(a.logprobs, b.logprobs), gap(a.entropies, b.entropies))
-            for a, b in zip(policy.score(rows), local.score(rows), strict=True)
-        ]
-        assert max(g for pair in gaps for g in pair) < 0.2
+        pairs = zip(policy.score(rows), local.score(rows), strict=True)
+        gaps = np.concatenate([np.abs(a.logprobs - b.logprobs) for a, b in pairs])
+        assert gaps.mean() < 0.03
+        assert gaps.max() < 0.5
         one_step = UPDATE.model_copy(update={"minibatch_size": 100})
         for name, each in (("ours", policy), ("theirs", local)):
             each.update(rows, one_step, seed=0)

@@ -31,6 +31,7 @@ def join(cluster: ClusterConfig) -> None:
     import ray
 
     if not ray.is_initialized():
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
         address = cluster.ray_address or os.environ.get("RAY_ADDRESS")
         settings: dict[str, Any] = {
             "log_to_driver": False,
@@ -69,7 +70,6 @@ def _environment(cluster: ClusterConfig) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(p for p in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if p),
         "TOKENIZERS_PARALLELISM": "false",
         "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",  # weights are handed to vLLM's workers as functions' arguments
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     if cluster.device == "cpu":
         values |= TWIN | {"OMP_NUM_THREADS": "1"}

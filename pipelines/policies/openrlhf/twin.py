@@ -20,6 +20,7 @@ def install() -> None:
         return
     _stand_in_for_flash_attention()
     _cuda_is_the_cpu()
+    _gathers_are_waited_for()
 
 
 def _stand_in_for_flash_attention() -> None:
@@ -60,3 +61,19 @@ def _cuda_is_the_cpu() -> None:
     import openrlhf.utils.deepspeed.deepspeed as strategy
 
     strategy.init_device_mesh = lambda _, *a, **k: init_device_mesh("cpu", *a, **k)
+
+
+def _gathers_are_waited_for() -> None:
+    """ZeRO-3 starts many gathers and waits for the last: NCCL does them in order, gloo does not, and weights that are not
+    there yet were read (deepspeed 0.19.6, ``_allgather_params_coalesced``)."""
+    import deepspeed.comm as comm
+
+    gather = comm.all_gather_into_tensor
+
+    def waited(*arguments: Any, **settings: Any) -> Any:
+        handle = gather(*arguments, **settings)
+        if handle is not None:
+            handle.wait()
+        return handle
+
+    comm.all_gather_into_tensor = waited
