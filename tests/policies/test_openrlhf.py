@@ -212,7 +212,7 @@ def test_nobody_answers_at_the_address(folder: Path, two: list[Fresh], monkeypat
     """Asked of an interpreter without Ray; here Ray runs already."""
     from pipelines.policies.openrlhf.cluster import _check_answers
 
-    with pytest.raises(ConfigError, match="no Ray answers at 127.0.0.1:9"):
+    with pytest.raises(ConfigError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         _check_answers("127.0.0.1:9")
 
 
