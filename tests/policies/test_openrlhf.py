@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -254,3 +255,15 @@ def test_the_death_of_a_rank_ends_an_update_and_nobody_hangs(folder: Path) -> No
         assert time.monotonic() - began < 120
     finally:
         policy.close()
+
+
+def test_a_model_that_vllm_does_not_run_is_said(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    config = tmp_path / "other" / "config.json"
+    text = config.read_text().replace("Qwen2ForCausalLM", "NobodysForCausalLM").replace('"qwen2"', '"nobodys"')
+    config.write_text(text)
+    with pytest.raises(ConfigError, match="vLLM cannot run the model"):
+        start(tmp_path / "other", settings())
+    (tmp_path / "other" / "model.safetensors").unlink()
+    with pytest.raises(MissingCheckpoint, match="safetensors"):
+        start(tmp_path / "other", settings())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipelines.policies.openrlhf import cluster as ray_cluster
 from pipelines.policies.openrlhf.processes import EngineProcess, TrainerProcess
 from pipelines.protocols import Generation, GenerationRequest
 
+_REQUESTS = 1000  # that wait in an engine at once
 _SHARE = 0.2  # of a GPU that Ray books for vLLM's process and for a rank each, where they take turns on it
 
 
@@ -41,46 +41,44 @@ class Processes:
         order = ray_cluster.by_node(group)
         for_engines, for_ranks = self._split(order)
         size = self._cluster.tensor_parallel
-        engine = _engine_settings(self._settings, longest)
-        self._engines = [
-            self._engine(group, for_engines[i : i + size], str(model), engine) for i in range(0, len(for_engines), size)
-        ]
-        first = self._trainer(group, for_ranks[0], 0, None, None)
-        self._trainers = [first]
-        address, port = self._wait([first.call.remote("get_master_addr_port")])[0]
-        self._trainers += [
-            self._trainer(group, place, rank, address, port) for rank, place in enumerate(for_ranks) if rank
-        ]
+        places = [for_engines[i : i + size] for i in range(0, len(for_engines), size)]
+        self._engines = [self._process(EngineProcess, group, each[0], engine=True) for each in places]
+        self._trainers = [self._process(TrainerProcess, group, place, engine=False) for place in for_ranks]
         everyone = [*self._engines, *self._trainers]
-        self._logs = dict(zip(everyone, self._wait([p.log_file.remote() for p in everyone]), strict=True))
+        self._logs = dict.fromkeys(everyone, "")
+        self._logs = dict(zip(everyone, self._ask(everyone, "log_file"), strict=True))
+        settings, ranks, first = _engine_settings(self._settings, longest), len(for_ranks), self._trainers[0]
+        engines = [
+            (process, "start", str(model), settings, self._place(each), self._takes_turns)
+            for process, each in zip(self._engines, places, strict=True)
+        ]
+        self._call([*engines, (first, "start", ranks, 0, None, None)])
+        address, port = self._call([(first, "call", "get_master_addr_port")])[0]
+        self._call([(p, "start", ranks, rank, address, port) for rank, p in enumerate(self._trainers) if rank])
         self.context_length = int(self._ask(self._engines[:1], "context_length")[0])
         self._sleep_engines()
-        engines = self._engines if self._cluster.device == "cuda" else None
-        self.all_trainers("initialize", str(model), self._settings, temperature, engines)
+        receivers = self._engines if self._cluster.device == "cuda" else None
+        self.all_trainers("initialize", str(model), self._settings, temperature, receivers)
         self._optimizer_sleeps()
 
     def _split(self, order: list[int]) -> tuple[list[int], list[int]]:
         own = self._cluster.generation_gpus
         return (order, order) if self._cluster.placement == "colocated" else (order[:own], order[own:])
 
-    def _engine(self, group: Any, places: list[int], model: str, settings: VllmPolicyConfig) -> Any:
+    def _process(self, kind: type, group: Any, place: int, *, engine: bool) -> Any:
         import ray
 
-        gpus, environment = self._gpus(), dict[str, str]()
-        if settings.tensor_parallel > 1:  # its workers are Ray's own, at these places
-            environment = {
-                "VLLM_RAY_PER_WORKER_GPUS": str(gpus), "VLLM_RAY_BUNDLE_INDICES": ",".join(map(str, places)),
-            }  # fmt: skip
-            gpus = 0.0
-        options = self._at(group, places[0], gpus)
-        actor = ray.remote(EngineProcess).options(max_concurrency=1000, **options)
-        return actor.remote(model, settings, environment, self._takes_turns)
+        spread = engine and self._cluster.tensor_parallel > 1  # its workers take the GPUs
+        options = self._at(group, place, 0.0 if spread else self._gpus())
+        if engine:
+            options["max_concurrency"] = _REQUESTS
+        return ray.remote(kind).options(**options).remote()
 
-    def _trainer(self, group: Any, place: int, rank: int, address: str | None, port: int | None) -> Any:
-        import ray
-
-        actor = ray.remote(TrainerProcess).options(**self._at(group, place, self._gpus()))
-        return actor.remote(self._cluster.ranks, rank, address, port)
+    def _place(self, places: Sequence[int]) -> dict[str, str]:
+        """For the Ray workers of an engine that spans several GPUs, by vLLM's own names."""
+        if len(places) == 1:
+            return {}
+        return {"VLLM_RAY_PER_WORKER_GPUS": str(self._gpus()), "VLLM_RAY_BUNDLE_INDICES": ",".join(map(str, places))}
 
     def _gpus(self) -> float:
         if self._cluster.device == "cpu":
@@ -98,17 +96,17 @@ class Processes:
 
     # ------------------------------------------------------------ asking
 
-    def _wait(self, refs: Sequence[Any]) -> list[Any]:
-        return ray_cluster.gather(refs, [""] * len(refs))
+    def _call(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Each: the process, its method and the arguments; all at once."""
+        refs = [getattr(process, method).remote(*arguments) for process, method, *arguments in calls]
+        return ray_cluster.gather(refs, [self._logs[process] for process, *_ in calls])
 
     def _ask(self, processes: Sequence[Any], method: str, *arguments: Any) -> list[Any]:
-        refs = [getattr(process, method).remote(*arguments) for process in processes]
-        return ray_cluster.gather(refs, [self._logs[process] for process in processes])
+        return self._call([(process, method, *arguments) for process in processes])
 
     def trainers(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Each rank its own call: the method's name and its arguments."""
-        refs = [rank.call.remote(*call) for rank, call in zip(self._trainers, calls, strict=True)]
-        return ray_cluster.gather(refs, [self._logs[rank] for rank in self._trainers])
+        return self._call([(rank, "call", *call) for rank, call in zip(self._trainers, calls, strict=True)])
 
     def all_trainers(self, method: str, *arguments: Any) -> list[Any]:
         return self.trainers([(method, *arguments)] * len(self._trainers))
@@ -126,13 +124,11 @@ class Processes:
         self._ask(self._engines, "open_rollout", episodes)
 
     def measurements(self) -> dict[str, float]:
-        """Of engines and ranks, since last asked: sums of counts, the largest of peaks."""
-        start = time.monotonic()
+        """Of engines and ranks, since last asked: the engines' counts added up, of the ranks' gauges the largest."""
         engines, ranks = self._ask(self._engines, "measurements"), self.all_trainers("measurements")
         names = sorted({name for each in engines for name in each})
         found = {name: sum(each.get(name, 0.0) for each in engines) for name in names}
-        found |= {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
-        return found | {"ray/round_trip_s": time.monotonic() - start}
+        return found | {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
 
     # ------------------------------------------------------------ whose turn it is (one GPU, two users)
 

@@ -1,4 +1,5 @@
-"""The classes that Ray knows: light to import here, heavy where they run."""
+"""The classes that Ray knows: light to import here, heavy where they run. What they are made of begins in ``start``, so that
+its errors come back as they are."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def log_file() -> str:
 class TrainerProcess:
     """A rank of the trainer."""
 
-    def __init__(self, ranks: int, rank: int, address: str | None, port: int | None) -> None:
+    def start(self, ranks: int, rank: int, address: str | None, port: int | None) -> None:
         from pipelines.policies.openrlhf.trainer import Trainer
 
         self._trainer = Trainer(ranks, rank, address, port)
@@ -40,8 +41,10 @@ class EngineProcess:
     The methods from ``init_process_group`` on are those by which OpenRLHF's trainer hands over weights, GPU to GPU.
     """
 
-    def __init__(self, model: str, settings: VllmPolicyConfig, place: dict[str, str], sleeps: bool) -> None:
+    async def start(self, model: str, settings: VllmPolicyConfig, place: dict[str, str], sleeps: bool) -> None:
         os.environ.update(place)
+        if place:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # this process has none, its workers have
         from pipelines.policies.vllm.policy import VllmPolicy
 
         extra: dict[str, Any] = {"worker_extension_cls": "openrlhf.trainer.ray.vllm_worker_wrap.WorkerWrap"}

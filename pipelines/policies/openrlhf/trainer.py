@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
 from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
 from pipelines.policies.openrlhf.objective import Measured, Objective  # noqa: E402
+from pipelines.policies.openrlhf.sampled import Sampled  # noqa: E402
 from pipelines.records import Score, TrainingSequence  # noqa: E402
 
 STATE = "deepspeed"
@@ -63,6 +65,7 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
             actor.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.actor, self.actor_optim, self.actor_scheduler = strategy.prepare((actor, _OPTIMIZER))
         self._reference: Any = None
+        self._busy = Sampled(torch.cuda.utilization) if cluster.device == "cuda" else None
         self.trainer = Objective(
             strategy, self.actor, ema_model=None, actor_optim=self.actor_optim, actor_scheduler=self.actor_scheduler,
             dataloader_pin_memory=cluster.device == "cuda", vllm_engines=engines,
@@ -197,14 +200,13 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
         self.broadcast_to_vllm()
 
     def measurements(self) -> dict[str, float]:
-        """Peak memory of this rank since it was last asked, in GiB."""
-        if torch.cuda.is_available():
-            peak = torch.cuda.max_memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            return {"peak_memory_gib": peak / 2**30}
-        import resource
-
-        return {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+        """Since it was last asked: peak memory of this rank in GiB (without a GPU: of its process, ever), and how busy its GPU
+        was, in percent of the time."""
+        if self._busy is None:
+            return {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+        peak, busy = torch.cuda.max_memory_allocated() / 2**30, self._busy.take()
+        torch.cuda.reset_peak_memory_stats()
+        return {"peak_memory_gib": peak} | ({} if busy is None else {"gpu_busy_percent": busy})
 
 
 _OPTIMIZER: dict[str, Any] = {  # each update sets its own rate, betas, decay and norm
