@@ -39,6 +39,7 @@ def join(cluster: ClusterConfig) -> None:
             "runtime_env": {"env_vars": _environment(cluster)},
         }
         if address is None:
+            os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 would let everything else go first
             settings |= {"include_dashboard": False, "num_gpus": None if cluster.device == "cuda" else 0}
         else:
             _check_answers(address)

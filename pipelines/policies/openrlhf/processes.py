@@ -6,10 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.config import VllmPolicyConfig
 from pipelines.protocols import Generation, GenerationRequest
+
+if TYPE_CHECKING:
+    from pipelines.policies.vllm.policy import VllmPolicy
 
 
 def log_file() -> str:
@@ -21,6 +24,9 @@ def log_file() -> str:
 
 class TrainerProcess:
     """A rank of the trainer."""
+
+    def __init__(self) -> None:  # Ray wants one
+        self._trainer: Any = None
 
     def start(self, ranks: int, rank: int, address: str | None, port: int | None) -> None:
         from pipelines.policies.openrlhf.trainer import Trainer
@@ -40,6 +46,9 @@ class EngineProcess:
 
     The methods from ``init_process_group`` on are those by which OpenRLHF's trainer hands over weights, GPU to GPU.
     """
+
+    def __init__(self) -> None:
+        self._policy: VllmPolicy  # from start on
 
     async def start(self, model: str, settings: VllmPolicyConfig, place: dict[str, str], sleeps: bool) -> None:
         os.environ.update(place)
