@@ -77,6 +77,11 @@ class ClusterConfig(Section):
         """The trainer's processes, one per GPU."""
         return self.gpus if self.placement == "colocated" else self.gpus - self.generation_gpus
 
+    @property
+    def ranks_per_node(self) -> int:
+        """At most; vLLM's own GPUs may all be another node's."""
+        return min(self.ranks, self.gpus_per_node)
+
     @model_validator(mode="after")
     def _can_be(self) -> ClusterConfig:
         self._check_placement()
