@@ -115,6 +115,8 @@ _SAYINGS: tuple[tuple[str, Any], ...] = (
     (r"Error parsing override '([^']+)'", lambda m, _: f"cannot read '{m[1]}': write key=value"),
     (r"LexerNoViableAltException: (\S+)|no viable alternative at input '([^']+)'",
      lambda m, _: f"cannot read {m[1] or m[2]}: write key=value, and quote special characters"),
+    (r"Interpolation key '([^']+)' not found[\s\S]*full_key: (\S+)",
+     lambda m, _: f"{m[2]}: ${{{m[1]}}} is no value of the configuration; the shell's is written ${m[1]} or \\${{{m[1]}}}"),
     (r"Key '([^']+)' not in '\w+'\s+full_key: (\S+)", lambda m, _: f"unknown key {m[2]}"),
 )  # fmt: skip
 
