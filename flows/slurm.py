@@ -145,3 +145,5 @@ def submitted(submit: Callable[[], None], logs: Path) -> None:
             f"SLURM: {lines[0] if lines else type(error).__name__} (logs: {logs}); the other jobs go on, and the same launch "
             "continues what is left"
         ) from None
+    finally:
+        del utils.print  # type: ignore[attr-defined]

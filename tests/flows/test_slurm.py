@@ -13,6 +13,7 @@ import pytest
 from flows.__main__ import main
 from flows.compose import CONF, compose
 from flows.job import job
+from flows.slurm import JobFailed, submitted
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment, run
 
@@ -292,6 +293,23 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
         "job submission failed; nothing was submitted"
     )
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("echo no; echo 'not now' >&2", "not now"), ("echo no", "no"), (":", "without")]
+)
+def test_what_sbatch_says_is_said_once(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """submitit prints it besides."""
+    from submitit.core.utils import CommandFunction
+
+    def submit() -> None:
+        CommandFunction(["sh", "-c", f"{words}; exit 3"], verbose=False)()
+
+    with pytest.raises(JobFailed, match=rf"^sbatch refused the jobs \(exit code 3\): {said}.*; nothing was submitted"):
+        submitted(submit, tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_launchers_file_is_there() -> None:
