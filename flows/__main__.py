@@ -11,12 +11,13 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from flows.compose import CONF, compose, expand
-from flows.slurm import check_sbatch, chosen_launcher, job_script, resources, submitted
+from flows.slurm import check_slurm, chosen_launcher, job_overrides, job_script, submitted
+from flows.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
@@ -40,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if any(config.plan for config in configs):
             return _plan(configs, jobs)
-        if chosen_launcher(jobs[0]) is not None:
-            return _launch_on_slurm(configs, overrides, jobs, many=options.multirun)
+        slurm = chosen_launcher(jobs)
+        if slurm is not None:
+            return _launch_on_slurm(slurm, configs, overrides, jobs, many=options.multirun)
         for config in configs:
             config.experiment.check_runnable()
             check_fits(config.experiment)
@@ -67,9 +69,10 @@ def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
     """Say what is needed, and the job script where SLURM is chosen."""
     from flows.planning import show_plans
 
+    slurm = chosen_launcher(jobs)
     code = show_plans(configs)
-    if chosen_launcher(jobs[0]) is not None:
-        asked = chosen_launcher([*jobs[0], *resources(configs, jobs[0])])
+    if slurm is not None:
+        asked = chosen_launcher([[*jobs[0], *job_overrides(slurm, configs, jobs[0])]])
         assert asked is not None
         print(
             f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{job_script(asked, len(jobs))}", end=""
@@ -78,27 +81,32 @@ def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
 
 
 def _launch_on_slurm(
-    configs: Sequence[RunConfig], overrides: Sequence[str], jobs: Sequence[Sequence[str]], *, many: bool
+    slurm: SlurmSettings,
+    configs: Sequence[RunConfig],
+    overrides: Sequence[str],
+    jobs: Sequence[Sequence[str]],
+    *,
+    many: bool,
 ) -> int:
     """The jobs' GPUs are looked for when they start."""
     if not many:
         raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
-    asked = resources(configs, jobs[0])
+    asked = job_overrides(slurm, configs, jobs[0])
     for config in configs:
         config.experiment.check_runnable()
         check_fits(config.experiment)
         check_engines(config.experiment)
-    check_sbatch()
-    return _launch(configs, ["-m", *overrides, *asked], slurm=chosen_launcher(jobs[0]))
+    check_slurm()
+    return _launch(configs, ["-m", *overrides, *asked], slurm)
 
 
-def _launch(configs: Sequence[RunConfig], arguments: list[str], slurm: Mapping[str, Any] | None = None) -> int:
+def _launch(configs: Sequence[RunConfig], arguments: list[str], slurm: SlurmSettings | None = None) -> int:
     from flows.launch import launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     if slurm is None:
         return launch(configs, lambda: _hydra(arguments))
-    folder = Path(slurm["submitit_folder"]).parent
+    folder = Path(slurm.submitit_folder).parent
     return launch(configs, lambda: submitted(lambda: _hydra(arguments), folder), seen_by_all=folder)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from flows.suggest import among, closest, known, short
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 4  # wrong values said in one line
-_LONG = 300
 _SECTIONS = {
     "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
     "hydra": "hydra.launcher.",
@@ -53,12 +53,12 @@ def _union_tags() -> frozenset[str]:
 def _problem(problem: Mapping[str, Any]) -> str:
     key, message = _key(problem), str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{closest(key, known_keys())}"
+        return _unknown(key)
     if problem["type"] == "missing":
         return f"{key} is missing"
     if not key or isinstance(problem["input"], dict):  # a section: the message says which of its values
         return f"{key}: {message}" if key else message
-    return f"{key} = {_short(repr(problem['input']))}: {message}"
+    return f"{key} = {short(repr(problem['input']))}: {message}"
 
 
 def explain(error: Exception) -> str:
@@ -68,16 +68,18 @@ def explain(error: Exception) -> str:
     for pattern, say in _SAYINGS:
         found = re.search(pattern, text)
         if found:
-            return _short(say(found, text))
-    return _short("; ".join(line for line in lines[:2] if not line.startswith("See https")))
+            return short(say(found, text))
+    return short("; ".join(line for line in lines[:2] if not line.startswith("See https")))
 
 
 def _no_option(found: re.Match[str], text: str) -> str:
     group, _, option = found[1].rpartition("/")
     alternatives = [o for o in re.findall(r"^\t(\S+)$", text, re.MULTILINE) if "=" not in o]
+    if f"options in '{group}'" not in text:  # of a part of a group, Hydra lists the group's
+        alternatives = options(group) or alternatives
     if not alternatives:
         return f"unknown group {group}{closest(group, groups())}"
-    return f"{group}={option}: no such option{closest(option, alternatives)}"
+    return f"{group}={option}: no such option{among(option, alternatives)}"
 
 
 def _unknown_key(found: re.Match[str], text: str) -> str:
@@ -89,6 +91,14 @@ def _unknown_key(found: re.Match[str], text: str) -> str:
         return f"{key} is a part of another group, which is not chosen here (policy=openrlhf has a cluster)"
     if key in _sections():
         return f"{key} is a section: set its values one by one, e.g. {_sections()[key]}=…"
+    return _unknown(key)
+
+
+def _unknown(key: str) -> str:
+    """A key that nobody has, or one that only something else than what is chosen has."""
+    homes = _homes(key)
+    if homes:
+        return f"{key} is no key of what is chosen: it belongs to {' or '.join(homes[:_SHOWN])}"
     return f"unknown key {key}{closest(key, known_keys())}"
 
 
@@ -105,6 +115,8 @@ _SAYINGS: tuple[tuple[str, Any], ...] = (
     (r"Error parsing override '([^']+)'", lambda m, _: f"cannot read '{m[1]}': write key=value"),
     (r"LexerNoViableAltException: (\S+)|no viable alternative at input '([^']+)'",
      lambda m, _: f"cannot read {m[1] or m[2]}: write key=value, and quote special characters"),
+    (r"Interpolation key '([^']+)' not found[\s\S]*full_key: (\S+)",
+     lambda m, _: f"{m[2]}: ${{{m[1]}}} is no value of the configuration; the shell's is written ${m[1]} or \\${{{m[1]}}}"),
     (r"Key '([^']+)' not in '\w+'\s+full_key: (\S+)", lambda m, _: f"unknown key {m[2]}"),
 )  # fmt: skip
 
@@ -122,55 +134,48 @@ def options(group: str) -> list[str]:
 
 def known_keys() -> list[str]:
     """Every group, and every dotted key that is not a section."""
-    return sorted({key for key, is_section in _keys() if not is_section} | set(groups()))
+    return sorted({key for key, is_section, _ in _keys() if not is_section} | set(groups()))
 
 
 def _sections() -> dict[str, str]:
     """Sections that are no groups, with one of their keys."""
-    names = {key for key, is_section in _keys() if is_section}
+    names = {key for key, is_section, _ in _keys() if is_section}
     return {name: next(key for key in known_keys() if key.startswith(f"{name}.")) for name in names}
 
 
-def _keys() -> Iterator[tuple[str, bool]]:
+def _homes(key: str) -> list[str]:
+    """What must be chosen for a key or section to be there."""
+    return list(dict.fromkeys(_chosen_by(path) for name, _, path in _keys() if f"{name}.".startswith(f"{key}.")))
+
+
+def _chosen_by(path: Path) -> str:
+    """The override that reads a file: ``conf/policy/vllm.yaml`` is policy=vllm, ``conf/data/real/webshop.yaml`` data=real
+    of another benchmark."""
+    group, *folders, option = path.relative_to(CONF).with_suffix("").parts
+    match group, folders:
+        case "cluster", _:
+            return "policy=openrlhf"
+        case "hydra", _:
+            return f"hydra/{folders[0]}={option}"
+        case "scale", ["adapted"]:
+            scale, _, benchmark = option.partition("_")
+            return f"scale={scale} benchmark={benchmark}"
+        case _, [part]:
+            return f"{group}={part} benchmark={option}"
+    return f"{group}={option}"
+
+
+def _keys() -> Iterator[tuple[str, bool, Path]]:
+    """Every dotted key, whether it is a section, and the file that has it."""
     import yaml
 
     def walk(prefix: str, node: object) -> Iterator[tuple[str, bool]]:
         for name, child in node.items() if isinstance(node, dict) else ():
-            if prefix or name not in ("defaults", "hydra", "scale"):
+            if name != "defaults" and (prefix or name not in ("hydra", "scale")):
                 yield f"{prefix}{name}", isinstance(child, dict) and bool(child)
                 yield from walk(f"{prefix}{name}.", child)
 
     for path in sorted(CONF.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml
         folder, group = str(path.parent.relative_to(CONF)), path.relative_to(CONF).parts[0]
         section = _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
-        yield from walk(section, yaml.safe_load(path.read_text()))
-
-
-def closest(word: str, alternatives: Sequence[str]) -> str:
-    """``; did you mean …?`` with the nearest: in the same section, by the last word anywhere, or by the whole name; or
-    what the section (or the top) knows."""
-    section, _, last = word.rpartition(".")
-    inside = [a for a in alternatives if a.rpartition(".")[0] == section]
-    close = [_join(section, name) for name in _near(last, [a.rpartition(".")[2] for a in inside])]
-    close += [a for a in alternatives if a.rpartition(".")[2] == last]
-    if not (close or (section and inside)):
-        close = _near(word, alternatives)
-    close = list(dict.fromkeys(close))[:3]
-    return f"; did you mean {', '.join(close)}?" if close else known(inside or groups())
-
-
-def _near(word: str, words: Sequence[str]) -> list[str]:
-    return difflib.get_close_matches(word, words, n=3, cutoff=0.6) or [w for w in words if w.startswith(word)]
-
-
-def _join(section: str, name: str) -> str:
-    return f"{section}.{name}" if section else name
-
-
-def known(alternatives: Sequence[str]) -> str:
-    shown = ", ".join(alternatives[:20])
-    return f"; known: {shown}{', …' if len(alternatives) > 20 else ''}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONG else text[:_LONG] + "…"
+        yield from ((key, is_section, path) for key, is_section in walk(section, yaml.safe_load(path.read_text())))

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from flows.compose import validated
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
+from pipelines.planning.readiness import check_machine
 from pipelines.run_folder import is_finished, run_folder
 
 LAUNCH = "EMPG_LAUNCH"  # folder of the launch that this job belongs to; named after the launching process
@@ -34,6 +35,7 @@ def job(composed: DictConfig) -> None:
     from flows.run import run
 
     try:
+        check_machine(config.experiment)  # of a launch's job on another machine nobody has looked yet
         run(config)
     except PlatformError as error:
         _fail(config, str(error))

@@ -6,42 +6,67 @@ Hydra's submitit launcher submits them as one array of equal jobs, each of which
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from flows.explain import CONF
-from pipelines.config import OpenrlhfPolicyConfig, RunConfig
+from flows.explain import CONF, explain
+from flows.slurm_settings import SlurmSettings, slurm_settings
+from pipelines.config import OpenrlhfPolicyConfig, RunConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError, PlatformError
 
 _LAUNCHER = "SlurmLauncher"
-_NOT_SBATCH = {"_target_", "submitit_folder", "max_num_timeout"}
+_SETUP = "EMPG_SETUP"  # hands text of any kind to Hydra, which would read an override's quotes and dollars
 
 
 class JobFailed(PlatformError):
     """SLURM refused or lost a job."""
 
 
-def chosen_launcher(overrides: Sequence[str]) -> dict[str, Any] | None:
-    """The SLURM launcher's settings, or None where another launcher is chosen. ``overrides``: of one of the jobs."""
+def chosen_launcher(jobs: Sequence[Sequence[str]]) -> SlurmSettings | None:
+    """The SLURM launcher's settings, or None where another launcher is chosen. ``jobs``: their overrides.
+
+    Raises:
+        ConfigError: a setting is unknown or cannot be, or the jobs have different ones.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    os.environ["EMPG_BIN"] = str(Path(sys.executable).parent)  # for the job script, where ray is
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
-        if not str(composed.hydra.launcher.get("_target_", "")).endswith(_LAUNCHER):
-            return None
-        settings = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
+    _check_one_launcher(jobs)
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            hydra = hydra_compose("config", overrides=list(jobs[0]), return_hydra_config=True).hydra
+            plain = OmegaConf.is_dict(hydra.launcher) and OmegaConf.to_container(hydra.launcher, resolve=True)
+    except Exception as error:
+        raise ConfigError(explain(error)) from None
+    if not isinstance(plain, dict):
+        raise ConfigError(
+            "hydra.launcher is a section: choose it with hydra/launcher=slurm, and set its values one by one"
+        )
+    if not str(plain.get("_target_", "")).endswith(_LAUNCHER):
+        return None
+    choice = hydra.runtime.choices["hydra/launcher"]
+    if choice != "slurm":
+        raise ConfigError(f"hydra/launcher={choice} knows nothing of policy.cluster: choose hydra/launcher=slurm")
+    return slurm_settings({str(key): value for key, value in plain.items()})
 
 
-def resources(configs: Sequence[RunConfig], overrides: Sequence[str]) -> list[str]:
-    """Overrides of the launcher for the GPUs and nodes that the cells' cluster has, where ``overrides`` say nothing.
+def _check_one_launcher(jobs: Sequence[Sequence[str]]) -> None:
+    own = [{override for override in job if override.lstrip("+~").startswith("hydra")} for job in jobs]
+    swept = sorted({override for job in own for override in job if any(override not in other for other in own)})
+    if swept:
+        raise ConfigError(
+            f"{', '.join(swept[:3])}: a launch has one launcher, whose settings are not swept; give one value"
+        )
+
+
+def job_overrides(launcher: SlurmSettings, configs: Sequence[RunConfig], overrides: Sequence[str]) -> list[str]:
+    """Overrides of the launcher: GPUs and nodes of the cells' policy, where ``overrides`` (of a job) say nothing; and after
+    the user's own set-up a Ray over all nodes.
 
     Raises:
         ConfigError: the cells need different ones.
@@ -55,17 +80,27 @@ def resources(configs: Sequence[RunConfig], overrides: Sequence[str]) -> list[st
     ((nodes, gpus),) = shapes
     asked = {"additional_parameters.nodes": nodes} | ({"gpus_per_node": gpus} if gpus else {})
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    return [f"++hydra.launcher.{k}={v}" for k, v in asked.items() if f"hydra.launcher.{k}" not in given]
+    ray = f"ray={shlex.quote(str(Path(sys.executable).with_name('ray')))}"
+    os.environ[_SETUP] = "\n".join(
+        [*launcher.setup, ray, Path(__file__).with_name("slurm_ray.sh").read_text().rstrip()]
+    )
+    return [
+        *(f"++hydra.launcher.{k}={v}" for k, v in asked.items() if f"hydra.launcher.{k}" not in given),
+        f"++hydra.launcher.setup=['${{oc.env:{_SETUP}}}']",
+    ]
 
 
 def _shape(config: RunConfig) -> tuple[int, int]:
+    """Nodes, and GPUs of each."""
     policy = config.experiment.policy
+    if isinstance(policy, VllmPolicyConfig):
+        return 1, policy.tensor_parallel
     if not isinstance(policy, OpenrlhfPolicyConfig):
         return 1, 0
     return policy.cluster.nodes, policy.cluster.gpus_per_node if policy.cluster.device == "cuda" else 0
 
 
-def job_script(launcher: Mapping[str, Any], jobs: int) -> str:
+def job_script(launcher: SlurmSettings, jobs: int) -> str:
     """What would be handed to sbatch, made by submitit itself."""
     from submitit import SlurmExecutor
 
@@ -74,30 +109,41 @@ def job_script(launcher: Mapping[str, Any], jobs: int) -> str:
         def affinity(cls) -> int:
             return 1  # also without srun on PATH: nothing is submitted
 
-    executor = Rendering(folder=launcher["submitit_folder"], max_num_timeout=launcher["max_num_timeout"])
-    asked = {key: value for key, value in launcher.items() if key not in _NOT_SBATCH and value is not None}
-    executor.update_parameters(**executor._convert_parameters(asked))
+    executor = Rendering(folder=launcher.submitit_folder, max_num_timeout=launcher.max_num_timeout)
+    executor.update_parameters(**executor._convert_parameters(launcher.for_sbatch()))
     if jobs > 1:
         executor.parameters["map_count"] = jobs
     return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
 
-def check_sbatch() -> None:
-    if shutil.which("sbatch") is None:
+def check_slurm() -> None:
+    missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
+    if missing:
         raise ConfigError(
-            "hydra/launcher=slurm needs sbatch, which is not on PATH: launch on the cluster's login node, or see the job "
-            "script with plan=true"
+            f"hydra/launcher=slurm needs {missing[0]}, which is not on PATH: launch on the cluster's login node, or see the "
+            "job script with plan=true"
         )
 
 
 def submitted(submit: Callable[[], None], logs: Path) -> None:
     """Submit and wait. Raises JobFailed: SLURM refused the jobs, or one of them ended without a result."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+    from submitit.core import utils
 
+    utils.print = lambda *_, **__: None  # type: ignore[attr-defined]  # of sbatch's words, which it raises too
     try:
         submit()
-    except (FailedJobError, FailedSubmissionError, UncompletedJobError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    except (utils.FailedJobError, utils.FailedSubmissionError, utils.UncompletedJobError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        sbatch = error.__cause__
+        if isinstance(sbatch, subprocess.CalledProcessError):
+            said = "; ".join(lines) or f"{sbatch.output}".strip() or "without a word"
+            raise JobFailed(
+                f"sbatch refused the jobs (exit code {sbatch.returncode}): {said}; nothing was submitted, see the job script "
+                "with plan=true"
+            ) from None
         raise JobFailed(
-            f"SLURM: {lines[0]} (logs: {logs}); the other jobs go on, and the same launch continues what is left"
+            f"SLURM: {lines[0] if lines else type(error).__name__} (logs: {logs}); the other jobs go on, and the same launch "
+            "continues what is left"
         ) from None
+    finally:
+        del utils.print  # type: ignore[attr-defined]

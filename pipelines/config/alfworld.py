@@ -8,6 +8,7 @@ from pipelines.config.section import (
     BenchmarkSection,
     FolderData,
     GeneratedData,
+    Int,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -33,7 +34,7 @@ class AlfworldGenerated(GeneratedData):
     of a room's take part (0: all); ``max_instances`` copies of an object type."""
 
     source: Literal["generated"] = "generated"
-    seed: int = 0
+    seed: Int = 0
     receptacles: NonNegativeInt = 5
     object_types: NonNegativeInt = 6
     max_instances: PositiveInt = 2

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import NonNegativeInt, Positive, PositiveInt, Section
+from pipelines.config.section import Float, Int, NonNegativeInt, Positive, PositiveInt, Section
+
+_LAST_PORT = 65_535
 
 
 class GpuSettings(Section):
@@ -26,7 +28,7 @@ class ClusterConfig(Section):
     ``device`` cpu is the twin without a GPU, a GPU then stands for a rank. ``placement``: vLLM and the trainer take turns
     on all GPUs (colocated), or ``generation_gpus`` of them are vLLM's own (separate). ``tensor_parallel``: GPUs of one
     vLLM engine; ``memory_fraction``: of a GPU, what vLLM takes. ``zero_stage``, ``offload``: DeepSpeed's; ``offload``
-    parameters includes the optimizer. ``offload_reference``: the KL loss's model waits in host memory.
+    parameters includes the optimizer. ``offload_reference``: the KL loss's model waits in host memory (stage 3).
     ``logits_chunk_tokens``: tokens whose logits exist at once in the trainer; None: a whole micro-batch's, as OpenRLHF
     does it. How many tokens a micro-batch has: ``training.micro_batch_tokens``. ``ray_address``: of a Ray that runs; None:
     that of $RAY_ADDRESS, else one is started on this machine.
@@ -40,8 +42,8 @@ class ClusterConfig(Section):
     placement: Literal["colocated", "separate"] = "colocated"
     generation_gpus: NonNegativeInt = 0
     tensor_parallel: PositiveInt = 1
-    memory_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    memory_fraction: Annotated[Float, Field(gt=0, lt=1)] = 0.5
+    zero_stage: Annotated[Int, Field(ge=0, le=3)] = 2
     offload: Literal["none", "optimizer", "parameters"] = "none"
     offload_reference: bool = False
     checkpoint_activations: bool = True
@@ -52,8 +54,13 @@ class ClusterConfig(Section):
     @field_validator("ray_address")
     @classmethod
     def _is_an_address(cls, address: str | None) -> str | None:
-        if address is not None and not re.fullmatch(r"auto|(ray://)?[\w.-]+:\d{1,5}", address):
+        if address in (None, "auto"):
+            return address
+        found = re.fullmatch(r"(ray://)?[\w.-]+:(\d{1,5})", address)
+        if found is None:
             raise ValueError("write auto, host:port or ray://host:port, or null")
+        if not 1 <= int(found[2]) <= _LAST_PORT:
+            raise ValueError(f"a port is a number from 1 to {_LAST_PORT}")
         return address
 
     @property
@@ -69,6 +76,11 @@ class ClusterConfig(Section):
     def ranks(self) -> int:
         """The trainer's processes, one per GPU."""
         return self.gpus if self.placement == "colocated" else self.gpus - self.generation_gpus
+
+    @property
+    def ranks_per_node(self) -> int:
+        """At most; vLLM's own GPUs may all be another node's."""
+        return min(self.ranks, self.gpus_per_node)
 
     @model_validator(mode="after")
     def _can_be(self) -> ClusterConfig:
@@ -111,6 +123,11 @@ class ClusterConfig(Section):
             raise ValueError(
                 f"offload={self.offload} needs zero_stage {needed} or more, not {self.zero_stage}: raise it, or set "
                 f"offload={'optimizer' if self.zero_stage else 'none'}"
+            )
+        if self.offload_reference and self.zero_stage < 3 and self.device == "cuda":
+            raise ValueError(
+                f"offload_reference=true needs zero_stage 3, not {self.zero_stage}: below it DeepSpeed keeps a frozen model "
+                "on the GPU all the same; raise it, or set offload_reference=false"
             )
         if self.device == "cpu" and (self.packing or self.offload != "none" or self.offload_reference):
             wrong = (

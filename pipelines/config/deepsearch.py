@@ -12,6 +12,7 @@ from pipelines.config.section import (
     BenchmarkSection,
     DataSection,
     FolderData,
+    Int,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -30,7 +31,7 @@ class ServerSettings(Section):
 
     url: str | None = Field(default=None, exclude=True)
     timeout_s: Positive = Field(default=10.0, exclude=True)
-    retries: Annotated[int, Field(ge=0, le=10)] = Field(default=3, exclude=True)
+    retries: Annotated[Int, Field(ge=0, le=10)] = Field(default=3, exclude=True)
     backoff_s: NonNegative = Field(default=0.5, exclude=True)
     max_bytes: PositiveInt = Field(default=8_000_000, exclude=True)
 
@@ -57,7 +58,7 @@ class RetrievalSettings(ServerSettings):
     ``form`` that it understands; ``collection`` names in words what it serves, being part of what a run is."""
 
     backend: Literal["embedded", "remote"] = "embedded"
-    topk: Annotated[int, Field(ge=1, le=100)] = 3
+    topk: Annotated[Int, Field(ge=1, le=100)] = 3
     collection: str = ""
     form: Literal["queries", "query"] = Field(default="queries", exclude=True)
 
@@ -117,7 +118,7 @@ class DeepsearchGenerated(DataSection):
     (0: all; the first ones). ``train``, ``test``: questions, over which the types take turns."""
 
     source: Literal["deepsearch_generated"] = "deepsearch_generated"
-    seed: int = 0
+    seed: Int = 0
     train_worlds: NonNegativeInt = 4
     countries: PositiveInt = 12
     cities: PositiveInt = 80

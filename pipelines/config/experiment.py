@@ -28,6 +28,7 @@ from pipelines.config.openrlhf import OpenrlhfPolicyConfig
 from pipelines.config.section import NonNegativeInt, PositiveInt, Section
 from pipelines.config.webshop import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.errors import ConfigError
+from pipelines.gpus import how_to_install_engines, visible_gpus
 
 Benchmarks = AlfworldConfig | WebshopConfig | DeepsearchConfig
 Data = AlfworldGenerated | RealData | WebshopGenerated | WebshopReal | DeepsearchGenerated | DeepsearchReal
@@ -36,6 +37,8 @@ _DATA_OF: dict[str, tuple[type[Section], ...]] = {
     "webshop": (WebshopGenerated, WebshopReal),
     "deepsearch": (DeepsearchGenerated, DeepsearchReal),
 }
+
+_VLLM_TEMPERATURES = (0.01, 2.0)
 
 
 class ExperimentConfig(Section):
@@ -66,6 +69,8 @@ class ExperimentConfig(Section):
         self._check_data()
         if isinstance(self.policy, OpenrlhfPolicyConfig):
             self._check_batches(self.policy)
+        if isinstance(self.policy, OpenrlhfPolicyConfig | VllmPolicyConfig):
+            self._check_temperatures()
         if self.model.weights == "pretrained" and self.warm_start is not None:
             raise ValueError(
                 "warm_start trains a stand-in from nothing; set warm_start=null with model.weights=pretrained"
@@ -111,32 +116,47 @@ class ExperimentConfig(Section):
                 f"training.kl_coefficient={coefficients[0]} and training.entropy_coefficient={coefficients[1]} both to 0"
             )
 
+    def _check_temperatures(self) -> None:
+        """vLLM refuses what is above its range, and silently raises what is below."""
+        for section, value, greedy in (
+            ("rollout", self.rollout.temperature, ""),
+            ("evaluation", self.evaluation.temperature, "0 (greedy) or "),
+        ):
+            if 0 < value < _VLLM_TEMPERATURES[0] or value > _VLLM_TEMPERATURES[1]:
+                raise ValueError(
+                    f"{section}.temperature={value:g} is none that vLLM samples at (policy={self.policy.name}): set {greedy}"
+                    f"{_VLLM_TEMPERATURES[0]:g} to {_VLLM_TEMPERATURES[1]:g}"
+                )
+
     def check_runnable(self) -> None:
         """What composes but cannot be run here. Raises ConfigError."""
+        self.check_possible()
         if isinstance(self.policy, VllmPolicyConfig):
-            self._check_generation_only()
+            self._check_generation()
+
+    def check_possible(self) -> None:
+        """What composes but cannot be run anywhere. Raises ConfigError."""
+        if isinstance(self.policy, VllmPolicyConfig):
+            if self.training.iterations:
+                raise ConfigError(
+                    f"policy=vllm only generates, and training.iterations={self.training.iterations} trains: set "
+                    "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
+                )
         elif self.model.weights == "pretrained" and not isinstance(self.policy, OpenrlhfPolicyConfig):
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
                 f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
             )
 
-    def _check_generation_only(self) -> None:
-        if self.training.iterations:
-            raise ConfigError(
-                f"policy=vllm only generates, and training.iterations={self.training.iterations} trains: set "
-                "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
-            )
+    def _check_generation(self) -> None:
         if self.model.weights == "pretrained" and not (Path(self.model.pretrained) / "config.json").is_file():
             raise ConfigError(
                 f"model.pretrained={self.model.pretrained} is no model folder here (it has no config.json): download the "
                 "model and set model.pretrained=<its folder>"
             )
         if find_spec("vllm") is None:
-            raise ConfigError(
-                "policy=vllm needs vLLM, which is not installed beside this Python: make setup-cluster, then "
-                ".venv-cluster/bin/python -m flows …"
-            )
+            remedy = how_to_install_engines(cuda=bool(visible_gpus()))
+            raise ConfigError(f"policy=vllm needs vLLM, which is not installed beside this Python: {remedy}")
 
     @property
     def cell(self) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Section
+from pipelines.config.section import Float, Fraction, Int, NonNegative, NonNegativeInt, Positive, PositiveInt, Section
 
 
 class StandIn(Section):
@@ -53,7 +53,9 @@ class VllmPolicyConfig(Section):
     """vLLM in this process; generates, and trains nothing. ``dtype``: of weights and activations. ``entropies``: exact ones
     (one more pass over the logits, which stay in this process: ``tensor_parallel`` 1) or none. ``context_length``: None is
     the model's. ``eager``: no compilation and no CUDA graphs. ``max_episodes`` that are generated for at once, the cache of
-    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU bear on speed alone."""
+    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU change no setting of the sampling, and are no part of
+    what a run is; but they say which requests share a batch, and a sum in another batch may round differently, so that a
+    nearly even choice between two tokens falls the other way."""
 
     name: Literal["vllm"] = "vllm"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
@@ -64,7 +66,7 @@ class VllmPolicyConfig(Section):
     eager: bool = True
     max_episodes: PositiveInt = Field(default=256, exclude=True)
     kv_cache_gb: PositiveInt = Field(default=1, exclude=True)
-    memory_fraction: Annotated[float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
+    memory_fraction: Annotated[Float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
 
     @model_validator(mode="after")
     def _entropies_are_here(self) -> VllmPolicyConfig:
@@ -81,9 +83,9 @@ class AlgorithmConfig(Section):
 
     name: str
     baseline: Literal["grpo", "dr_grpo", "rloo"] = "grpo"
-    clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
+    clip_low: Annotated[Float, Field(gt=0, le=1)] = 0.2
     clip_high: Positive = 0.2
-    dual_clip: Annotated[float, Field(gt=1)] | None = None
+    dual_clip: Annotated[Float, Field(gt=1)] | None = None
     aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
     dynamic_sampling: bool = False
     max_generation_batches: PositiveInt = 1
@@ -110,8 +112,8 @@ class OptimizerSettings(Section):
 
     learning_rate: Positive
     final_learning_rate_fraction: Fraction = 1.0
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    beta1: Annotated[Float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[Float, Field(ge=0, lt=1)] = 0.999
     weight_decay: NonNegative = 0.0
     clip_norm: Positive = 1.0
     minibatch_size: PositiveInt = 256
@@ -128,9 +130,9 @@ class OptimizerSettings(Section):
 class UpdateSettings(OptimizerSettings):
     """What one policy update needs: the optimiser's settings, the algorithm's clipping and aggregation."""
 
-    clip_low: Annotated[float, Field(gt=0, le=1)] = 0.2
+    clip_low: Annotated[Float, Field(gt=0, le=1)] = 0.2
     clip_high: Positive = 0.2
-    dual_clip: Annotated[float, Field(gt=1)] | None = None
+    dual_clip: Annotated[Float, Field(gt=1)] | None = None
     aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
 
 
@@ -139,7 +141,7 @@ class TrainingConfig(OptimizerSettings):
 
     iterations: NonNegativeInt
     tasks: PositiveInt
-    group_size: Annotated[int, Field(ge=2)]
+    group_size: Annotated[Int, Field(ge=2)]
 
 
 class RolloutConfig(Section):
@@ -171,4 +173,4 @@ class WarmStartConfig(Section):
     matrix_optimizer: Literal["adamw", "muon"] = "muon"
     observation_weight: Fraction = 0.3
     noise: Fraction = 0.3
-    seed: int = 0
+    seed: Int = 0

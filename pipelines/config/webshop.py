@@ -11,6 +11,7 @@ from pipelines.config.section import (
     DataSection,
     FolderData,
     GeneratedData,
+    Int,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -60,7 +61,7 @@ class WebshopGoals(DataSection):
     ``test``), the next ``dev`` may, of the rest the first ``train`` train (0: all; the full catalogue has millions)."""
 
     goals: Literal["synthetic", "human"] = "synthetic"
-    seed: int = 0
+    seed: Int = 0
     dev: NonNegativeInt = 1000
     train: NonNegativeInt = 0
 

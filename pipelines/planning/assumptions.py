@@ -10,8 +10,14 @@ class Assumptions:
     """``mfu``: of the GPU's tflops, what matrix products reach; ``bandwidth``: of its bandwidth, what decoding reaches;
     ``decode_step_s``: what a decoding step costs whatever the model. ``prompt_fill``: of the longest prompt (or
     transcript) allowed, the usual one; ``answer_tokens``: of a usual action; ``kept_groups``: of the groups played, what
-    dynamic sampling keeps. Episodes play every step; environments answer at once. ``process_gib``: a process's CUDA
-    context and communication buffers; ``asleep_gib``: what a sleeping vLLM keeps; ``workspace_gib``: vLLM's activations.
+    dynamic sampling keeps. Episodes play every step; environments answer at once.
+
+    ``headroom``: of each GPU's memory, what a plan leaves free: fragmentation, and short peaks that are not reckoned.
+    Counted by themselves are ``process_gib``: a process's CUDA context and communication buffers (NCCL's);
+    ``asleep_gib``: what a sleeping vLLM keeps; ``workspace_gib``: vLLM's activations.
+
+    ``pcie_gb_s``: what a GPU exchanges with its host in one direction (PCIe 4.0 ×16 has 32 on paper); ``host_gb_s``: of a
+    node's memory bandwidth, what the optimizer reaches there. Neither overlaps with the GPUs' work.
     """
 
     mfu: float = 0.4
@@ -20,9 +26,12 @@ class Assumptions:
     prompt_fill: float = 0.5
     answer_tokens: int = 200
     kept_groups: float = 0.5
+    headroom: float = 0.07
     process_gib: float = 1.0
     asleep_gib: float = 2.0
     workspace_gib: float = 2.0
+    pcie_gb_s: float = 20.0
+    host_gb_s: float = 100.0
 
 
 ASSUMED = Assumptions()

@@ -63,7 +63,7 @@ def gathered(shape: ModelShape, policy: OpenrlhfPolicyConfig) -> float:
 
 
 def reference(shape: ModelShape, policy: OpenrlhfPolicyConfig) -> float:
-    """The frozen model on each rank; in stage 3 it is spread like the policy."""
+    """The frozen model of each rank, on its GPU or in host memory; in stage 3 it is spread like the policy."""
     return policy.bytes_per_value * shape.parameters / (policy.cluster.ranks if policy.cluster.zero_stage == 3 else 1)
 
 
@@ -139,13 +139,14 @@ def cache_tokens(shape: ModelShape, policy: OpenrlhfPolicyConfig, generation: Ph
     return max(0, int(generation.parts["KV cache"] // per_token))
 
 
-def host_bytes(shape: ModelShape, policy: OpenrlhfPolicyConfig, micro: Micro) -> float:
-    """Of one node: what is offloaded, and what sleeps while the other side works (the larger of the two sleepers)."""
+def host_parts(shape: ModelShape, policy: OpenrlhfPolicyConfig, micro: Micro) -> dict[str, float]:
+    """Bytes of one node's host memory: what the trainer's processes of a node offload, and what sleeps while the other side
+    works (the larger of the two sleepers)."""
     cluster, states, away = policy.cluster, trainer_states(shape, policy), offloaded(policy.cluster)
-    per_gpu = sum(states[name] for name in away)
+    each = {name: size for name, size in states.items() if name in away}
     if micro.reference and cluster.offload_reference:
-        per_gpu += reference(shape, policy)
+        each["reference"] = reference(shape, policy)
     if cluster.placement == "colocated" and cluster.device == "cuda":
         trainer = sum(states[name] for name in ("gradients", "optimizer") if name not in away)
-        per_gpu += max(trainer, policy.bytes_per_value * shape.parameters / cluster.tensor_parallel)
-    return per_gpu * cluster.gpus_per_node
+        each["asleep"] = max(trainer, policy.bytes_per_value * shape.parameters / cluster.tensor_parallel)
+    return {name: size * cluster.ranks_per_node for name, size in each.items()}

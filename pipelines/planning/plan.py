@@ -49,10 +49,19 @@ class Plan:
             return (Phase("everything", training.parts | self.generation.parts),)
         return self.generation, training
 
+    @property
+    def gpu_limit(self) -> float:
+        """GiB of a GPU that may be planned with."""
+        return self.policy.cluster.gpu.memory_gib * (1 - self.assumed.headroom)
+
     @cached_property
-    def host(self) -> float:
+    def host_parts(self) -> dict[str, float]:
         """Bytes of a node's host memory."""
-        return memory.host_bytes(self.shape, self.policy, self.micro)
+        return memory.host_parts(self.shape, self.policy, self.micro)
+
+    @property
+    def host(self) -> float:
+        return sum(self.host_parts.values())
 
     @cached_property
     def cache_tokens(self) -> int:
@@ -60,15 +69,26 @@ class Plan:
 
     @cached_property
     def speed(self) -> Speed:
-        return speed(
-            self.shape, self.policy, self.work, self.cache_tokens, reference=self.micro.reference, assumed=self.assumed
-        )
+        return speed(self.shape, self.policy, self.work, self.micro, self.cache_tokens, self.assumed)
 
     @property
     def seconds(self) -> float:
         """Of the whole run."""
         return (
             self.experiment.training.iterations * self.speed.iteration + self.work.evaluations * self.speed.evaluation
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What runs and is worth knowing."""
+        work, ranks = self.work, self.policy.cluster.ranks
+        smallest, more = divmod(work.sequences, work.minibatches)
+        if not more and not smallest % ranks:
+            return ()
+        rows = f"{smallest:,} or {smallest + 1:,}" if more else f"{smallest:,}"
+        return (
+            f"a mini-batch of {rows} sequences does not divide evenly among {ranks} ranks: OpenRLHF needs as many rows on each, so "
+            "those with fewer are filled up with empty rows, which take time and change nothing",
         )
 
     @cached_property
@@ -78,14 +98,13 @@ class Plan:
         return tuple(misfit for misfit in found if misfit)
 
     def _phase_misfit(self, phase: Phase) -> str:
-        limit = self.policy.cluster.gpu.memory_gib
-        over = phase.total / GIB - limit
+        cluster, over = self.policy.cluster, phase.total / GIB - self.gpu_limit
         if over <= 0:
             return ""
-        name, remedy = _largest_with_remedy(phase, self.policy.cluster)
+        name, remedy = _largest_with_remedy(phase, cluster)
         return (
-            f"{phase.name} needs {phase.total / GIB:.1f} GiB of a GPU's {limit:g}, {over:.1f} too many; {name} takes "
-            f"{phase.parts[name] / GIB:.1f}: {remedy}"
+            f"{phase.name} needs {phase.total / GIB:.1f} GiB of a GPU's {cluster.gpu.memory_gib:g} less {self.assumed.headroom:.0%} "
+            f"of headroom, {over:.1f} too many; {name} takes {phase.parts[name] / GIB:.1f}: {remedy}"
         )
 
     def _cache_misfit(self) -> str:
@@ -112,13 +131,12 @@ class Plan:
 
 def _largest_with_remedy(phase: Phase, cluster: ClusterConfig) -> tuple[str, str]:
     """The largest part that a setting makes smaller, and that setting."""
+    cuda = cluster.device == "cuda"
     remedies = {
         "weights": "set policy.cluster.zero_stage=3" if cluster.zero_stage < 3 else "",
         "gradients": "set policy.cluster.zero_stage=2" if cluster.zero_stage < 2 else "",
-        "optimizer": "set policy.cluster.offload=optimizer"
-        if cluster.offload == "none" and cluster.device == "cuda"
-        else "",
-        "reference": "set policy.cluster.offload_reference=true" if cluster.device == "cuda" else "",
+        "optimizer": "set policy.cluster.offload=optimizer" if cluster.offload == "none" and cuda else "",
+        "reference": "set policy.cluster.offload_reference=true" if cluster.zero_stage == 3 and cuda else "",
         "activations": "lower training.micro_batch_tokens"
         if cluster.checkpoint_activations
         else "set policy.cluster.checkpoint_activations=true",
@@ -126,7 +144,7 @@ def _largest_with_remedy(phase: Phase, cluster: ClusterConfig) -> tuple[str, str
         "KV cache": "lower policy.cluster.memory_fraction",
     }
     for name in sorted(phase.parts, key=lambda part: -phase.parts[part]):
-        if remedies.get(name):
+        if phase.parts[name] and remedies.get(name):
             return name, remedies[name]
     return max(phase.parts, key=lambda part: phase.parts[part]), "use more GPUs, or larger ones"
 

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 
 from pipelines.config import OpenrlhfPolicyConfig
 from pipelines.planning.assumptions import Assumptions
+from pipelines.planning.memory import Micro
+from pipelines.planning.offload import offload_seconds
 from pipelines.planning.shapes import ModelShape
 from pipelines.planning.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds of an iteration's parts, and of one evaluation; ``rows``: episodes that an engine generates for at once
-    in the first generation batch, ``decoded_per_s`` then; ``trained_per_s``: tokens over all GPUs."""
+    """Seconds of an iteration's parts, and of one evaluation; ``offload``: of these parts, what offloading takes; ``rows``:
+    episodes that an engine generates for at once in the first generation batch, ``decoded_per_s`` then; ``trained_per_s``:
+    tokens over all GPUs."""
 
     seconds: dict[str, float]
+    offload: float
     evaluation: float
     rows: int
     decoded_per_s: float
@@ -47,12 +51,11 @@ def speed(
     shape: ModelShape,
     policy: OpenrlhfPolicyConfig,
     work: Workload,
+    micro: Micro,
     cache_tokens: int,
-    *,
-    reference: bool,
     assumed: Assumptions,
 ) -> Speed:
-    """The KL loss's ``reference`` costs one forward pass, the old log-probs and entropies another."""
+    """The KL loss's reference costs one forward pass, the old log-probs and entropies another."""
     cluster = policy.cluster
     per_s = cluster.gpu.tflops * 1e12 * assumed.mfu
     forward = shape.forward_flops(work.length)
@@ -73,11 +76,15 @@ def speed(
     scoring = work.tokens * forward / (cluster.ranks * per_s)
     checkpointed = cluster.checkpoint_activations
     update = work.tokens * training_flops(shape, work.length, checkpointed=checkpointed) / (cluster.ranks * per_s)
-    seconds = {
-        "rollout": sum(map(rollout, work.batches)),
-        "score": scoring,
-        "reference": scoring if reference else 0.0,
-        "update": update,
-    }
-    evaluation, first = rollout(work.evaluation_episodes), work.batches[0]
-    return Speed(seconds, evaluation, rows(first), decoded_per_s(first), work.tokens / update)
+    computing = {"score": scoring, "reference": scoring if micro.reference else 0.0, "update": update}
+    moving = offload_seconds(shape, policy, work, micro, assumed)
+    trainer = {name: computing[name] + moving[name] for name in computing}
+    first = work.batches[0]
+    return Speed(
+        seconds={"rollout": sum(map(rollout, work.batches)), **trainer},
+        offload=sum(moving.values()),
+        evaluation=rollout(work.evaluation_episodes),
+        rows=rows(first),
+        decoded_per_s=decoded_per_s(first),
+        trained_per_s=work.tokens / trainer["update"],
+    )

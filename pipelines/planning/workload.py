@@ -14,10 +14,11 @@ from pipelines.planning.assumptions import Assumptions
 class Workload:
     """One iteration. ``longest``: tokens of the longest sequence allowed. ``length``, ``generated``: tokens of a usual
     sequence, and of these what is sampled. ``batches``: the episodes that are played, one generation batch after the other,
-    for the ``episodes`` that are trained on."""
+    for the ``episodes`` that are trained on. ``minibatches``: optimizer steps."""
 
     episodes: int
     sequences: int
+    minibatches: int
     longest: int
     length: int
     generated: int
@@ -64,13 +65,15 @@ def workload(experiment: ExperimentConfig, context_length: int, assumed: Assumpt
             f"rollout.max_action_tokens={experiment.rollout.max_action_tokens} leaves no room for a prompt in the "
             f"{longest} tokens of a sequence: lower it"
         )
+    whole = experiment.benchmark.prompt.history == "full"
+    sequences = episodes if whole else episodes * steps
     answer = min(assumed.answer_tokens, experiment.rollout.max_action_tokens)
     prompt = round(assumed.prompt_fill * (longest - experiment.rollout.max_action_tokens))
-    whole = experiment.benchmark.prompt.history == "full"
     generated = min(steps * answer, prompt) if whole else answer
     return Workload(
         episodes=episodes,
-        sequences=episodes if whole else episodes * steps,
+        sequences=sequences,
+        minibatches=training.minibatches(sequences),
         longest=longest,
         length=max(prompt, generated) if whole else prompt + answer,
         generated=generated,

@@ -50,7 +50,8 @@ paper-alfworld-qwen2.5-7b-dapo-full  seeds 0, 1
                 vLLM weights             7.1           ·
                 vLLM workspace           2.0           ·
                 KV cache                38.4           ·
-                sum                     53.1        30.4   of 79.2
+                sum                     53.1        30.4   of 73.7: 7% of 79.2 is headroom
+  GiB per node  99 of 512: asleep 99
 """
 
 
@@ -60,7 +61,55 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.startswith(TABLE)
     assert "assumed: matrix products reach 40% of a GPU's tflops" in said
+    assert "7% of a GPU's memory kept free for fragmentation" in said
+    assert "20 GB/s between a GPU and its host" in said
     assert "Nothing was measured." in said
+
+
+def test_hours_of_a_run_and_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """150 iterations of 245.86 + 2 · 112.88 + 451.50 s (tests/planning/test_speed.py) and 31 evaluations of 245.86: 40.58 h
+    of 8 GPUs."""
+    assert main(["-m", "scale=paper", "model=qwen2.5_7b", "seed=0,1,2", "empg=off,full", "plan=true"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("evaluations of 246 s: 40.6 h a run, 121.7 h for 3 seeds\n") == 2
+    assert "\nin total: 6 runs, 243.5 h one after the other, 1,948 GPU-hours\n" in said
+    assert main(["scale=paper", "model=qwen2.5_7b", "plan=true"]) == 0
+    said = capsys.readouterr().out
+    assert "evaluations of 246 s: 40.6 h\n" in said
+    assert "in total" not in said
+
+
+def test_what_offloading_costs_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["policy.cluster.offload=optimizer", "training.minibatch_size=250"]
+    assert main(["scale=paper", "model=qwen2.5_7b", *arguments, "plan=true"]) == 0
+    said = capsys.readouterr().out
+    assert "min an iteration (65 s of it for what is offloaded)" in said  # see tests/planning/test_speed.py
+    assert "  GiB per node  156 of 512: gradients 14 · optimizer 85 · asleep 57\n" in said
+    assert "  remark        a mini-batch of 246 or 247 sequences does not divide evenly among 8 ranks: " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["policy=vllm"], "policy=vllm only generates, and training.iterations=24 trains: set training.iterations=0"),
+        (["scale=paper", "policy=local"], "model.weights=pretrained (Qwen/Qwen2.5-1.5B-Instruct) needs a policy that"),
+    ],
+)
+def test_what_cannot_run_is_told_as_the_launch_tells_it(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "plan=true"]) == 1
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert "-grpo-full cannot run: " + reason in line
+    assert f"  cannot run    {reason}" in told.out
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {reason}")
+
+
+def test_an_evaluation_with_vllm_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy=vllm", "training.iterations=0", "plan=true"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_one_that_cannot_fit_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

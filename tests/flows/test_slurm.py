@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from flows.__main__ import main
 from flows.compose import CONF, compose
+from flows.job import job
+from flows.slurm import JobFailed, submitted
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment, run
 
@@ -35,7 +38,7 @@ def test_the_script_asks_for_the_clusters_nodes_and_gpus(capsys: pytest.CaptureF
     assert command.startswith("srun ")
     assert " --nodes=1 --ntasks=1 --overlap --cpus-per-task=32 " in command
     assert f" {sys.executable} -u -m submitit.core._submit " in command
-    assert any(line.lstrip().startswith(f"{Path(sys.executable).parent}/ray start --head") for line in lines)
+    assert f"ray={Path(sys.executable).parent}/ray" in lines
 
 
 def test_what_is_said_on_the_command_line_wins(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +52,55 @@ def test_a_job_without_gpus_asks_for_none(capsys: pytest.CaptureFixture[str]) ->
         lines = script(["-m", f"policy={policy}", "hydra/launcher=slurm"], capsys)
         assert "#SBATCH --nodes=1" in lines
         assert not any("gpus" in line or "--array" in line for line in lines)
+
+
+def test_generation_alone_asks_for_its_gpus(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate = ["-m", "policy=vllm", "training.iterations=0", "hydra/launcher=slurm"]
+    assert "#SBATCH --gpus-per-node=1" in script(evaluate, capsys)
+    assert "#SBATCH --gpus-per-node=2" in script([*evaluate, "policy.tensor_parallel=2"], capsys)
+    none = script([*evaluate, "hydra.launcher.gpus_per_node=0"], capsys)  # of vLLM without a GPU
+    assert not any("gpus" in line for line in none)
+
+
+RAY = """#!/bin/bash
+# Tells what it is asked for; as a worker is given the signal that SLURM sends to every step.
+echo "ray $*" >>told
+[[ $* == *--block ]] && kill -USR2 $$ && sleep 0.1
+echo "goes on" >>told
+"""
+
+
+def test_the_users_lines_come_first_then_a_ray_over_the_nodes_that_outlives_the_signal(
+    tmp_path: Path, cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bin" / "ray").write_text(RAY)
+    (tmp_path / "bin" / "ray").chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    own = r"""hydra.launcher.setup=['echo "it\'s $MARK \${MARK}" >>told']"""
+    lines = script([*LARGE, own], capsys)
+    setup = lines[lines.index("# setup") + 1 : lines.index("# command")]
+    slurm = {
+        "SLURM_JOB_NUM_NODES": "4",
+        "SLURM_JOB_ID": "20007",
+        "SLURMD_NODENAME": "first",
+        "SLURM_CPUS_PER_TASK": "32",
+    }
+    text = "\n".join([*setup, "wait", 'echo "$RAY_ADDRESS" >>told'])
+    subprocess.run(["bash", "-c", text], cwd=tmp_path, env={**cluster, **slurm, "MARK": "mine"}, check=True)
+    assert (tmp_path / "told").read_text().splitlines() == [
+        "it's mine mine",
+        "ray start --head --port=20007 --node-ip-address=first", "goes on",  # 20000 + 20007 % 20000
+        "ray start --address=first:20007 --block", "goes on",
+        "first:20007",
+    ]  # fmt: skip
+
+
+def test_one_node_needs_no_ray_over_nodes(tmp_path: Path, cluster: dict[str, str]) -> None:
+    text = f'ray=false; set -e; . {CONF.parent / "flows" / "slurm_ray.sh"}; echo "[$RAY_ADDRESS]"'
+    told = subprocess.run(
+        ["bash", "-c", text], env={**cluster, "SLURM_JOB_NUM_NODES": "1"}, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "[]\n"
 
 
 def test_the_script_is_bash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +136,66 @@ def test_a_launch_that_cannot_be_is_one_line(
     assert message in line
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.launcher.mem_gb=lots", "hydra.launcher.mem_gb = 'lots': Input should be a valid number"),
+        ("hydra.launcher.mem_gb=0", "hydra.launcher.mem_gb = 0: Input should be greater than 0"),
+        ("hydra.launcher.mem_gb=true", "hydra.launcher.mem_gb = True: write a number"),
+        ("hydra.launcher.timeout_min=[1,2]", r"hydra.launcher.timeout_min = \[1, 2\]: Input should be a valid integer"),
+        ("hydra.launcher.timeout_min=5", "signal_delay_s=300 before the end of timeout_min=5 is before the start"),
+        ("hydra.launcher.cpus_per_task=-1", "hydra.launcher.cpus_per_task = -1: Input should be greater than 0"),
+        ("hydra.launcher.array_parallelism=0", "hydra.launcher.array_parallelism = 0: Input should be greater than 0"),
+        ("hydra.launcher.gpus_per_node=-1", "hydra.launcher.gpus_per_node = -1: Input should be greater than or"),
+        ("hydra.launcher.nodes=4", "hydra.launcher.nodes = 4: .*a job's nodes are policy.cluster.nodes"),
+        ("hydra.launcher.tasks_per_node=8", "hydra.launcher.tasks_per_node = 8: .*submitit starts one process"),
+        ("+hydra.launcher.foo=1", "unknown key hydra.launcher.foo; .*additional_parameters.<option>=…"),
+        ("+hydra.launcher.additional_parameters.x=[1]", "hydra.launcher.additional_parameters: x is an option of sb"),
+        ("hydra.launcher.partition=a,b", "hydra.launcher.partition=a, hydra.launcher.partition=b: a launch has one"),
+        ("hydra.launcher.partition=${HOME}", r"hydra.launcher.partition: \$\{HOME\} is no value of the configuration"),
+        ("~hydra.launcher.name", "hydra.launcher.name is missing"),
+        ("hydra.launcher=3", "hydra.launcher is a section: choose it with hydra/launcher=slurm"),
+        ("hydra/launcher=submitit_slurm", "hydra/launcher=submitit_slurm knows nothing of policy.cluster: choose"),
+    ],
+)
+def test_a_launchers_wrong_value_is_one_line(
+    override: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = [] if override.startswith("hydra/") else ["hydra/launcher=slurm"]
+    assert main(["-m", "scale=smoke", *chosen, override, "plan=true"]) == 2
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert re.search(f"^error: .*{message}", line)
+    assert told.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_value_is_said_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    done = run("-m", "scale=paper", "hydra/launcher=slurm", "hydra.launcher.mem_gb=lots", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == ["heavy: []"]
+
+
+def test_a_job_looks_for_its_own_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The login node need not have any: the node where the job starts must."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("flows.run.run", lambda config: pytest.fail("it was started"))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        job(hydra_compose("config", ["scale=paper", f"execution.runs={tmp_path}"]))
+    assert "paper-qwen2.5-1.5b needs 4 GPUs, and this machine has no GPU" in capsys.readouterr().err
+
+
 def test_the_plan_starts_nothing(tmp_path: Path) -> None:
     done = run(*LARGE, "plan=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -102,6 +214,11 @@ for task in $(seq 0 "$most"); do
     SLURM_PROCID=0 SLURM_NODEID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here bash "$1" >"log$task" 2>&1 &
 done
 echo "Submitted batch job 77"
+"""
+REFUSING = """#!/bin/sh
+echo 'sbatch: error: invalid partition specified: a100' >&2
+echo 'sbatch: error: Batch job submission failed' >&2
+exit 3
 """
 SRUN = """#!/bin/bash
 while [[ $1 == -* ]]; do [ "$1" = --output ] && shift; shift; done
@@ -139,7 +256,7 @@ def test_jobs_are_submitted_run_and_told(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
     cluster["ALFWORLD_DATA"] = str(tmp_path / "games")
-    sweep = ["-m", *CELLS, "data=dozen,real", "hydra/launcher=slurm"]
+    sweep = ["-m", *CELLS, "data=dozen,real", "hydra.launcher.setup=[touch set-up]", "hydra/launcher=slurm"]
     done = flows(sweep, tmp_path, cluster)
     logs = "".join(path.read_text() for path in tmp_path.glob("log*"))
     assert done.returncode == 1, done.stderr + logs
@@ -149,9 +266,10 @@ def test_jobs_are_submitted_run_and_told(
     assert "1 of 2 runs failed:" in done.stderr
     assert "json_2.1.1/train holds no playable game" in done.stderr
     assert "Traceback" not in done.stderr
+    assert (tmp_path / "set-up").exists()
     assert list((tmp_path / "runs" / ".slurm").glob("empg-launch-*")) == []
     assert (tmp_path / "script.sh").read_text().splitlines() == script(sweep, capsys)
-    again = flows([*sweep[:-2], "data=dozen", sweep[-1]], tmp_path, cluster)
+    again = flows([*sweep[:-3], "data=dozen", sweep[-1]], tmp_path, cluster)
     assert again.returncode == 0, again.stderr
     assert f"done already: {run_folder(good)}" in again.stdout
 
@@ -166,13 +284,32 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
     assert "Traceback" not in lost.stderr
     assert "error: SLURM: " in lost.stderr
     assert "the same launch continues what is left" in lost.stderr
-    (tmp_path / "bin" / "sbatch").write_text(
-        "#!/bin/sh\necho 'sbatch: error: invalid partition specified: a100' >&2; exit 1\n"
-    )
+    (tmp_path / "bin" / "sbatch").write_text(REFUSING)
     refused = flows(sweep, tmp_path, cluster)
     assert refused.returncode == 1
+    (line,) = (line for line in refused.stderr.splitlines() if "a100" in line)
+    assert line.startswith(
+        "error: sbatch refused the jobs (exit code 3): sbatch: error: invalid partition specified: a100; sbatch: error: Batch "
+        "job submission failed; nothing was submitted"
+    )
     assert "Traceback" not in refused.stderr
-    assert "invalid partition specified: a100" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("echo no; echo 'not now' >&2", "not now"), ("echo no", "no"), (":", "without")]
+)
+def test_what_sbatch_says_is_said_once(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """submitit prints it besides."""
+    from submitit.core.utils import CommandFunction
+
+    def submit() -> None:
+        CommandFunction(["sh", "-c", f"{words}; exit 3"], verbose=False)()
+
+    with pytest.raises(JobFailed, match=rf"^sbatch refused the jobs \(exit code 3\): {said}.*; nothing was submitted"):
+        submitted(submit, tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_launchers_file_is_there() -> None:

@@ -87,13 +87,26 @@ def test_generation_of_its_own_gpus_has_nothing_beside_it() -> None:
 
 def test_the_host_holds_what_is_offloaded_or_sleeps() -> None:
     """Asleep: the trainer's gradients and optimizer, 14 P / 8 a GPU, more than vLLM's weights of P; on 8 GPUs of a node
-    14 P. On two nodes it is vLLM's weights, 8 P of each. Offloaded: 14 P, and then vLLM's weights sleep there too."""
-    assert memory.host_bytes(SHAPE, policy(), micro()) == 14 * P
-    assert memory.host_bytes(SHAPE, policy(nodes=2), micro()) == 8 * P
-    assert memory.host_bytes(SHAPE, policy(offload="optimizer"), micro()) == 14 * P + 8 * P
-    assert memory.host_bytes(SHAPE, policy(offload="optimizer", offload_reference=True), micro()) == 24 * P
-    alone = policy(placement="separate", generation_gpus=4)
-    assert memory.host_bytes(SHAPE, alone, micro()) == 0
+    14 P. On two nodes it is vLLM's weights, 8 P of each. Offloaded: 2 P and 12 P, and then vLLM's weights sleep there too."""
+    assert host() == {"asleep": 14 * P}
+    assert host(nodes=2) == {"asleep": 8 * P}
+    assert host(offload="optimizer") == {"gradients": 2 * P, "optimizer": 12 * P, "asleep": 8 * P}
+    everything = {"weights": 2 * P, "gradients": 2 * P, "optimizer": 12 * P, "reference": 2 * P, "asleep": 8 * P}
+    assert host(offload="parameters", offload_reference=True) == everything
+    assert host(placement="separate", generation_gpus=4) == {}
+
+
+def test_a_node_holds_what_its_own_processes_offload() -> None:
+    """12 P, 2 P and the reference's 2 P over 4 ranks, all of one node: not once for each of its 8 GPUs."""
+    apart = host(placement="separate", generation_gpus=4, offload="optimizer", offload_reference=True)
+    assert apart == {"gradients": 2 * P, "optimizer": 12 * P, "reference": 2 * P}
+    # Over 12 ranks of two nodes, at most 8 of them on one.
+    two = host(placement="separate", generation_gpus=4, nodes=2, offload_reference=True)
+    assert two == {"reference": pytest.approx(2 * P * 8 / 12)}
+
+
+def host(**cluster: object) -> dict[str, float]:
+    return memory.host_parts(SHAPE, policy(**cluster), micro())
 
 
 # --------------------------------------------------------------------------------------------------------- properties

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from flows.compose import compose
 from pipelines.errors import ConfigError
-from pipelines.planning.readiness import check_fits, check_machine, gpus_here
+from pipelines.gpus import visible_gpus
+from pipelines.planning.readiness import check_fits, check_machine
 from tests.planning.cells import LARGE, SMALL, planned
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine whose nvidia-smi lists four GPUs."""
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text('#!/bin/sh\nfor i in 0 1 2 3; do echo "GPU $i: NVIDIA A100-SXM4-80GB (UUID: GPU-$i)"; done\n')
-    smi.chmod(0o755)
+    """A machine with four A100 of 80 GB, as nvidia-smi tells it in MiB."""
+    smi(tmp_path, 4 * [81_920])
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     for name in ("CUDA_VISIBLE_DEVICES", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
-def test_gpus_are_counted(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert gpus_here() == 4
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    assert gpus_here() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus_here() == 0
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+def smi(folder: Path, memory: Sequence[int | str]) -> None:
+    asked = "--query-gpu=memory.total --format=csv,noheader,nounits"
+    lines = "; ".join(f"echo '{mib}'" for mib in memory) or ":"
+    (folder / "nvidia-smi").write_text(f'#!/bin/sh\n[ "$*" = "{asked}" ] || exit 2\n{lines}\n')
+    (folder / "nvidia-smi").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, [80, 40, 80, 80]),
+        ("0,1", [80, 40]),
+        ("3, 1", [80, 40]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,2", [80]),  # what follows a name of no GPU is not seen
+        ("2,4", [80]),
+        ("NoDevFiles", []),
+        ("GPU-8932f937,MIG-3eb87630", [None, None]),  # which of them, and how much of it, is not known
+    ],
+)
+def test_visible_gpus(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: list[float | None]
+) -> None:
+    smi(machine, [81_920, 40_960, 81_920, 81_920])
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert visible_gpus() == seen
+
+
+def test_a_driver_that_says_nothing_shows_no_gpu(machine: Path) -> None:
+    smi(machine, ["[N/A]"])
+    assert visible_gpus() == [None]
     (machine / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'; exit 9\n")
-    assert gpus_here() == 0
+    assert visible_gpus() == []
     (machine / "nvidia-smi").unlink()
-    assert gpus_here() == 0
+    assert visible_gpus() == []
 
 
 def said(model: str, *overrides: str) -> str:
@@ -54,6 +80,24 @@ def test_too_few_gpus_are_said(machine: Path) -> None:
     assert "needs 8 GPUs, and this machine has 4" in said(SMALL, "policy.cluster.gpus_per_node=8")
 
 
+def test_a_hidden_gpu_is_none(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "needs 4 GPUs, and this machine has no GPU" in said(SMALL)
+
+
+def test_gpus_smaller_than_the_presets_are_said(machine: Path) -> None:
+    """40,960 MiB are 40 GiB, less than the preset's 79.2; with the GPU's true memory the next check speaks."""
+    smi(machine, [81_920, 81_920, 40_960, 81_920])
+    message = said(SMALL)
+    assert message.startswith(
+        "policy.cluster.gpu is A100-80GB with 79.2 GiB, and this machine's smallest GPU has 40.0: choose another"
+    )
+    assert "policy.cluster.gpu.memory_gib=40," in message
+    assert "OpenRLHF" in said(SMALL, "policy.cluster.gpu.memory_gib=40")
+    smi(machine, 4 * ["[N/A]"])
+    assert "OpenRLHF" in said(SMALL)
+
+
 def test_nodes_need_a_ray(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "needs 32 GPUs in 4 nodes and a Ray that spans them, and this machine has 4" in said(LARGE)
     assert "OpenRLHF" in said(LARGE, "policy.cluster.ray_address=auto")  # Ray knows its GPUs: the next check speaks
@@ -62,15 +106,28 @@ def test_nodes_need_a_ray(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_missing_engines_are_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the environment of the device that they would run on."""
     monkeypatch.setattr("pipelines.planning.readiness.find_spec", lambda name: None)
+    missing = "policy=openrlhf needs OpenRLHF, which is not installed beside this Python: "
     assert said(SMALL).startswith(
-        "policy=openrlhf needs OpenRLHF, which is not installed beside this Python: make setup-cl"
+        f"{missing}install requirements/cluster-cuda.txt into an environment of its own (docs/cl"
     )
-    with pytest.raises(ConfigError, match="needs OpenRLHF"):
-        check_machine(compose(["policy=openrlhf"]).experiment)
+    with pytest.raises(ConfigError, match=f"^{missing}make setup-cluster, then"):
+        check_machine(compose(["policy=openrlhf"]).experiment)  # the twin
     monkeypatch.setattr("pipelines.planning.readiness.find_spec", lambda name: object())
     check_machine(planned(SMALL).experiment)
     check_machine(compose([]).experiment)
+
+
+def test_a_missing_vllm_is_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the environment of the machine: the settings name no device."""
+    monkeypatch.setattr("pipelines.config.experiment.find_spec", lambda name: None)
+    evaluation = compose(["policy=vllm", "training.iterations=0"]).experiment
+    with pytest.raises(ConfigError, match=r"install requirements/cluster-cuda.txt .*docs/cluster.md"):
+        evaluation.check_runnable()
+    smi(machine, [])
+    with pytest.raises(ConfigError, match=r"make setup-cluster, then .*with GPUs: docs/cluster.md"):
+        evaluation.check_runnable()
 
 
 def test_what_does_not_fit_is_not_started() -> None:

@@ -51,6 +51,16 @@ def test_gpus_of_both_sides() -> None:
         (["gpu.memory_gib=-1"], r"policy.cluster.gpu.memory_gib = -1"),
         (["device=cpu"], r"device=cpu has no flash attention .*packing=true .*set packing=false"),
         (["device=cpu", "packing=false", "offload=optimizer"], r"offload=optimizer, .*offload=none"),
+        (["zero_stage=true"], r"policy.cluster.zero_stage = True: write a number, not true or false"),
+        (
+            ["zero_stage=2", "offload_reference=true"],
+            r"offload_reference=true needs zero_stage 3, not 2: below it DeepSpeed keeps a frozen model on the GPU",
+        ),
+        (
+            ["ray_address='head:70000'"],
+            r"policy.cluster.ray_address = 'head:70000': a port is a number from 1 to 65535",
+        ),
+        (["ray_address='ray://head:0'"], r"a port is a number from 1 to 65535"),
         (["ray_address=nowhere"], r"policy.cluster.ray_address = 'nowhere': write auto, host:port or ray://host:port"),
         (["nodes=0"], r"policy.cluster.nodes = 0"),
         (
@@ -79,6 +89,17 @@ def test_a_cluster_that_cannot_be_is_said(overrides: list[str], message: str) ->
         (["cluster=paper"], r"cluster is a part of policy.cluster: write cluster@policy.cluster="),
         (["policy=local", "cluster=paper"], r"cluster is a part of another group, .*policy=openrlhf has a cluster"),
         (["cluster@policy.cluster=moon"], r"cluster=moon: no such option; known: laptop, paper, smoke"),
+        (
+            ["cluster@policy.cluster=paper/moon"],
+            r"cluster/paper=moon: no such option; known: qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b",
+        ),
+        (["model=moon"], r"model=moon: no such option; known: qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b"),
+        (["rollout.temperature=0.005"], r"rollout.temperature=0.005 is none that vLLM samples at .*: set 0.01 to 2"),
+        (
+            ["evaluation.temperature=0.0099"],
+            r"evaluation.temperature=0.0099 is none .* \(policy=openrlhf\): set 0 \(greedy\) or 0.01 to 2",
+        ),
+        (["evaluation.temperature=2.1"], r"evaluation.temperature=2.1 is none that vLLM samples at"),
     ],
 )
 def test_a_policy_that_cannot_be_is_said(overrides: list[str], message: str) -> None:
@@ -86,7 +107,12 @@ def test_a_policy_that_cannot_be_is_said(overrides: list[str], message: str) -> 
         compose(["scale=paper", f"model={MIDDLE}", *overrides])
 
 
-@pytest.mark.parametrize("address", ["auto", "10-1-2-3:6379", "ray://head.cluster:10001"])
+@pytest.mark.parametrize("temperature", [0, 0.01, 2])
+def test_temperatures_that_vllm_samples_at(temperature: float) -> None:
+    assert planned(MIDDLE, f"evaluation.temperature={temperature}").experiment.evaluation.temperature == temperature
+
+
+@pytest.mark.parametrize("address", ["auto", "10-1-2-3:6379", "ray://head.cluster:10001", "head:1", "head:65535"])
 def test_addresses_of_a_ray(address: str) -> None:
     assert planned(MIDDLE, f"policy.cluster.ray_address='{address}'").policy.cluster.ray_address == address
 

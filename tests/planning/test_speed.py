@@ -80,6 +80,50 @@ def test_time_of_an_iteration() -> None:
     assert PLAN.seconds == pytest.approx(150 * sum(speed.seconds.values()) + 31 * speed.evaluation)
 
 
+P = 7_615_616_512
+PCIE = 20e9
+
+
+def test_an_offloaded_optimizer_takes_its_time() -> None:
+    """25 mini-batches of 313,344 tokens, 39,168 a rank: 3 micro-batches of 16,384. Each sends 2 P / 8 of gradients; each of
+    25 steps brings back 2 P / 8 of weights, and reads and writes 28 P on the host."""
+    seconds = planned(MIDDLE, "policy.cluster.offload=optimizer").speed.seconds
+    moved = (75 * 2 * P / 8 + 25 * 2 * P / 8) / PCIE + 25 * 28 * P / 100e9
+    assert moved == pytest.approx(62.8, abs=0.1)
+    assert seconds["update"] == pytest.approx(PLAN.speed.seconds["update"] + moved)
+    assert {**seconds, "update": 0} == {**PLAN.speed.seconds, "update": 0}
+
+
+def test_two_nodes_step_on_two_hosts() -> None:
+    """Half of the ranks each: 2 micro-batches of a rank's 19,584 tokens, 2 P / 16 each way, 14 P on either host."""
+    there = planned(MIDDLE, "policy.cluster.nodes=2", "policy.cluster.offload=optimizer").speed
+    assert there.offload == pytest.approx((50 + 25) * 2 * P / 16 / PCIE + 25 * 14 * P / 100e9)
+
+
+def test_offloaded_weights_are_read_in_every_pass() -> None:
+    """Scoring: 979,200 tokens a rank, 60 micro-batches, 2 P / 8 each. Update: twice that and the gradients in each of 75, and
+    no weights to bring back."""
+    speed = planned(MIDDLE, "policy.cluster.offload=parameters").speed
+    assert speed.seconds["score"] == pytest.approx(PLAN.speed.seconds["score"] + 60 * 2 * P / 8 / PCIE)
+    update = 75 * 3 * 2 * P / 8 / PCIE + 25 * 28 * P / 100e9
+    assert speed.seconds["update"] == pytest.approx(PLAN.speed.seconds["update"] + update)
+    assert speed.seconds["reference"] == PLAN.speed.seconds["reference"]
+    assert speed.trained_per_s == pytest.approx(6_400 * 1_224 / speed.seconds["update"])
+
+
+def test_an_offloaded_reference_is_read_in_its_pass() -> None:
+    speed = planned(MIDDLE, "policy.cluster.offload_reference=true").speed
+    assert speed.seconds["reference"] == pytest.approx(PLAN.speed.seconds["reference"] + 60 * 2 * P / 8 / PCIE)
+    assert speed.offload == pytest.approx(60 * 2 * P / 8 / PCIE)
+    assert PLAN.speed.offload == 0
+
+
+def test_in_stage_1_gradients_go_to_the_host_once_a_step() -> None:
+    """There every GPU has them whole: its share goes down, and its share of the weights comes up."""
+    speed = planned(MIDDLE, "policy.cluster.zero_stage=1", "policy.cluster.offload=optimizer").speed
+    assert speed.offload == pytest.approx(25 * 2 * 2 * P / 8 / PCIE + 25 * 28 * P / 100e9)
+
+
 def test_kept_activations_spare_a_pass() -> None:
     assert training_flops(PLAN.shape, 1224, checkpointed=False) == 3 * FORWARD
 

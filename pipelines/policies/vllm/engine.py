@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.config import VllmPolicyConfig
 from pipelines.errors import ConfigError
+from pipelines.gpus import how_to_install_engines, visible_gpus
 
 if TYPE_CHECKING:
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -24,7 +25,9 @@ def start_engine(folder: Path, settings: VllmPolicyConfig, **more: Any) -> LLMEn
         from vllm import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
     except ImportError as error:
-        raise ConfigError(f"policy=vllm needs vLLM ({error}): make setup-cluster, then use .venv-cluster") from None
+        raise ConfigError(
+            f"policy=vllm needs vLLM ({error}): {how_to_install_engines(cuda=bool(visible_gpus()))}"
+        ) from None
     try:
         return LLMEngine.from_engine_args(EngineArgs(**(_arguments(folder, settings) | more)))
     except Exception as error:  # vLLM raises every kind, pydantic's included

@@ -1,0 +1,39 @@
+"""What offloading costs: the way over PCIe, and an optimizer that steps on the host."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from pipelines.config import OpenrlhfPolicyConfig
+from pipelines.planning import memory
+from pipelines.planning.assumptions import Assumptions
+from pipelines.planning.memory import Micro
+from pipelines.planning.shapes import ModelShape
+from pipelines.planning.workload import Workload
+
+_ADAM_BYTES = 28  # float32 of weight, gradient and two moments read, of all but the gradient written
+
+
+def offload_seconds(
+    shape: ModelShape, policy: OpenrlhfPolicyConfig, work: Workload, micro: Micro, assumed: Assumptions
+) -> dict[str, float]:
+    """Of an iteration's parts; all ranks go at once, each over its own link.
+
+    In a forward pass, a micro-batch reads the rank's share of weights that are offloaded; in an update it reads it twice
+    (the backward pass again) and from stage 2 on sends its gradients. An optimizer step on the host reads and writes its
+    states there, and exchanges the rank's share of what is not offloaded.
+    """
+    cluster, states, away = policy.cluster, memory.trainer_states(shape, policy), memory.offloaded(policy.cluster)
+    link = assumed.pcie_gb_s * 1e9
+    weights = states["weights"] if "weights" in away else 0.0
+    gradients = states["gradients"] if "gradients" in away else 0.0
+    passes = ceil(work.tokens / (cluster.ranks * micro.tokens))
+    reference = memory.reference(shape, policy) if micro.reference and cluster.offload_reference else 0.0
+    micro_batches = work.minibatches * ceil(work.tokens / (work.minibatches * cluster.ranks * micro.tokens))
+    update = micro_batches * (2 * weights + gradients) / link
+    if "optimizer" in away:
+        share = policy.bytes_per_value * shape.parameters / cluster.ranks
+        exchanged = share * (("weights" not in away) + ("gradients" not in away))
+        adam = _ADAM_BYTES * shape.parameters * cluster.ranks_per_node / cluster.ranks
+        update += work.minibatches * (exchanged / link + adam / (assumed.host_gb_s * 1e9))
+    return {"score": passes * weights / link, "reference": passes * reference / link, "update": update}
