@@ -160,6 +160,11 @@ def translated(error: BaseException, log: str) -> BaseException:
 
     if isinstance(error, ray.exceptions.RayTaskError):
         return error.cause if isinstance(error.cause, PlatformError) else error
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return WorkerDied(
+            "Ray ended a process because its machine's memory was nearly full; what was finished stays: end what else runs there, or "
+            "lower policy.cluster.gpus_per_node or training.micro_batch_tokens, and launch again to continue"
+        )
     return WorkerDied(
         f"a Ray process died ({type(error).__name__}); what was finished stays: launch again to continue. Its last words:\n"
         f"{last_words(log)}"
