@@ -27,8 +27,9 @@ class ClusterConfig(Section):
 
     ``device`` cpu is the twin without a GPU, a GPU then stands for a rank. ``placement``: vLLM and the trainer take turns
     on all GPUs (colocated), or ``generation_gpus`` of them are vLLM's own (separate). ``tensor_parallel``: GPUs of one
-    vLLM engine; ``memory_fraction``: of a GPU, what vLLM takes. ``zero_stage``, ``offload``: DeepSpeed's; ``offload``
-    parameters includes the optimizer. ``offload_reference``: the KL loss's model waits in host memory (stage 3).
+    vLLM engine; ``memory_fraction``: of a GPU, what vLLM takes. ``zero_stage`` (0 and 1 keep bfloat16's optimizer states
+    where they cannot be put to sleep), ``offload``: DeepSpeed's; ``offload`` parameters includes the optimizer.
+    ``offload_reference``: the KL loss's model waits in host memory (stage 3).
     ``logits_chunk_tokens``: tokens whose logits exist at once in the trainer; None: a whole micro-batch's, as OpenRLHF
     does it. How many tokens a micro-batch has: ``training.micro_batch_tokens``. ``ray_address``: of a Ray that runs; None:
     that of $RAY_ADDRESS, else one is started on this machine.
@@ -43,7 +44,7 @@ class ClusterConfig(Section):
     generation_gpus: NonNegativeInt = 0
     tensor_parallel: PositiveInt = 1
     memory_fraction: Annotated[Float, Field(gt=0, lt=1)] = 0.5
-    zero_stage: Annotated[Int, Field(ge=0, le=3)] = 2
+    zero_stage: Annotated[Int, Field(ge=2, le=3)] = 2
     offload: Literal["none", "optimizer", "parameters"] = "none"
     offload_reference: bool = False
     checkpoint_activations: bool = True
@@ -100,11 +101,6 @@ class ClusterConfig(Section):
                 f"placement=separate needs generation_gpus between 1 and {self.gpus - 1} of {self.gpus} GPUs, not "
                 f"{self.generation_gpus}: the trainer has the rest"
             )
-        if self.placement == "colocated" and self.zero_stage == 0 and self.device == "cuda":
-            raise ValueError(
-                "placement=colocated puts the optimizer to sleep while vLLM generates, which needs zero_stage 1, 2 or 3, "
-                "not 0: raise it, or set placement=separate"
-            )
 
     def _check_engines(self) -> None:
         size = self.tensor_parallel
@@ -118,11 +114,9 @@ class ClusterConfig(Section):
             )
 
     def _check_trainer(self) -> None:
-        needed = {"none": 0, "optimizer": 1, "parameters": 3}[self.offload]
-        if self.zero_stage < needed:
+        if self.offload == "parameters" and self.zero_stage < 3:
             raise ValueError(
-                f"offload={self.offload} needs zero_stage {needed} or more, not {self.zero_stage}: raise it, or set "
-                f"offload={'optimizer' if self.zero_stage else 'none'}"
+                f"offload=parameters needs zero_stage 3, not {self.zero_stage}: raise it, or set offload=optimizer"
             )
         if self.offload_reference and self.zero_stage < 3 and self.device == "cuda":
             raise ValueError(

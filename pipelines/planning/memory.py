@@ -1,7 +1,7 @@
 """Memory of one GPU, part by part, in each phase of an iteration; and of a node's host.
 
-The arithmetic of ZeRO: with P parameters of w bytes on N ranks, weights w·P (stage 3: /N), gradients w·P (stages 2 and 3:
-/N), optimizer 12·P in bfloat16 (float32 weights and two moments) or 8·P in float32 (stages 1 to 3: /N).
+The arithmetic of ZeRO: with P parameters of w bytes on N ranks, weights w·P (stage 3: /N), gradients w·P/N,
+optimizer 12·P/N in bfloat16 (float32 weights and two moments) or 8·P/N in float32.
 """
 
 from __future__ import annotations
@@ -42,17 +42,16 @@ def trainer_states(shape: ModelShape, policy: OpenrlhfPolicyConfig) -> dict[str,
     states = shape.parameters * (12 if width == 2 else 8)
     return {
         "weights": width * shape.parameters / (ranks if stage == 3 else 1),
-        "gradients": width * shape.parameters / (ranks if stage >= 2 else 1),
-        "optimizer": states / (ranks if stage >= 1 else 1),
+        "gradients": width * shape.parameters / ranks,
+        "optimizer": states / ranks,
     }
 
 
 def offloaded(cluster: ClusterConfig) -> set[str]:
-    """Parts of the trainer's states that stay in host memory. From stage 2 on gradients go where the optimizer is."""
+    """Parts of the trainer's states that stay in host memory. Gradients go where the optimizer is."""
     if cluster.offload == "none":
         return set()
-    gradients = {"gradients"} if cluster.zero_stage >= 2 else set()
-    return {"optimizer"} | gradients | ({"weights"} if cluster.offload == "parameters" else set())
+    return {"optimizer", "gradients"} | ({"weights"} if cluster.offload == "parameters" else set())
 
 
 def gathered(shape: ModelShape, policy: OpenrlhfPolicyConfig) -> float:

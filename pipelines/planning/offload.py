@@ -20,8 +20,8 @@ def offload_seconds(
     """Of an iteration's parts; all ranks go at once, each over its own link.
 
     In a forward pass, a micro-batch reads the rank's share of weights that are offloaded; in an update it reads it twice
-    (the backward pass again) and from stage 2 on sends its gradients. An optimizer step on the host reads and writes its
-    states there, and exchanges the rank's share of what is not offloaded.
+    (the backward pass again) and sends its gradients. An optimizer step on the host reads and writes its
+    states there, and sends back the rank's share of weights that are not offloaded.
     """
     cluster, states, away = policy.cluster, memory.trainer_states(shape, policy), memory.offloaded(policy.cluster)
     link = assumed.pcie_gb_s * 1e9
@@ -33,7 +33,7 @@ def offload_seconds(
     update = micro_batches * (2 * weights + gradients) / link
     if "optimizer" in away:
         share = policy.bytes_per_value * shape.parameters / cluster.ranks
-        exchanged = share * (("weights" not in away) + ("gradients" not in away))
+        exchanged = share * ("weights" not in away)
         adam = _ADAM_BYTES * shape.parameters * cluster.ranks_per_node / cluster.ranks
         update += work.minibatches * (exchanged / link + adam / (assumed.host_gb_s * 1e9))
     return {"score": passes * weights / link, "reference": passes * reference / link, "update": update}

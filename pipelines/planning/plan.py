@@ -134,7 +134,6 @@ def _largest_with_remedy(phase: Phase, cluster: ClusterConfig) -> tuple[str, str
     cuda = cluster.device == "cuda"
     remedies = {
         "weights": "set policy.cluster.zero_stage=3" if cluster.zero_stage < 3 else "",
-        "gradients": "set policy.cluster.zero_stage=2" if cluster.zero_stage < 2 else "",
         "optimizer": "set policy.cluster.offload=optimizer" if cluster.offload == "none" and cuda else "",
         "reference": "set policy.cluster.offload_reference=true" if cluster.zero_stage == 3 and cuda else "",
         "activations": "lower training.micro_batch_tokens"

@@ -17,9 +17,7 @@ SHAPE = planned(MIDDLE).shape
 @pytest.mark.parametrize(
     ("stage", "weights", "gradients", "optimizer"),
     [
-        (0, 15_231_233_024, 15_231_233_024, 91_387_398_144),  # 2 P, 2 P, 12 P
-        (1, 15_231_233_024, 15_231_233_024, 11_423_424_768),  # 12 P / 8
-        (2, 15_231_233_024, 1_903_904_128, 11_423_424_768),  # 2 P / 8
+        (2, 15_231_233_024, 1_903_904_128, 11_423_424_768),  # 2 P, 2 P / 8, 12 P / 8
         (3, 1_903_904_128, 1_903_904_128, 11_423_424_768),
     ],
 )
@@ -117,7 +115,7 @@ def total(tokens: int = 16384, **cluster: object) -> float:
 
 
 def test_a_higher_stage_never_needs_more() -> None:
-    sizes = [total(zero_stage=stage) for stage in (1, 2, 3)]
+    sizes = [total(zero_stage=stage) for stage in (2, 3)]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -127,7 +125,7 @@ def test_offloading_never_needs_more() -> None:
     assert total(offload_reference=True) < total()
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [2, 3])
 def test_more_gpus_need_no_more_each(stage: int) -> None:
     sizes = [total(zero_stage=stage, nodes=nodes) for nodes in (1, 2, 4)]
     assert sizes == sorted(sizes, reverse=True)

@@ -118,12 +118,6 @@ def test_an_offloaded_reference_is_read_in_its_pass() -> None:
     assert PLAN.speed.offload == 0
 
 
-def test_in_stage_1_gradients_go_to_the_host_once_a_step() -> None:
-    """There every GPU has them whole: its share goes down, and its share of the weights comes up."""
-    speed = planned(MIDDLE, "policy.cluster.zero_stage=1", "policy.cluster.offload=optimizer").speed
-    assert speed.offload == pytest.approx(25 * 2 * 2 * P / 8 / PCIE + 25 * 28 * P / 100e9)
-
-
 def test_kept_activations_spare_a_pass() -> None:
     assert training_flops(PLAN.shape, 1224, checkpointed=False) == 3 * FORWARD
 

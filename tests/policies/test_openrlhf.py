@@ -104,7 +104,7 @@ def gap(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 @pytest.fixture(
     scope="module",
-    params=[settings(), settings(ranks=2, zero=3, chunk=64), settings(ranks=2, zero=2, chunk=64)],
+    params=[settings(), settings(ranks=2, zero=3, chunk=64, checkpoint_activations=True), settings(ranks=2, chunk=64)],
     ids=["1 rank ZeRO-2", "2 ranks ZeRO-3 chunked", "2 ranks ZeRO-2 chunked"],
 )
 def fresh(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
@@ -142,7 +142,9 @@ def test_an_update_is_the_local_policys(fresh: Fresh, folder: Path, tmp_path: Pa
     assert ours.extra["sampler_gap_max"] < 5e-5
     for name, each in (("ours", policy), ("theirs", local)):
         each.save(tmp_path / name)
-    assert cosine(*(change(folder, tmp_path / name / "model") for name in ("ours", "theirs"))) > 0.999
+    changes = [change(folder, tmp_path / name / "model") for name in ("ours", "theirs")]
+    assert cosine(*changes) > 0.999
+    assert np.linalg.norm(changes[0]) == pytest.approx(np.linalg.norm(changes[1]), rel=1e-3)
 
 
 def change(before: Path, after: Path) -> np.ndarray:
@@ -194,10 +196,11 @@ def test_bfloat16_stays_within_its_error(folder: Path, tmp_path: Path) -> None:
     )  # the change is a few of bfloat16's steps
 
 
-def test_a_loss_that_is_not_finite_is_said(two: list[Fresh]) -> None:
+@pytest.mark.parametrize("advantage", [np.nan, 3e38], ids=["the loss", "the gradient alone"])
+def test_what_is_not_finite_is_said(two: list[Fresh], advantage: float) -> None:
     policy = two[0].again()
     row = sequences(converse(policy, episodes=2))[0]
-    advantages = np.where(row.action_mask, np.float32(np.nan), np.float32(0.0))
+    advantages = np.where(row.action_mask, np.float32(advantage), np.float32(0.0))
     spoiled = TrainingSequence(row.token_ids, row.action_mask, row.behaviour_logprobs, advantages, row.step_ids)
     with pytest.raises(NonFiniteLoss, match="learning_rate"):
         policy.update([spoiled], SETTINGS, seed=0)
@@ -218,6 +221,19 @@ def test_nobody_answers_at_the_address(folder: Path, two: list[Fresh], monkeypat
 
     with pytest.raises(ConfigError, match=r"no Ray answers at 127\.0\.0\.1:9"):
         _check_answers("127.0.0.1:9")
+
+
+def test_closing_twice_leaves_the_others_their_ray(two: list[Fresh], folder: Path) -> None:
+    from pipelines.policies.openrlhf import cluster
+
+    users = cluster._users
+    third = start(folder, settings())
+    with pytest.raises(WorkerDied, match="a Ray process failed"):  # no method of that name
+        third._processes.all_trainers("nothing")
+    for _ in range(2):
+        third.close()
+    assert cluster._users == users
+    assert converse(two[0].again())
 
 
 def pid_of(log: str) -> int:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from empg.checks import NonFiniteError
 from pipelines.config import ClusterConfig
-from pipelines.errors import ConfigError, PlatformError, WorkerDied
+from pipelines.errors import ConfigError, NonFiniteLoss, PlatformError, WorkerDied
 from pipelines.policies.openrlhf.twin import ENVIRONMENT as TWIN
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[3]
 _PATIENCE_S = 300  # for places on a cluster that others use too
 _LAST_LINES = 12
+_KEEP_VISIBLE = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"  # a process that booked no GPU sees them all the same
 _users = 0  # policies of this process that share its Ray
 
 
@@ -31,8 +33,8 @@ def join(cluster: ClusterConfig) -> None:
     import ray
 
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; else it warns
-        address = cluster.ray_address or os.environ.get("RAY_ADDRESS")
+        os.environ.setdefault(_KEEP_VISIBLE, "0")  # as it will be; else it warns
+        address = cluster.ray_address or os.environ.get("RAY_ADDRESS") or None
         settings: dict[str, Any] = {
             "log_to_driver": False,
             "logging_level": "ERROR",
@@ -40,7 +42,9 @@ def join(cluster: ClusterConfig) -> None:
         }
         if address is None:
             os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 would let everything else go first
-            settings |= {"include_dashboard": False, "num_gpus": None if cluster.device == "cuda" else 0}
+            settings |= {"address": "local", "include_dashboard": False}  # never one that happens to run here
+            if cluster.device == "cpu":
+                settings["num_gpus"] = 0
         else:
             _check_answers(address)
             settings["address"] = address
@@ -70,6 +74,7 @@ def _environment(cluster: ClusterConfig) -> dict[str, str]:
     values = {
         "PYTHONPATH": os.pathsep.join(p for p in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if p),
         "TOKENIZERS_PARALLELISM": "false",
+        _KEEP_VISIBLE: "0",
         "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",  # weights are handed to vLLM's workers as functions' arguments
     }
     if cluster.device == "cpu":
@@ -104,7 +109,7 @@ def places(cluster: ClusterConfig) -> PlacementGroup:
     wanted = [one] * cluster.gpus
     group = placement_group(wanted, strategy="PACK")
     try:
-        ray.get(group.ready(), timeout=_PATIENCE_S if cluster.device == "cuda" else 60)
+        ray.get(group.ready(), timeout=_PATIENCE_S)
     except ray.exceptions.GetTimeoutError:
         remove_placement_group(group)
         free = ", ".join(f"{n:g} {what}" for what, n in ray.available_resources().items() if what in ("CPU", "GPU"))
@@ -115,13 +120,22 @@ def places(cluster: ClusterConfig) -> PlacementGroup:
     return group
 
 
-def by_node(group: PlacementGroup) -> list[int]:
-    """The places' numbers, those of a node side by side: an engine spans neighbours."""
+def by_node(group: PlacementGroup, size: int) -> list[int]:
+    """The places' numbers, those of a node side by side: an engine spans ``size`` neighbours.
+
+    Raises:
+        ConfigError: a node has a part of an engine.
+    """
     from ray.util import placement_group_table
 
     nodes: dict[str, list[int]] = {}
     for place, node in placement_group_table(group)["bundles_to_node_id"].items():
         nodes.setdefault(node, []).append(int(place))
+    if split := [node for node, held in nodes.items() if len(held) % size]:
+        raise ConfigError(
+            f"Ray gave {len(nodes[split[0]])} places on one node, which engines of {size} GPUs do not fill: wait until whole "
+            "nodes are free, or lower policy.cluster.tensor_parallel"
+        )
     return [place for node in nodes.values() for place in sorted(node)]
 
 
@@ -159,7 +173,7 @@ def translated(error: BaseException, log: str) -> BaseException:
     import ray
 
     if isinstance(error, ray.exceptions.RayTaskError):
-        return error.cause if isinstance(error.cause, PlatformError) else error
+        return _raised(error.cause, log)
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return WorkerDied(
             "Ray ended a process because its machine's memory was nearly full; what was finished stays: end what else runs there, or "
@@ -171,13 +185,36 @@ def translated(error: BaseException, log: str) -> BaseException:
     )
 
 
+def _raised(cause: BaseException, log: str) -> PlatformError:
+    if isinstance(cause, PlatformError):
+        return cause
+    what = f"{type(cause).__name__}: {_last_line(cause)}"
+    if isinstance(cause, FloatingPointError | NonFiniteError):
+        return NonFiniteLoss(
+            f"an update or score is not finite ({what}); the last checkpoint stays. Lower training.learning_rate or "
+            "training.clip_norm, then launch again"
+        )
+    memory = (
+        ""
+        if "OutOfMemory" not in what
+        else (
+            " Lower training.micro_batch_tokens, policy.cluster.logits_chunk_tokens or memory_fraction, or see plan=true."
+        )
+    )
+    return WorkerDied(
+        f"a Ray process failed ({what}); what was finished stays: launch again to continue.{memory} Its traceback: {log}"
+    )
+
+
 def last_words(log: str) -> str:
     try:
-        lines = [line for line in Path(log).read_text(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line for line in Path(log).read_text(errors="replace").splitlines() if line.strip() and "it/s" not in line
+        ]
     except OSError:
         lines = []
     return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:]) or f"  none here: see {log} on its node"
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

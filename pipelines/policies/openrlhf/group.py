@@ -27,7 +27,9 @@ class Processes:
         self._engines_awake = self._optimizer_awake = True
         self._engines: list[Any] = []
         self._trainers: list[Any] = []
-        self._handover = Path(tempfile.mkdtemp(prefix="empg-weights-"))
+        self._handover: Path | None = None
+        self._group: Any = None
+        self._closed = False
         ray_cluster.join(self._cluster)
         try:
             self._start(model, temperature, longest)
@@ -36,9 +38,8 @@ class Processes:
             raise
 
     def _start(self, model: Path, temperature: float, longest: int | None) -> None:
-        group = ray_cluster.places(self._cluster)
-        self._group = group
-        order = ray_cluster.by_node(group)
+        self._group = group = ray_cluster.places(self._cluster)
+        order = ray_cluster.by_node(group, self._cluster.tensor_parallel)
         for_engines, for_ranks = self._split(order)
         size = self._cluster.tensor_parallel
         places = [for_engines[i : i + size] for i in range(0, len(for_engines), size)]
@@ -136,6 +137,7 @@ class Processes:
         """The engines are awake, the optimizer's state waits in host memory."""
         self._optimizer_sleeps()
         if not self._engines_awake:
+            self.all_trainers("empty_cache")
             self._ask(self._engines, "wake_up", ["weights", "kv_cache"])
             self._engines_awake = True
 
@@ -161,6 +163,7 @@ class Processes:
     def hand_over_weights(self) -> None:
         """The engines sample from the trainer's weights from now on."""
         if self._cluster.device == "cpu":  # vLLM packs them there as it loads them: by way of a folder
+            self._handover = self._handover or Path(tempfile.mkdtemp(prefix="empg-weights-"))
             self.all_trainers("export_for_engines", str(self._handover))
             self._ask(self._engines, "reload", str(self._handover))
             return
@@ -173,16 +176,21 @@ class Processes:
             self._engines_awake = True
 
     def close(self) -> None:
+        """Once; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         import ray
 
         for process in [*self._engines, *self._trainers]:
             with suppress(Exception):
                 ray.kill(process)
-        if getattr(self, "_group", None) is not None:
+        if self._group is not None:
             with suppress(Exception):
                 ray.util.remove_placement_group(self._group)
         self._engines, self._trainers, self._group = [], [], None
-        shutil.rmtree(self._handover, ignore_errors=True)
+        if self._handover is not None:
+            shutil.rmtree(self._handover, ignore_errors=True)
         ray_cluster.leave()
 
 

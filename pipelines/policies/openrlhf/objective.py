@@ -97,8 +97,9 @@ class Measured(PolicyLoss):
             values = {
                 "ratio": ratio, "clip_fraction": (high | low).float(), "clip_fraction_high": high.float(),
                 "approx_kl": ratio - 1 - log_ratio, "importance_weight": weight,
-                "importance_clipped": (weight > self.is_correction_threshold[1]).float(),
             }  # fmt: skip
+            if self.is_correction_level != "off":
+                values["importance_clipped"] = (weight > self.is_correction_threshold[1]).float()
             self.found = {name: float(self._part(value, **settings)) for name, value in values.items()}
         return results
 
@@ -118,7 +119,9 @@ class Objective(ppo_actor.ActorPPOTrainer):
         parts = {name: float(metrics[name]) / ranks for name in ("policy_loss", "kl", "entropy_loss")}
         for name, value in (parts | self.actor_loss_fn.found).items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        if "actor_grad_norm" in metrics:
+        if self.replay_buffer.dynamic_optimizer_step[step]:
+            if not self.actor.model.was_step_applied():  # DeepSpeed skips it without a word
+                raise FloatingPointError("the gradient has infinities or NaN, and DeepSpeed took no step")
             self.norms.append(float(metrics["actor_grad_norm"]))
         return status
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.artifacts import read_json, write_json
 from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings
-from pipelines.errors import MissingCheckpoint, NonFiniteLoss, PlatformError
+from pipelines.errors import MissingCheckpoint
 from pipelines.policies.local.codec import ChatCodec
 from pipelines.policies.openrlhf.group import Processes
 from pipelines.policies.openrlhf.layout import Row, lay_out
@@ -125,19 +125,9 @@ class OpenrlhfPolicy:
         shares = self._shares([len(s) for s in sequences], minibatches, settings.micro_batch_tokens)
         self._known, self._stale = {}, True
         self._processes.training(optimizer=True)
-        try:
-            means = self._processes.trainers(
-                [("update", [rows[i] for i in share.rows], share.minibatches, totals, settings) for share in shares]
-            )[0]
-        except PlatformError:
-            raise
-        except Exception as error:
-            if "FloatingPointError" not in str(error) and "is not finite" not in str(error):
-                raise
-            raise NonFiniteLoss(
-                f"the update's loss or gradient is not finite ({str(error).strip().splitlines()[-1]}); the last checkpoint "
-                "stays. Lower training.learning_rate or training.clip_norm, then launch again"
-            ) from None
+        means = self._processes.trainers(
+            [("update", [rows[i] for i in share.rows], share.minibatches, totals, settings) for share in shares]
+        )[0]
         self._processes.training()
         return _metrics(means, settings, steps=len(minibatches), sequences=sequences, old=old)
 
@@ -146,6 +136,7 @@ class OpenrlhfPolicy:
     def save(self, path: Path) -> None:
         """DeepSpeed's own state, for as many ranks as wrote it, and the Hugging Face folder ``model/``."""
         path.mkdir(parents=True, exist_ok=True)
+        self._processes.training(optimizer=True)
         self._processes.all_trainers("save", str(path.absolute()))
         write_json(path / _SHAPE, self._shape())
 
@@ -166,16 +157,9 @@ class OpenrlhfPolicy:
                 f"cluster has {self._shape()['ranks']} with stage {self._shape()['zero_stage']}: set policy.cluster back to "
                 "what wrote it, or remove the run's checkpoints to begin again"
             )
-        try:
-            check_folder(path / "model")
-            self._processes.all_trainers("load", str(path.absolute()))
-        except MissingCheckpoint:
-            raise
-        except PlatformError:
-            raise
-        except Exception as error:
-            last = str(error).strip().splitlines()[-1]
-            raise MissingCheckpoint(f"checkpoint {path} cannot be read ({last}): {remedy}") from None
+        check_folder(path / "model")
+        self._processes.training(optimizer=True)  # what sleeps in host memory is another state
+        self._processes.all_trainers("load", str(path.absolute()))
         self._known, self._stale = {}, True
 
     def _shape(self) -> dict[str, int]:
@@ -225,8 +209,7 @@ def _metrics(
         optimizer_steps=steps,
         tokens=int(sum(s.action_mask.sum() for s in sequences)),
         extra={
-            "importance_weight": means["importance_weight"],
-            "importance_clipped": means["importance_clipped"],
+            **{name: means[name] for name in ("importance_weight", "importance_clipped") if name in means},
             "sampler_gap_mean": float(np.abs(gaps).mean()),
             "sampler_gap_max": float(np.abs(gaps).max()),
         },

@@ -51,11 +51,17 @@ class EngineProcess:
         self._policy: VllmPolicy  # from start on
 
     async def start(self, model: str, settings: VllmPolicyConfig, place: dict[str, str], sleeps: bool) -> None:
+        import ray
+
         os.environ.update(place)
         if place:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # this process has none, its workers have
+        from openrlhf.trainer.ray.utils import ray_noset_visible_devices
+
         from pipelines.policies.vllm.policy import VllmPolicy
 
+        if not place and ray_noset_visible_devices() and (booked := ray.get_gpu_ids()):
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(booked[0])  # where Ray is told to leave it alone
         extra: dict[str, Any] = {"worker_extension_cls": "openrlhf.trainer.ray.vllm_worker_wrap.WorkerWrap"}
         if sleeps:
             extra["enable_sleep_mode"] = True

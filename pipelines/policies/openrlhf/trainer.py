@@ -6,6 +6,7 @@ import resource
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy  # noqa: E402
 from openrlhf.utils.utils import zero_pad_sequences  # noqa: E402
 
 from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings  # noqa: E402
+from pipelines.errors import MissingCheckpoint  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
 from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
 from pipelines.policies.openrlhf.objective import Measured, Objective  # noqa: E402
@@ -48,6 +50,15 @@ class Strategy(DeepspeedStrategy):
             config["optimizer"]["params"]["torch_adam"] = True  # DeepSpeed's own would be compiled first
         if self._policy.cluster.offload == "parameters":
             config["zero_optimization"]["offload_param"]["device"] = "cpu"
+        return self._spread_all(config)
+
+    def get_ds_eval_config(self, offload: bool = False) -> Any:
+        return self._spread_all(super().get_ds_eval_config(offload=offload))
+
+    def _spread_all(self, config: Any) -> Any:
+        """ZeRO-3 keeps small weights whole on every rank: on the twin, all of them."""
+        if self._policy.cluster.device == "cpu":
+            config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
         return config
 
 
@@ -137,7 +148,7 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
         """OpenRLHF's ``fit`` over the laid-out rows. Returns means over the optimiser steps, the same on every rank.
 
         Raises:
-            FloatingPointError: a gradient is not finite. The weights are then worth nothing.
+            FloatingPointError: a loss, gradient or weight is not finite. The weights are then worth nothing.
         """
         self._set(settings)
         self.trainer.replay_buffer.fill(rows, minibatches, totals)
@@ -147,10 +158,15 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
         sums = self.strategy.all_reduce(torch.tensor([self.trainer.sums[n] for n in names], dtype=torch.float64), "sum")
         means = dict(zip(names, (sums / len(minibatches)).tolist(), strict=True))
         means["gradient_norm"] = float(np.mean(self.trainer.norms))
-        for name in ("policy_loss", "gradient_norm"):
-            if not np.isfinite(means[name]):
-                raise FloatingPointError(f"{name} = {means[name]}")
+        spoiled = torch.tensor([0.0 if self._is_finite() else 1.0], dtype=torch.float64)
+        if self.strategy.all_reduce(spoiled, "sum").item() or not np.isfinite(means["policy_loss"]):
+            raise FloatingPointError(f"policy_loss = {means['policy_loss']}, and a weight became NaN or infinite")
         return means
+
+    def _is_finite(self) -> bool:
+        """Of the weights that this rank holds: in some modes DeepSpeed masks a NaN in the gradient's norm and steps on."""
+        held = (getattr(p, "ds_tensor", p) for p in self.actor.model.module.parameters())
+        return all(bool(torch.isfinite(p.detach()).all()) for p in held)
 
     def _set(self, settings: UpdateSettings) -> None:
         set_objective(self.args, settings)
@@ -179,7 +195,16 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
         self.export(f"{folder}/model")
 
     def load(self, folder: str) -> None:
-        self.strategy.load_ckpt(self.actor.model, folder, tag=STATE)
+        """Raises MissingCheckpoint: DeepSpeed cannot read it."""
+        try:
+            self.strategy.load_ckpt(self.actor.model, folder, tag=STATE)
+        except (torch.OutOfMemoryError, torch.distributed.DistBackendError):
+            raise
+        except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+            last = (str(error).strip().splitlines() or [""])[-1]
+            raise MissingCheckpoint(
+                f"checkpoint {folder} cannot be read ({type(error).__name__}: {last}): restore it or remove the folder"
+            ) from None
 
     def export(self, folder: str) -> None:
         """The weights, and the tokenizer's files as they were."""
