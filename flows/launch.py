@@ -87,9 +87,7 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
     from flows.prefect_server import prefect_server
     from flows.tracking import create_database
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread per run: reproducible, and one run per core
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    calm_libraries()
     uri = todo[0].config.execution.tracking_uri
     with ExitStack() as stack:
         if seen_by_all is not None:
@@ -101,6 +99,13 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
         if len(jobs) > 1:
             stack.enter_context(overview(todo, jobs))
         yield
+
+
+def calm_libraries() -> None:
+    """Before torch is imported. One thread per run: reproducible, and one run per core."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _has_failed(job: Job) -> bool:

@@ -97,7 +97,8 @@ class _Loop:
             self._evaluate(iteration, policy)
             policy = self._iteration(iteration, policy)
         self._evaluate(self.iterations, policy)
-        results = write_results(folder, session.info(), self.artifacts)
+        checkpoint = policy.folder.relative_to(session.store.root).as_posix()
+        results = write_results(folder, session.info() | {"checkpoint": checkpoint}, self.artifacts)
         observer.run_finished(results, session.model_folder(policy))
 
     def _iteration(self, i: int, policy: Artifact) -> Artifact:

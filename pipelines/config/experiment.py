@@ -105,9 +105,12 @@ class ExperimentConfig(Section):
 
     def check_runnable(self) -> None:
         """What composes but cannot be run here. Raises ConfigError."""
+        pretrained, untrained = self.model.weights == "pretrained", self.training.iterations == 0
         if isinstance(self.policy, VllmPolicyConfig):
             self._check_generation_only()
-        elif self.model.weights == "pretrained" and not isinstance(self.policy, OpenrlhfPolicyConfig):
+        elif pretrained and untrained and isinstance(self.policy, LocalPolicyConfig):
+            self._check_model_folder()
+        elif pretrained and not isinstance(self.policy, OpenrlhfPolicyConfig):
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
                 f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
@@ -119,15 +122,19 @@ class ExperimentConfig(Section):
                 f"policy=vllm only generates, and training.iterations={self.training.iterations} trains: set "
                 "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
             )
-        if self.model.weights == "pretrained" and not (Path(self.model.pretrained) / "config.json").is_file():
-            raise ConfigError(
-                f"model.pretrained={self.model.pretrained} is no model folder here (it has no config.json): download the "
-                "model and set model.pretrained=<its folder>"
-            )
+        if self.model.weights == "pretrained":
+            self._check_model_folder()
         if find_spec("vllm") is None:
             raise ConfigError(
                 "policy=vllm needs vLLM, which is not installed beside this Python: make setup-cluster, then "
                 ".venv-cluster/bin/python -m flows …"
+            )
+
+    def _check_model_folder(self) -> None:
+        if not (Path(self.model.pretrained) / "config.json").is_file():
+            raise ConfigError(
+                f"model.pretrained={self.model.pretrained} is no model folder here (it has no config.json): download the "
+                "model and set model.pretrained=<its folder>"
             )
 
     @property
