@@ -38,7 +38,7 @@ def _orchestration(folder: Path, repeat: int) -> float:
     wall = time.perf_counter() - start
     timings = [json.loads(path.read_text()) for seed in range(first, first + SEEDS) for path in _timings(folder, seed)]
     assert len(timings) == _RUNS, f"{len(timings)} of {_RUNS} runs told their times"
-    stages = sum(timing["stages_s"] for timing in timings)
+    stages = float(sum(timing["stages_s"] for timing in timings))
     say(f"launch {repeat + 1} of {REPEATS}: {wall:.1f} s, of these {stages:.1f} s in stages on {_processes()} processes")
     return wall - stages / _processes()
 
