@@ -1,7 +1,7 @@
 """``python -m flows``: one run, or with ``-m`` every combination of the given overrides.
 
-Everything is validated before anything heavy is imported or started; then Hydra's own sweeper and launcher do the
-work (``hydra/launcher=joblib``, ``basic``, ``slurm`` …). Exit codes: 0 done, 1 a run failed, 2 the command
+Everything is validated before anything heavy is imported or started; then Hydra's launchers do the work
+(``hydra/launcher=joblib``, ``basic``, ``ray``, ``slurm`` …). Exit codes: 0 done, 1 a run failed, 2 the command
 line or configuration is wrong, 130 interrupted.
 """
 
@@ -11,11 +11,14 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from flows.compose import CONF, compose, expand
+from flows.compose import CONF, compose_all, expand
+from flows.jobs import Job, is_launchers, make_jobs
+from flows.multirun import check_launcher, launch_jobs
 from flows.slurm import check_slurm, chosen_launcher, job_overrides, job_script, submitted
 from flows.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
@@ -29,26 +32,32 @@ _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    # hydra/launcher/ray.yaml fills the plugin's settings of this name on purpose; and what Ray will do in another version.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
+    warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
     try:
         options, overrides = _parse(arguments)
         if options.help or options.hydra_help:
             _hydra(["--help" if options.help else "--hydra-help"])
             return 0
-        jobs = expand(overrides) if options.multirun else [overrides]
-        configs = [compose(job) for job in jobs]
+        combinations = expand(overrides) if options.multirun else [overrides]
+        configs = compose_all(combinations)
         if any(getattr(options, name) for name in _INFORM):
             _hydra([*(a for a in arguments if a not in overrides), *overrides])
             return 0
         if any(config.plan for config in configs):
-            return _plan(configs, jobs)
-        slurm = chosen_launcher(jobs)
+            return _plan(configs, combinations)
+        slurm = chosen_launcher(combinations)
+        jobs = make_jobs(combinations, configs)
         if slurm is not None:
-            return _launch_on_slurm(slurm, configs, overrides, jobs, many=options.multirun)
+            return _launch_on_slurm(slurm, jobs, overrides, many=options.multirun)
         for config in configs:
             config.experiment.check_runnable()
             check_fits(config.experiment)
             check_machine(config.experiment)
-        return _launch(configs, [*(["-m"] if options.multirun else []), *overrides])
+        if len(jobs) < len(combinations):
+            print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
+        return _launch(jobs, overrides, many=options.multirun)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,34 +89,33 @@ def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
     return code
 
 
-def _launch_on_slurm(
-    slurm: SlurmSettings,
-    configs: Sequence[RunConfig],
-    overrides: Sequence[str],
-    jobs: Sequence[Sequence[str]],
-    *,
-    many: bool,
-) -> int:
+def _launch_on_slurm(slurm: SlurmSettings, jobs: Sequence[Job], overrides: Sequence[str], *, many: bool) -> int:
     """The jobs' GPUs are looked for when they start."""
     if not many:
         raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
-    asked = job_overrides(slurm, configs, jobs[0])
+    configs = [job.config for job in jobs]
+    launcher = [override for override in overrides if is_launchers(override)]
+    launcher += job_overrides(slurm, configs, launcher)
     for config in configs:
         config.experiment.check_runnable()
         check_fits(config.experiment)
         check_engines(config.experiment)
     check_slurm()
-    return _launch(configs, ["-m", *overrides, *asked], slurm)
+    return _launch(jobs, launcher, many=True, slurm=slurm)
 
 
-def _launch(configs: Sequence[RunConfig], arguments: list[str], slurm: SlurmSettings | None = None) -> int:
+def _launch(jobs: Sequence[Job], overrides: Sequence[str], *, many: bool, slurm: SlurmSettings | None = None) -> int:
     from flows.launch import launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    if not many:
+        return launch(jobs, lambda _: _hydra(list(overrides)))
+    launcher = [override for override in overrides if is_launchers(override)]
+    check_launcher(jobs, launcher)
     if slurm is None:
-        return launch(configs, lambda: _hydra(arguments))
+        return launch(jobs, lambda todo: launch_jobs(todo, launcher))
     folder = Path(slurm.submitit_folder).parent
-    return launch(configs, lambda: submitted(lambda: _hydra(arguments), folder), seen_by_all=folder)
+    return launch(jobs, lambda todo: submitted(lambda: launch_jobs(todo, launcher), folder), seen_by_all=folder)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

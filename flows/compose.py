@@ -5,16 +5,20 @@ Light to import: a wrong key or value is said before torch, Prefect or MLflow ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from flows.explain import CONF, explain, explain_validation
+from flows.cells import CHOICE, cell_of, cells
+from flows.explain import CONF, explain, explain_validation, there_are
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 
-__all__ = ["CONF", "compose", "expand", "validated"]
+_GLOBAL = "# @package _global_"  # its values are the run's, not those of a section of their own
+
+__all__ = ["CONF", "compose", "compose_all", "expand", "validated"]
 
 
 def validated(composed: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
@@ -33,6 +37,37 @@ def validated(composed: Mapping[str, Any], overrides: Sequence[str] = ()) -> Run
 
 def compose(overrides: Sequence[str]) -> RunConfig:
     """Compose ``conf/`` with the overrides and validate. Raises ConfigError for anything the user can mend."""
+    return compose_all([overrides])[0]
+
+
+def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
+    """Every job composed and validated; what differs in its seed alone is composed once, for it is slow.
+
+    Raises:
+        ConfigError: the first job that is wrong; where its cell alone would be, its file is named.
+    """
+    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    configs = []
+    for job in jobs:
+        rest, seed = _apart(job)
+        try:
+            if rest not in composed:
+                composed[rest] = _composed(rest)
+            configs.append(validated(composed[rest] | seed, job))
+        except ConfigError as error:
+            raise _blamed(error, job) from None
+    return configs
+
+
+def _apart(job: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The overrides without the seed, and the seed."""
+    said = [override for override in job if re.fullmatch(r"seed=\d+", override)]
+    if len(said) != 1:
+        return tuple(job), {}
+    return tuple(override for override in job if override not in said), {"seed": int(said[0].partition("=")[2])}
+
+
+def _composed(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
@@ -44,14 +79,28 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     except Exception as error:
         raise ConfigError(explain(error)) from None
     assert isinstance(plain, dict)
-    return validated({str(key): value for key, value in plain.items()}, overrides)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _blamed(error: ConfigError, job: Sequence[str]) -> ConfigError:
+    """Is it the cell's file that is wrong, or what was said besides?"""
+    cell = cell_of(job)
+    if cell is None or cell not in cells():
+        return error
+    if not (CONF / "experiment" / f"{cell}.yaml").read_text().startswith(_GLOBAL):
+        return ConfigError(f"conf/experiment/{cell}.yaml: its first line must be {_GLOBAL}")
+    try:
+        validated(_composed([f"{CHOICE}{cell}"]))
+    except ConfigError as own:
+        return ConfigError(f"conf/experiment/{cell}.yaml: {own}")
+    return error
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The combinations of a multirun (``a=1,2 b=3,4``, ``glob(…)``, ``range(…)``), by Hydra's own sweeper.
 
     Raises:
-        ConfigError: an override that does not parse, or a combination of nothing.
+        ConfigError: an override that does not parse, a combination of nothing, or several launchers.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -61,9 +110,27 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONF)))
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    except Exception as error:
+        raise ConfigError(explain(error)) from None
+    for override in parsed:
+        if override.is_hydra_override() and override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: a launch has one launcher, give one value")
+        if override.key_or_group == "experiment":
+            override.config_loader = _CellNames()
+    try:
         jobs = [list(job) for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
     except Exception as error:
         raise ConfigError(explain(error)) from None
+    globs = [o.input_line for o in parsed if o.key_or_group == "experiment"]
+    if not jobs and globs:
+        raise ConfigError(f"{globs[0]}: matches no cell; {there_are()}")
     if not jobs:
         raise ConfigError(f"{' '.join(overrides)}: no combination, a glob(…) or range(…) matches nothing")
     return jobs
+
+
+class _CellNames:
+    """Whom Hydra asks what a glob may match; its own loader does not look into the folders of a group."""
+
+    def get_group_options(self, *_: Any, **__: Any) -> list[str]:
+        return cells()

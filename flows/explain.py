@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from flows.cells import CHOICE, cells
+from flows.cells import CONF as CONF
 from flows.suggest import among, closest, known, short
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 4  # wrong values said in one line
 _SECTIONS = {
     "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
@@ -73,6 +75,8 @@ def explain(error: Exception) -> str:
 
 
 def _no_option(found: re.Match[str], text: str) -> str:
+    if found[1].startswith("experiment"):
+        return no_cell(found[1].removeprefix("experiment").lstrip("/"))
     group, _, option = found[1].rpartition("/")
     alternatives = [o for o in re.findall(r"^\t(\S+)$", text, re.MULTILINE) if "=" not in o]
     if f"options in '{group}'" not in text:  # of a part of a group, Hydra lists the group's
@@ -82,8 +86,30 @@ def _no_option(found: re.Match[str], text: str) -> str:
     return f"{group}={option}: no such option{among(option, alternatives)}"
 
 
+def no_cell(name: str) -> str:
+    """What to say of ``+experiment=<name>``, a name or a glob that is none."""
+    close = difflib.get_close_matches(name, cells(), n=3, cutoff=0.6)
+    inside = [cell for cell in cells() if cell.startswith(f"{name.rstrip('/')}/")]
+    if inside:
+        hint = f"it is a folder of {len(inside)}: write {CHOICE}{inside[0]}, or -m '{CHOICE}glob({name.rstrip('/')}/*)'"
+    elif close:
+        hint = f"did you mean {', '.join(close)}?"
+    else:
+        hint = there_are()
+    return f"{CHOICE}{name}: no such cell; {hint}"
+
+
+def there_are() -> str:
+    folders = sorted({cell.rpartition("/")[0] for cell in cells()})
+    return f"there are {', '.join(f'{folder}/…' for folder in folders)} (conf/experiment)"
+
+
 def _unknown_key(found: re.Match[str], text: str) -> str:
     key = found[1]
+    if key == "experiment":
+        return f"a cell is added: write {CHOICE}…, with the +"
+    if key.startswith("experiment/"):
+        return f"override {key.rpartition('/')[2]}: write override /{key.rpartition('/')[2]}: …, with the /"
     inner = re.search(r"Did you mean to override (\S+@\S+)\?", text)
     if inner:
         return f"{key} is a part of {inner[1].partition('@')[2]}: write {inner[1]}=…"
@@ -102,21 +128,27 @@ def _unknown(key: str) -> str:
     return f"unknown key {key}{closest(key, known_keys())}"
 
 
+def _twice(group: str) -> str:
+    return f"{group} is set twice: write {group}=… without the +, or in a file override /{group}: …"
+
+
 _SAYINGS: tuple[tuple[str, Any], ...] = (
+    (r"(while (?:parsing|scanning) [^\n]+)\n[\s\S]*?line (\d+)", lambda m, _: f"line {m[2]} is no YAML ({m[1].strip()})"),
     (r"Could not (?:find|load) '([^']+)'[\s\S]*Available options", _no_option),
     (r"Could not find '([^']+)'", _no_option),
     (r"Could not override '([^'@]+)[^']*'", _unknown_key),
     (r"Key '([^']+)' is not in struct", _unknown_key),
     (r"Ambiguous value for argument '([^']+)'", lambda m, _: f"{m[1]}: several values need -m (python -m flows -m …)"),
-    (r"Multiple values for (\w+)", lambda m, _: f"{m[1]} is set twice: write {m[1]}=… without the +"),
+    (r"Multiple values for (\w+)|(\S+) appears more than once in the final defaults list", lambda m, _: _twice(m[1] or m[2])),
     (r"Error resolving interpolation '[^']+', possible interpolation keys: (\w+)$",
-     lambda m, _: f"{m[1]} is set twice: write {m[1]}=… without the +"),  # the second is read before what it asks for
+     lambda m, _: _twice(m[1])),  # the second is read before what it asks for
     (r"Could not append to config\. An item is already at '([^']+)'", lambda m, _: f"{m[1]} exists: leave the + out"),
     (r"Error parsing override '([^']+)'", lambda m, _: f"cannot read '{m[1]}': write key=value"),
     (r"LexerNoViableAltException: (\S+)|no viable alternative at input '([^']+)'",
      lambda m, _: f"cannot read {m[1] or m[2]}: write key=value, and quote special characters"),
     (r"Interpolation key '([^']+)' not found[\s\S]*full_key: (\S+)",
      lambda m, _: f"{m[2]}: ${{{m[1]}}} is no value of the configuration; the shell's is written ${m[1]} or \\${{{m[1]}}}"),
+    (r"Unsupported item value in defaults : bool", lambda *_: "YAML reads a bare off, on, yes, no as true or false: quote it"),
     (r"Key '([^']+)' not in '\w+'\s+full_key: (\S+)", lambda m, _: f"unknown key {m[2]}"),
 )  # fmt: skip
 
@@ -177,5 +209,7 @@ def _keys() -> Iterator[tuple[str, bool, Path]]:
 
     for path in sorted(CONF.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml
         folder, group = str(path.parent.relative_to(CONF)), path.relative_to(CONF).parts[0]
+        if group == "experiment":  # cells set what stands elsewhere
+            continue
         section = _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
         yield from ((key, is_section, path) for key, is_section in walk(section, yaml.safe_load(path.read_text())))

@@ -21,10 +21,12 @@ from pipelines.run_folder import is_finished, run_folder
 
 LAUNCH = "EMPG_LAUNCH"  # folder of the launch that this job belongs to; named after the launching process
 MANY = "EMPG_MANY"  # set when the launch shows the progress of all its jobs
+FOLDER = "EMPG_FOLDER"  # the launch's working folder, where a launcher's processes are started elsewhere (Ray's are)
 
 
 def job(composed: DictConfig) -> None:
     """Run it unless it is done. A failure is told, kept for the launch's summary, and stops no other job."""
+    os.chdir(os.environ.get(FOLDER) or ".")
     config = validated(_plain(composed))
     if is_finished(config):
         return

@@ -11,50 +11,59 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from flows.claims import claimed
+from flows.failures import Failure, show_failures
 from flows.job import LAUNCH, failure_file
-from pipelines.config import RunConfig
+from flows.jobs import Job, in_order
 from pipelines.environments import build
-from pipelines.run_folder import is_finished, run_folder
+from pipelines.run_folder import is_finished
 
 _LAUNCHES = 3
 
 
-def launch(configs: Sequence[RunConfig], execute: Callable[[], None], *, seen_by_all: Path | None = None) -> int:
+def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, seen_by_all: Path | None = None) -> int:
     """Execute what is not done; tell what was done already and what failed. Returns the exit code.
 
     ``seen_by_all``: a folder that other machines' jobs see too, where there are some.
 
     Raises:
         ConfigError, DataError: one of the runs cannot be played here; nothing was started.
+        RunLocked: another launch that is running has some of them; nothing was started.
     """
     todo = []
-    for config in configs:
-        if is_finished(config):
-            print(f"done already: {run_folder(config)}", flush=True)
+    for job in jobs:
+        if is_finished(job.config):
+            print(f"done already: {job.folder}", flush=True)
         else:
-            todo.append(config)
+            todo.append(job)
     if not todo:
         return 0
-    for config in todo:
-        build(config.experiment.benchmark, config.experiment.data).check()
-    with _shared(todo, many=len(configs) > 1, seen_by_all=seen_by_all):
-        _execute(execute)
-        reasons = {run_folder(config): _reason(config) for config in todo if not is_finished(config)}
-    for config in todo:
-        if run_folder(config) not in reasons:
-            print(f"finished: {run_folder(config)}", flush=True)
-    if reasons and len(configs) > 1:
-        print(f"\n{len(reasons)} of {len(configs)} runs failed:", file=sys.stderr)
-        for folder, reason in reasons.items():
-            print(f"  {folder}: {reason}", file=sys.stderr)
-    return 1 if reasons else 0
+    for job in todo:
+        build(job.config.experiment.benchmark, job.config.experiment.data).check()
+    todo = in_order(todo)
+    with (
+        claimed([job.folder for job in todo], todo[0].config.execution.runs),
+        _shared(todo, jobs, seen_by_all=seen_by_all),
+    ):
+        _execute(execute, todo)
+        failures = [Failure(job, _reason(job)) for job in todo if not is_finished(job.config)]
+    failed = {failure.job.folder for failure in failures}
+    for job in todo:
+        if job.folder not in failed:
+            print(f"finished: {job.folder}", flush=True)
+    if failures and len(jobs) > 1:
+        show_failures(failures, jobs)
+    return 1 if failures else 0
 
 
-def _execute(execute: Callable[[], None]) -> None:
+def _execute(execute: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
     """A killed process takes joblib's whole pool with it, the other runs too: they are launched again and continue."""
     for attempt in range(_LAUNCHES):
+        left = [job for job in jobs if not (is_finished(job.config) or _has_failed(job))]
+        if not left:
+            break
         try:
-            execute()
+            execute(left)
             break
         except BrokenProcessPool:
             last = attempt == _LAUNCHES - 1
@@ -73,15 +82,13 @@ def _end_processes() -> None:
 
 
 @contextmanager
-def _shared(configs: Sequence[RunConfig], *, many: bool, seen_by_all: Path | None) -> Iterator[None]:
+def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | None) -> Iterator[None]:
     from flows.overview import overview
     from flows.prefect_server import prefect_server
     from flows.tracking import create_database
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread per run: reproducible, and one run per core
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    uri = configs[0].execution.tracking_uri
+    calm_libraries()
+    uri = todo[0].config.execution.tracking_uri
     with ExitStack() as stack:
         if seen_by_all is not None:
             seen_by_all = seen_by_all.absolute()
@@ -89,13 +96,25 @@ def _shared(configs: Sequence[RunConfig], *, many: bool, seen_by_all: Path | Non
         os.environ[LAUNCH] = tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix="empg-launch-", dir=seen_by_all)
         stack.callback(shutil.rmtree, os.environ[LAUNCH], ignore_errors=True)
         stack.enter_context(prefect_server(meanwhile=lambda: create_database(uri)))
-        if many:
-            stack.enter_context(overview(configs))
+        if len(jobs) > 1:
+            stack.enter_context(overview(todo, jobs))
         yield
 
 
-def _reason(config: RunConfig) -> str:
+def calm_libraries() -> None:
+    """Before torch is imported. One thread per run: reproducible, and one run per core."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _has_failed(job: Job) -> bool:
+    file = failure_file(job.config)
+    return file is not None and file.exists()
+
+
+def _reason(job: Job) -> str:
     try:
-        return (failure_file(config) or run_folder(config)).read_text()
+        return (failure_file(job.config) or job.folder).read_text()
     except OSError:
         return "its process ended without a word (killed?); launch again to continue"

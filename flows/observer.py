@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.bar import Bar
 from flows.job import MANY
-from flows.overview import Bar
 from flows.prefect_server import mark_crashed
 from flows.tracking import Tracker
 from pipelines.artifacts import atomic_write_text, write_json
@@ -35,6 +35,7 @@ class RunObserver:
         self._clock = _Clock()
         self._told, self._done, self._total = 0.0, 0.0, 1.0
         self._iteration = 0
+        self._stage_began = time.monotonic()
 
     def run_started(self, info: Mapping[str, Any]) -> None:
         """Called while the run's lock is held: whatever else Prefect shows running under this name was killed."""
@@ -48,6 +49,7 @@ class RunObserver:
         """A Prefect task. Retried are failures of the machine (OSError), never the user's or the mathematics'."""
         self._clock.begin()
         if iteration is None:  # may wait for another run that prepares the same
+            self._stage_began = time.monotonic()
             self._tell(self._done, self._total, name.replace("_", " "))
         results: list[T] = []
 
@@ -67,6 +69,15 @@ class RunObserver:
 
     def evaluation(self, iteration: int, table: Any) -> None:
         self._tracker.evaluation(iteration, table)
+
+    def preparing(self, what: str, fraction: float) -> None:
+        """Told in words with its own estimate: the bar counts iterations, and what is prepared once for many runs would
+        spoil its estimate."""
+        left = (time.monotonic() - self._stage_began) * (1.0 - fraction) / max(fraction, 1e-9)
+        text = f"{what} {fraction:.0%}, {left:.0f} s left"
+        self._bar.update(self._done, self._total, text)
+        if time.monotonic() - self._told > _TELL_S:
+            self._tell(self._done, self._total, text, made=fraction if what == "warm start" else None)
 
     def progress(self, done: float, total: float, text: str) -> None:
         self._bar.update(done, total, text)
@@ -109,10 +120,12 @@ class RunObserver:
             warn_without_prefect(error)
             self.in_flow = False
 
-    def _tell(self, done: float, total: float, text: str) -> None:
+    def _tell(self, done: float, total: float, text: str, made: float | None = None) -> None:
+        """``made``: the fraction of the warm start, while this run makes it."""
         self._told, self._done, self._total = time.monotonic(), done, total
+        told = {"done": done, "total": total, "text": text, "made": made}
         with contextlib.suppress(OSError):  # a log
-            atomic_write_text(self._folder / "progress.json", json.dumps({"done": done, "total": total, "text": text}))
+            atomic_write_text(self._folder / "progress.json", json.dumps(told))
 
 
 class _Clock:

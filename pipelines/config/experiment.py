@@ -133,30 +133,37 @@ class ExperimentConfig(Section):
         self.check_possible()
         if isinstance(self.policy, VllmPolicyConfig):
             self._check_generation()
+        elif self.model.weights == "pretrained" and isinstance(self.policy, LocalPolicyConfig):
+            self._check_model_folder()
 
     def check_possible(self) -> None:
         """What composes but cannot be run anywhere. Raises ConfigError."""
+        untrained = self.training.iterations == 0 and isinstance(self.policy, LocalPolicyConfig)
         if isinstance(self.policy, VllmPolicyConfig):
             if self.training.iterations:
                 raise ConfigError(
                     f"policy=vllm only generates, and training.iterations={self.training.iterations} trains: set "
                     "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
                 )
-        elif self.model.weights == "pretrained" and not isinstance(self.policy, OpenrlhfPolicyConfig):
+        elif self.model.weights == "pretrained" and not untrained and not isinstance(self.policy, OpenrlhfPolicyConfig):
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
                 f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
             )
 
     def _check_generation(self) -> None:
-        if self.model.weights == "pretrained" and not (Path(self.model.pretrained) / "config.json").is_file():
+        if self.model.weights == "pretrained":
+            self._check_model_folder()
+        if find_spec("vllm") is None:
+            remedy = how_to_install_engines(cuda=bool(visible_gpus()))
+            raise ConfigError(f"policy=vllm needs vLLM, which is not installed beside this Python: {remedy}")
+
+    def _check_model_folder(self) -> None:
+        if not (Path(self.model.pretrained) / "config.json").is_file():
             raise ConfigError(
                 f"model.pretrained={self.model.pretrained} is no model folder here (it has no config.json): download the "
                 "model and set model.pretrained=<its folder>"
             )
-        if find_spec("vllm") is None:
-            remedy = how_to_install_engines(cuda=bool(visible_gpus()))
-            raise ConfigError(f"policy=vllm needs vLLM, which is not installed beside this Python: {remedy}")
 
     @property
     def cell(self) -> str:

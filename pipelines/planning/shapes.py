@@ -1,4 +1,4 @@
-"""The shape of a Qwen2 model: its parameters and what one token costs."""
+"""The shape of a Qwen2 or Llama model: its parameters and what one token costs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 from pipelines.config import ModelConfig, StandIn
 from pipelines.errors import ConfigError
 
+_ARCHITECTURES = ("qwen2", "llama")
 _STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Sizes of a ``Qwen2ForCausalLM``. ``tied``: the output matrix is the embedding."""
+    """Sizes of a ``Qwen2ForCausalLM``, or of a ``LlamaForCausalLM``, the same without biases. ``tied``: the output matrix is
+    the embedding."""
 
     vocabulary: int
     hidden: int
@@ -25,6 +27,7 @@ class ModelShape:
     mlp: int
     context_length: int
     tied: bool
+    biased: bool = True
 
     @property
     def attention_width(self) -> int:
@@ -44,7 +47,8 @@ class ModelShape:
     @property
     def layer_parameters(self) -> int:
         """Matrices, the biases of query, key and value, and two norms."""
-        return self.layer_matrices + self.attention_width + 2 * self.kv_width + 2 * self.hidden
+        biases = self.attention_width + 2 * self.kv_width if self.biased else 0
+        return self.layer_matrices + biases + 2 * self.hidden
 
     @property
     def output_matrix(self) -> int:
@@ -71,7 +75,7 @@ def shape_of(model: ModelConfig) -> ModelShape:
     """The shape of the model that a run trains.
 
     Raises:
-        ConfigError: neither a known model nor a folder with a readable Qwen2 ``config.json``.
+        ConfigError: neither a known model nor a folder with a readable ``config.json`` of one of these.
     """
     if model.weights == "stand_in":
         return _of_stand_in(model.stand_in)
@@ -91,9 +95,10 @@ def _of_folder(folder: Path) -> ModelShape:
     file = folder / "config.json"
     try:
         said = json.loads(file.read_text("utf-8"))
-        if said["model_type"] != "qwen2":
+        if said["model_type"] not in _ARCHITECTURES:
             raise ConfigError(
-                f"{file} describes a {said['model_type']}, not a qwen2: set model.pretrained to a Qwen2 model"
+                f"{file} describes a {said['model_type']}, not a {' or '.join(_ARCHITECTURES)}: set model.pretrained to "
+                "another model"
             )
         return ModelShape(
             vocabulary=said["vocab_size"],
@@ -105,6 +110,7 @@ def _of_folder(folder: Path) -> ModelShape:
             mlp=said["intermediate_size"],
             context_length=said["max_position_embeddings"],
             tied=said["tie_word_embeddings"],
+            biased=said["model_type"] == "qwen2",
         )
     except OSError:
         raise ConfigError(
@@ -118,4 +124,7 @@ KNOWN = {
     "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(151936, 1536, 28, 12, 2, 128, 8960, 32768, tied=True),
     "Qwen/Qwen2.5-7B-Instruct": ModelShape(152064, 3584, 28, 28, 4, 128, 18944, 32768, tied=False),
     "Qwen/Qwen2.5-32B-Instruct": ModelShape(152064, 5120, 64, 40, 8, 128, 27648, 32768, tied=False),
+    "meta-llama/Llama-3.1-8B-Instruct": ModelShape(
+        128256, 4096, 32, 32, 8, 128, 14336, 131072, tied=False, biased=False
+    ),
 }

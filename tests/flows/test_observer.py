@@ -69,12 +69,17 @@ def test_retries_are_spent(observer: RunObserver) -> None:
 def test_progress_and_timing_are_told(observer: RunObserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observer.stage("setup", None, lambda: None)
     told = tmp_path / "progress.json"
-    assert json.loads(told.read_text()) == {"done": 0.0, "total": 1.0, "text": "setup"}
+    assert json.loads(told.read_text()) == {"done": 0.0, "total": 1.0, "text": "setup", "made": None}
     monkeypatch.setattr(module, "_TELL_S", -1.0)  # else at most once a second
+    for what, made in (("making the data", None), ("warm start", 0.25)):
+        observer.preparing(what, 0.25)
+        said = json.loads(told.read_text())
+        assert (said["done"], said["made"]) == (0.0, made)  # the run's own progress has not begun
+        assert said["text"].startswith(f"{what} 25%, ")
     observer.progress(3.0, 3.0, "evaluate")
-    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "evaluate"}
+    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "evaluate", "made": None}
     observer.run_finished(tmp_path, None)
-    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "finished"}
+    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "finished", "made": None}
     timing = json.loads((tmp_path / "timing.json").read_text())
     assert timing["run_s"] == pytest.approx(timing["stages_s"] + timing["overhead_s"])
     assert 0 <= timing["overhead_share"] <= 1

@@ -23,15 +23,16 @@ def test_known_models_have_their_known_parameters(model: str) -> None:
 @pytest.mark.parametrize("name", KNOWN)
 def test_parameters_are_those_of_the_genuine_class(name: str) -> None:
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     shape = KNOWN[name]
-    config = Qwen2Config(
+    make, of = (LlamaForCausalLM, LlamaConfig) if "llama" in name else (Qwen2ForCausalLM, Qwen2Config)
+    config = of(
         vocab_size=shape.vocabulary, hidden_size=shape.hidden, intermediate_size=shape.mlp, num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, tie_word_embeddings=shape.tied,
     )  # fmt: skip
     with torch.device("meta"):
-        model = Qwen2ForCausalLM(config)
+        model = make(config)
     assert sum(parameter.numel() for parameter in model.parameters()) == shape.parameters
 
 
@@ -77,11 +78,19 @@ def test_a_folder_says_its_shape(tmp_path: Path) -> None:
     assert shape_of(model_config(tmp_path)) == ModelShape(100, 64, 2, 2, 1, 32, 96, 512, tied=True)
 
 
+def test_a_llama_has_no_biases(tmp_path: Path) -> None:
+    """Llama-3.1-8B as its card counts it: a layer has 2·4096² + 2·4096·1024 + 3·4096·14336 weights and two norms."""
+    llama = KNOWN["meta-llama/Llama-3.1-8B-Instruct"]
+    assert llama.parameters == 2 * 128_256 * 4096 + 32 * (218_103_808 + 8192) + 4096 == 8_030_261_248
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"model_type": "llama"}))
+    assert not shape_of(model_config(tmp_path)).biased
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "neither a folder with a config.json nor one of Qwen/Qwen2.5-1.5B-Instruct"),
-        (json.dumps(CONFIG | {"model_type": "llama"}), "describes a llama, not a qwen2"),
+        (json.dumps(CONFIG | {"model_type": "mamba"}), "describes a mamba, not a qwen2 or llama"),
         (json.dumps(CONFIG)[:60], "is no model's configuration"),
         ("{}", "is no model's configuration .*model_type"),
         ("[]", "is no model's configuration"),

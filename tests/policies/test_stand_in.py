@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -110,6 +112,21 @@ def test_the_functional_forward_is_that_of_transformers(change: dict[str, object
         ours = forward(weights_of(mine, rotations(mine)), ids, torch.arange(20), causal)
         assert float((ours - model.model(ids).last_hidden_state).abs().max()) < 1e-5
         assert float((ours @ model.lm_head.weight.t() - model(ids).logits).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_a_template_may_begin_with_a_token_of_its_own(model_folder: Path, tmp_path: Path, described: bool) -> None:
+    """As Llama's does: once, before the first message, and never again."""
+    shutil.copytree(model_folder, tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer_config.json"
+    said = json.loads(file.read_text())
+    bos = {"content": "<|endoftext|>"} if described else "<|endoftext|>"
+    template = "{{- bos_token }}" + said["chat_template"]
+    file.write_text(json.dumps(said | {"bos_token": bos, "chat_template": template}))
+    plain, begun = codec(model_folder), codec(tmp_path / "model")
+    first = begun.chat_prompt("go", continues=False)
+    assert [begun.decode([first[0]]), *first[1:]] == ["<|endoftext|>", *plain.chat_prompt("go", continues=False)]
+    assert begun.chat_prompt("go", continues=True) == plain.chat_prompt("go", continues=True)
 
 
 def test_the_codec_needs_neither_torch_nor_transformers(model_folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -36,10 +37,10 @@ class ChatCodec:
                 f"{folder} holds no tokenizer with a chat template ({error}): is it a model folder?"
             ) from None
         self._plain.encode_special_tokens = True
-        end = settings["eos_token"]
-        self._end = int(self._markup.token_to_id(end if isinstance(end, str) else end["content"]))
-        opening, rest = _render(template, answered=False).split(_USER)
-        between = _render(template, answered=True).split(_ANSWER)[1].split(_USER)[0]
+        tokens = {name: _token(settings.get(name)) for name in ("bos_token", "eos_token")}
+        self._end = int(self._markup.token_to_id(tokens["eos_token"]))
+        opening, rest = _render(template, tokens, answered=False).split(_USER)
+        between = _render(template, tokens, answered=True).split(_ANSWER)[1].split(_USER)[0]
         marks = {"open": opening, "after": self._after_end(between), "close": rest}
         self._marks = {name: self._markup.encode(text, add_special_tokens=False).ids for name, text in marks.items()}
         self._encode = lru_cache(maxsize=65536)(self._encode_uncached)
@@ -72,10 +73,16 @@ class ChatCodec:
         return int(self._markup.get_vocab_size())
 
 
-def _render(template: str, *, answered: bool) -> str:
+def _token(said: Any) -> str:
+    """A special token of ``tokenizer_config.json``: its text, a description of it, or none."""
+    return str(said["content"] if isinstance(said, dict) else said or "")
+
+
+def _render(template: str, tokens: dict[str, str], *, answered: bool) -> str:
+    """With the tokens that a template may name: Llama's begins with ``bos_token``."""
     import jinja2
 
     user, answer = {"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}
     messages = [{"role": "user", "content": ""}, answer, user] if answered else [user]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(messages=messages, add_generation_prompt=True)
+    return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **tokens)

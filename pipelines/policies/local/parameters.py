@@ -69,7 +69,10 @@ def _shape(folder: Path, config: dict[str, Any]) -> Qwen2Shape:
     rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10_000.0)}
     plain = rope.get("rope_type", "default") == "default" and not config.get("use_sliding_window")
     if config.get("model_type") != "qwen2" or not plain:
-        raise ConfigError(f"{folder} is no plain Qwen2 model (model_type {config.get('model_type')}, {rope})")
+        raise ConfigError(
+            f"{folder} is no plain Qwen2 model (model_type {config.get('model_type')}, {rope}), and policy=local reads no "
+            "other: choose policy=vllm to evaluate it"
+        )
     heads = int(config["num_attention_heads"])
     return Qwen2Shape(
         layers=int(config["num_hidden_layers"]),

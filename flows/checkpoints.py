@@ -1,0 +1,83 @@
+"""What ``checkpoint=`` may name: a Hugging Face folder, a checkpoint that holds one, or the folder of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import MissingCheckpoint
+from pipelines.files import damaged_file, read_json
+
+_LARGE_VOCABULARY = 10_000  # our stand-ins' have at most a few thousand tokens
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``model``: an ordinary Hugging Face folder. ``params``: the experiment's values of the run that it is the last policy
+    of, None for a folder from elsewhere."""
+
+    name: str
+    model: Path
+    params: Mapping[str, Any] | None = None
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is one of the tiny models that are made here."""
+        config = _config(self.model)
+        return (
+            config.get("model_type") == "qwen2" and int(config.get("vocab_size", _LARGE_VOCABULARY)) < _LARGE_VOCABULARY
+        )
+
+    @property
+    def architecture(self) -> str:
+        return str(_config(self.model).get("model_type"))
+
+
+def find_checkpoint(folder: Path, store: Path) -> Checkpoint:
+    """``store``: the artifact store, where a run's checkpoints are.
+
+    Raises:
+        MissingCheckpoint: there is none; the message says what is missing.
+    """
+    if (folder / "config.json").is_file():
+        return Checkpoint(folder.resolve().name, folder)
+    if (folder / "model" / "config.json").is_file():
+        return Checkpoint(folder.resolve().name, folder / "model")
+    if (folder / "params.yaml").is_file():
+        return _of_run(folder, store)
+    raise MissingCheckpoint(
+        f"checkpoint={folder} is no model folder (no config.json), no checkpoint (no model/) and no run (no params.yaml)"
+        + ("" if folder.is_dir() else ": there is no such folder")
+    )
+
+
+def _of_run(run: Path, store: Path) -> Checkpoint:
+    import yaml
+
+    try:
+        if (damaged := damaged_file(run / "results")) is not None:
+            raise MissingCheckpoint(f"{run / 'results' / damaged} is not what was written: launch the run again")
+        info = read_json(run / "results" / "run.json")
+        params = yaml.safe_load((run / "params.yaml").read_text())
+    except (OSError, ValueError) as error:
+        raise MissingCheckpoint(f"run {run} is not finished ({error}): launch it again, it continues") from None
+    if "checkpoint" not in info:
+        raise MissingCheckpoint(f"run {run} was finished before runs told their checkpoint: remove {run / 'results'} and "
+                                "launch it again, it is written anew from its artifacts")  # fmt: skip
+    model = store / info["checkpoint"] / "model"
+    if not (model / "config.json").is_file():
+        raise MissingCheckpoint(
+            f"run {run} ended with {model}, whose weights are not there: set execution.artifacts to the store that has them, "
+            "or launch the run again with execution.runs and execution.artifacts of its own"
+        )
+    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, params)
+
+
+def _config(model: Path) -> dict[str, Any]:
+    try:
+        config = read_json(model / "config.json")
+        return config if isinstance(config, dict) else {}
+    except (OSError, ValueError) as error:
+        raise MissingCheckpoint(f"{model / 'config.json'} cannot be read ({error}): restore the folder") from None

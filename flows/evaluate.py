@@ -1,0 +1,201 @@
+"""``python -m flows.evaluate``: play a panel with a model that is there already, and report by task type. Trains nothing.
+
+  python -m flows.evaluate checkpoint=<folder> [benchmark=<name>] [panel=<split>] [key=value …]
+
+checkpoint  a finished run (runs/<cell>/seed0): evaluated as it was trained, with the run's own settings;
+            or any Hugging Face folder, which needs a benchmark (a checkpoint of the artifact store holds one).
+benchmark   alfworld, webshop or deepsearch.
+panel       a split of it: valid_seen, valid_unseen; test, dev; test, in_domain, out_of_domain.
+            Default: the scale's, or the run's.
+key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.temperature=0 seed=1 data=real. For a run:
+            its values one by one, and policy=…
+out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>
+
+Our stand-ins are played with policy=local scale=laptop, other models with policy=vllm scale=paper (prompts with instructions,
+real data), unless said otherwise. policy=local reads Qwen2 models, policy=vllm all that vLLM does.
+
+  python -m flows.evaluate checkpoint=runs/laptop-alfworld-qwen2.5-1.5b-grpo-full-5aed7f/seed0 panel=valid_seen
+  .venv-cluster/bin/python -m flows.evaluate checkpoint=Qwen2.5-1.5B-Instruct benchmark=webshop data=generated
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from flows.checkpoints import Checkpoint, find_checkpoint
+from flows.compose import compose, validated
+from flows.explain import explain, options
+from flows.suggest import known
+from pipelines.config import RunConfig
+from pipelines.errors import ConfigError, PlatformError
+
+_OWN = ("checkpoint", "panel", "out")
+_OF_THE_RUN = ("benchmark", "data", "model", "scale", "algorithm", "empg")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line: its own words, and what goes on to the configuration."""
+
+    checkpoint: Path
+    out: Path | None
+    overrides: tuple[str, ...]
+
+    def says(self, key: str) -> bool:
+        return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
+
+    def value(self, key: str, default: str) -> str:
+        said = [o.partition("=")[2] for o in self.overrides if o.partition("=")[0] == key]
+        return said[-1] if said else default
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes as ``python -m flows``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(__doc__)
+        return 0
+    try:
+        asked = parse(arguments)
+        checkpoint = find_checkpoint(asked.checkpoint, Path(asked.value("execution.artifacts", "artifacts")))
+        config = configure(asked, checkpoint)
+        _check(config, checkpoint)
+        _evaluate(config, checkpoint, asked.out)
+        return 0
+    except ConfigError as error:
+        print(f"error: {str(error).replace('benchmark.evaluation_split', 'panel')}", file=sys.stderr)
+        return 2
+    except PlatformError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def parse(arguments: Sequence[str]) -> Asked:
+    """Raises ConfigError: no checkpoint, or a word that is no key=value."""
+    for argument in arguments:
+        if "=" not in argument or argument.startswith("-"):
+            raise ConfigError(f"cannot read {argument}: write key=value; see python -m flows.evaluate --help")
+    said = dict(argument.split("=", 1) for argument in arguments if argument.partition("=")[0] in _OWN)
+    if not said.get("checkpoint"):
+        meant = next((a for a in arguments if get_close_matches(a.partition("=")[0], ["checkpoint"])), "")
+        hint = f" ({meant}?)" if meant else ""
+        raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
+    rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
+    panel = [f"benchmark.evaluation_split={said['panel']}"] if "panel" in said else []
+    return Asked(Path(said["checkpoint"]), Path(said["out"]) if "out" in said else None, (*rest, *panel))
+
+
+def configure(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
+    """The run that evaluates the checkpoint and trains nothing.
+
+    Raises:
+        ConfigError: a value is wrong or missing.
+    """
+    base = _of_folder(asked, checkpoint) if checkpoint.params is None else _of_run(asked, checkpoint.params)
+    experiment = base.experiment
+    model = experiment.model.model_copy(
+        update={"name": checkpoint.name, "pretrained": str(checkpoint.model), "weights": "pretrained"}
+    )
+    training = experiment.training.model_copy(update={"iterations": 0})
+    evaluating = experiment.model_copy(update={"model": model, "training": training, "warm_start": None})
+    return base.model_copy(update={"experiment": evaluating})
+
+
+def _of_folder(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
+    if not asked.says("benchmark"):
+        names = ", ".join(f"benchmark={name}" for name in options("benchmark"))
+        raise ConfigError(f"{checkpoint.model} does not say what it shall play: add one of {names}")
+    usual = {"scale": "laptop", "policy": "local"} if checkpoint.is_stand_in else {"scale": "paper", "policy": "vllm"}
+    return compose([*(f"{key}={value}" for key, value in usual.items() if not asked.says(key)), *asked.overrides])
+
+
+def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
+    """The run's own values, what is said besides laid over them."""
+    import yaml
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from flows.cells import CONF
+
+    said = asked.overrides
+    if params["policy"]["name"] == "openrlhf" and not asked.says("policy"):  # it trains
+        said = ("policy=vllm", *said)
+    plain = OmegaConf.create({**params, "execution": {}})
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(said))
+    except Exception as error:
+        raise ConfigError(explain(error)) from None
+    for override in parsed:
+        key, value = override.key_or_group, override.value()
+        if key in _OF_THE_RUN:
+            raise ConfigError(
+                f"{override.input_line}: a run has its own {key}; set its values one by one ({key}.…=…), or evaluate its model "
+                "folder instead"
+            )
+        if key == "policy":
+            if value not in ("local", "scripted", "vllm"):
+                raise ConfigError(f"policy={value} evaluates no run{known(['local', 'vllm'])}")
+            plain.policy = yaml.safe_load((CONF / "policy" / f"{value}.yaml").read_text())
+        else:
+            OmegaConf.update(plain, key, value)
+    values = OmegaConf.to_container(plain, resolve=True)
+    assert isinstance(values, dict)
+    return validated({str(key): value for key, value in values.items()}, asked.overrides)
+
+
+def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
+    """Before anything heavy is imported. Raises ConfigError, DataError."""
+    from pipelines.environments import build
+
+    experiment = config.experiment
+    if experiment.policy.name == "local" and checkpoint.architecture != "qwen2":
+        raise ConfigError(
+            f"{checkpoint.model} is a {checkpoint.architecture}, and policy=local reads qwen2 alone: set policy=vllm"
+        )
+    if experiment.policy.name == "openrlhf":
+        raise ConfigError("policy=openrlhf trains; to evaluate set policy=vllm, or policy=local for a stand-in")
+    experiment.check_runnable()
+    build(experiment.benchmark, experiment.data).check()
+
+
+def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:
+    """Play and report, with the stages of a run: what was played before is found in the store."""
+    from flows.bar import Bar
+    from flows.launch import calm_libraries
+
+    calm_libraries()
+    from flows.evaluation_report import report
+    from pipelines.artifacts import ArtifactStore, full_disk_is_readable
+    from pipelines.stages.session import Session
+    from pipelines.stages.setup import versions
+
+    start, split = time.monotonic(), config.experiment.benchmark.evaluation_split
+    bar = Bar(f"{checkpoint.name} on {split}", shown=config.execution.progress)
+    store = ArtifactStore(config.execution.artifacts, versions())
+    try:
+        with full_disk_is_readable(store.root), Session(config, store) as session:
+            session.setup(lambda done: bar.update(done, 1.0, "making the data"))
+            policy = session.warm_start(lambda _: None)
+            played = session.evaluate(policy, lambda done: bar.update(done, 1.0, "playing"))
+            table, info = session.evaluation_table(played), session.info()
+            bar.finish()
+            folder = out or Path("evaluations") / f"{checkpoint.name}-{split}-{played.fingerprint[:6]}"
+            report(folder, table, info)
+    finally:
+        bar.close()
+    print(f"written: {folder}/report.md, .csv, evaluations.parquet  ({time.monotonic() - start:.0f} s)")
+
+
+if __name__ == "__main__":
+    from flows.__main__ import leave
+
+    leave(main())

@@ -1,0 +1,151 @@
+"""The report of one evaluation: each task type, the benchmark's averages, and the whole panel."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.files import atomic_write_text, write_json, write_parquet
+
+_WIDTH = 140  # where there is no terminal
+_Z = 1.959963984540054  # of 95 %
+
+
+@dataclass(frozen=True)
+class Row:
+    """``means``: by the benchmark's measures. ``interval``: 95 % of the success, None for an average of types."""
+
+    of: str
+    tasks: int
+    means: dict[str, float]
+    interval: tuple[float, float] | None
+    steps: float
+    invalid_actions: float
+    cut: float
+
+
+def rows_of(table: pa.Table, info: Mapping[str, Any]) -> list[Row]:
+    """A row per task type by name, one per average whose types were all played (each type weighing the same), and "all"."""
+    played: list[dict[str, Any]] = table.to_pylist()
+    types = sorted({row["task_type"] for row in played})
+    rows = [_row(kind, [r for r in played if r["task_type"] == kind], info["measures"]) for kind in types]
+    by_type = dict(zip(types, rows, strict=True))
+    averages = [
+        _average(name, [by_type[kind] for kind in members])
+        for name, members in info["averages"].items()
+        if all(kind in by_type for kind in members)
+    ]
+    return [*rows, *averages, _row("all", played, info["measures"])]
+
+
+def _row(of: str, played: Sequence[Mapping[str, Any]], measures: Mapping[str, str]) -> Row:
+    steps = sum(row["steps"] for row in played)
+    return Row(
+        of=of,
+        tasks=len(played),
+        means={measure: _mean([float(row[measure]) for row in played]) for measure in measures},
+        interval=wilson(sum(row["success"] for row in played), len(played)),
+        steps=steps / len(played),
+        invalid_actions=sum(row["invalid_actions"] for row in played) / max(steps, 1),
+        cut=_mean([row["stop_reason"] in ("context_full", "environment_error") for row in played]),
+    )
+
+
+def _average(name: str, rows: Sequence[Row]) -> Row:
+    return Row(
+        of=name,
+        tasks=sum(row.tasks for row in rows),
+        means={measure: _mean([row.means[measure] for row in rows]) for measure in rows[0].means},
+        interval=None,
+        steps=_mean([row.steps for row in rows]),
+        invalid_actions=_mean([row.invalid_actions for row in rows]),
+        cut=_mean([row.cut for row in rows]),
+    )
+
+
+def wilson(successes: int, tasks: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927): sound for few tasks, and at 0 and 1."""
+    share, z2 = successes / tasks, _Z * _Z
+    centre = (share + z2 / (2 * tasks)) / (1 + z2 / tasks)
+    half = _Z / (1 + z2 / tasks) * math.sqrt(share * (1 - share) / tasks + z2 / (4 * tasks * tasks))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def report(folder: Path, table: pa.Table, info: Mapping[str, Any]) -> None:
+    """Print the report and write it: ``report.md``, ``report.csv`` (not rounded), ``evaluations.parquet`` (a row per task) and
+    ``evaluation.json`` (what was evaluated, how, on which panel)."""
+    rows = rows_of(table, info)
+    folder.mkdir(parents=True, exist_ok=True)
+    headings, cells = _headings(info["measures"]), [_cells(row) for row in rows]
+    about = _about(info)
+    atomic_write_text(folder / "report.md", _markdown(about, headings, cells))
+    atomic_write_text(folder / "report.csv", _csv(rows))
+    write_parquet(folder / "evaluations.parquet", table)
+    write_json(folder / "evaluation.json", dict(info))
+    _show(about, headings, cells)
+
+
+def _headings(measures: Mapping[str, str]) -> list[str]:
+    names = [f"{name} %" for name in measures.values()]
+    return ["task type", "tasks", names[0], "95 % interval", *names[1:], "steps", "invalid actions %", "cut off %"]
+
+
+def _cells(row: Row) -> list[str]:
+    means = [f"{100 * mean:.1f}" for mean in row.means.values()]
+    interval = f"{100 * row.interval[0]:.1f} – {100 * row.interval[1]:.1f}" if row.interval else ""
+    rest = [f"{row.steps:.1f}", f"{100 * row.invalid_actions:.1f}", f"{100 * row.cut:.1f}"]
+    return [row.of, str(row.tasks), means[0], interval, *means[1:], *rest]
+
+
+def _about(info: Mapping[str, Any]) -> list[str]:
+    config = info["config"]
+    benchmark, evaluation = config["benchmark"], config["evaluation"]
+    lines = [
+        f"{config['model']['name']} on {benchmark['name']}, {benchmark['evaluation_split']}: {info['panel_size']} tasks, panel "
+        f"{info['panel_sha256'][:12]}",
+        f"temperature {evaluation['temperature']:g}, seed {config['seed']}, policy {config['policy']['name']}, prompt: "
+        f"{', '.join(f'{key} {str(value).lower()}' for key, value in benchmark['prompt'].items())}",
+    ]
+    return [*lines, *info["remarks"]]
+
+
+def _markdown(about: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    lines = [f"# {about[0]}", "", *about[1:], "", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells), ""])
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measures = list(rows[0].means)
+    writer.writerow(["task_type", "tasks", *measures, "low", "high", "steps", "invalid_actions", "cut_off"])
+    for row in rows:
+        low, high = row.interval or ("", "")
+        writer.writerow([row.of, row.tasks, *row.means.values(), low, high, row.steps, row.invalid_actions, row.cut])
+    return text.getvalue()
+
+
+def _show(about: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
+    table = Table()
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=not number)
+    for row in cells:
+        table.add_row(*row)
+    for line in about:
+        console.print(line, soft_wrap=True)
+    console.print(table)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(sum(values) / len(values))

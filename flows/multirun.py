@@ -1,0 +1,56 @@
+"""The jobs of a launch, handed to Hydra's launcher (``hydra/launcher``) in the order given.
+
+Hydra's sweeper is not asked: it launches combinations as they come, whatever they cost and however often they are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from flows.cells import CONF
+from flows.jobs import Job
+from pipelines.errors import ConfigError
+
+
+def check_launcher(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
+    """Raises ConfigError: the launcher that is chosen is a plugin that is not here."""
+    with _composed(jobs, launcher) as (config, _):
+        target = str(config.hydra.launcher.get("_target_", ""))
+    if find_spec(target.rpartition(".")[0].rpartition(".")[0]) is None:
+        raise ConfigError(
+            f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']} needs {target.split('.')[1]}, which is not "
+            "installed beside this Python: make setup-cluster, then .venv-cluster/bin/python -m flows …"
+        )
+
+
+def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
+    """``launcher``: overrides that choose and set the launcher. Returns when all have ended; what a launcher raises is its
+    own."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+
+    from flows.job import job as run_job
+
+    with _composed(jobs, launcher) as (config, loader):
+        context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
+        chosen = Plugins.instance().instantiate_launcher(context, run_job, config)
+        for done in chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
+            done.return_value  # noqa: B018  raises what the job raised
+
+
+@contextmanager
+def _composed(jobs: Sequence[Job], launcher: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """The launch's configuration, with Hydra's own, and its loader. A launcher's settings may name what a run's do."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    with initialize_config_dir(str(CONF), version_base="1.3", job_name="flows"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        said = [*jobs[0].overrides, *launcher, "hydra.mode=MULTIRUN"]
+        yield hydra.compose_config("config", said, run_mode=RunMode.MULTIRUN), hydra.config_loader

@@ -1,0 +1,175 @@
+"""The study's cells: each composes at every scale, is what its name says, and a wrong one is said in a line that names it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from flows.__main__ import main
+from flows.cells import CONF, cells
+from flows.compose import compose, compose_all, expand
+from pipelines.errors import ConfigError
+from pipelines.planning.readiness import check_fits
+from pipelines.run_folder import run_folder
+
+MODELS = {"1.5b": "qwen2.5-1.5b", "7b": "qwen2.5-7b", "8b": "llama-3.1-8b", "32b": "qwen2.5-32b"}
+UNTRAINED = ("prompting", "react")
+
+
+def test_the_tables_are_whole() -> None:
+    arms = ["grpo_off", "grpo_full", "dapo_off", "dapo_full", "rloo", "prompting", "react"]
+    table1 = {f"table1/{b}_{m}_{a}" for b, m, a in product(("alfworld", "webshop"), ("1.5b", "7b"), arms)}
+    table2 = {f"table2/deepsearch_32b_dapo_{a}" for a in ("off", "gradient_scaling", "future_bonus", "full")}
+    strengths = [("0.01", "1.0"), ("0.05", "1.0"), ("0.1", "1.0"), ("0.05", "0.5"), ("0.05", "1.5")]
+    table5 = {f"table5/alfworld_1.5b_grpo_zeta{zeta}_k{k}" for zeta, k in strengths}
+    table6 = {f"table6/{b}_8b_grpo_{a}" for b, a in product(("alfworld", "webshop"), ("off", "full"))}
+    assert {cell for cell in cells() if cell.startswith("table")} == table1 | table2 | table5 | table6
+
+
+@pytest.mark.parametrize("scale", ["laptop", "paper", "smoke"])
+def test_every_cell_is_what_its_name_says(scale: str) -> None:
+    for cell, config in zip(
+        cells(), compose_all([[f"+experiment={c}", f"scale={scale}"] for c in cells()]), strict=True
+    ):
+        experiment = config.experiment
+        benchmark, size, method, *rest = cell.rpartition("/")[2].split("_", 3)
+        said = (experiment.benchmark.name, experiment.model.name, experiment.algorithm.name, experiment.scale)
+        assert said == (benchmark, MODELS[size], method, scale), cell
+        assert (experiment.training.iterations == 0) == (method in UNTRAINED), cell
+        strength = _strength(
+            rest[0] if rest else "off", zeta=0.1 if benchmark == "deepsearch" and scale != "smoke" else 0.05
+        )
+        empg = experiment.empg
+        assert (empg.arm, empg.zeta, empg.k, empg.k_future, empg.normalization) == strength, cell
+        check_fits(experiment)
+
+
+def _strength(said: str, zeta: float) -> tuple[str, float, float, float, str]:
+    """Arm, ζ, k, k′ and the normalisation's scope of the last part of a cell's name."""
+    if said.startswith("zeta"):
+        first, second = said.split("_")
+        k = float(second.removeprefix("k"))
+        return "full", float(first.removeprefix("zeta")), k, k, "batch"
+    return ("full", zeta, 1.0, 1.0, "group") if said == "group" else (said, zeta, 1.0, 1.0, "batch")
+
+
+def test_cells_of_two_tables_that_are_one_experiment_are_one_run() -> None:
+    folders = Counter(run_folder(config) for config in compose_all([[f"+experiment={cell}"] for cell in cells()]))
+    same = ["table1/alfworld_1.5b_grpo_full", "table5/alfworld_1.5b_grpo_zeta0.05_k1.0"]
+    assert [folder for folder, count in folders.items() if count > 1] == [
+        run_folder(compose([f"+experiment={same[0]}"]))
+    ]
+    assert len({run_folder(compose([f"+experiment={cell}", "scale=paper", "seed=2"])) for cell in same}) == 1
+    assert run_folder(compose(["benchmark=alfworld"])) in folders  # and so is the same run by its values
+
+
+def test_what_is_said_besides_wins() -> None:
+    experiment = compose(
+        ["+experiment=table2/deepsearch_32b_dapo_full", "empg=off", "training.iterations=3"]
+    ).experiment
+    assert (experiment.empg.arm, experiment.training.iterations, experiment.model.name) == ("off", 3, "qwen2.5-32b")
+
+
+@pytest.mark.parametrize(
+    ("glob", "count"),
+    [("glob(table*/*)", 41), ("glob([table1/*,table2/*],exclude=*_rloo)", 28), ("table1/alfworld_7b_react", 1)],
+)
+def test_a_glob_finds_cells_in_their_folders(glob: str, count: int) -> None:
+    jobs = expand([f"+experiment={glob}", "seed=0,1"])
+    assert len(jobs) == 2 * count
+    assert len({tuple(job) for job in jobs}) == 2 * count
+
+
+def test_jobs_are_composed_as_each_alone() -> None:
+    jobs = [
+        ["+experiment=table5/alfworld_1.5b_grpo_zeta0.1_k1.0", "seed=7"],
+        ["seed=7", "+experiment=table5/alfworld_1.5b_grpo_zeta0.1_k1.0", "seed=8"],
+        ["seed=0", "scale=smoke"],
+        ["scale=smoke", "seed=3"],
+    ]
+    assert compose_all(jobs) == [compose(job) for job in jobs]
+    assert [config.experiment.seed for config in compose_all(jobs)] == [7, 8, 0, 3]
+
+
+# --------------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["+experiment=table1/nope"], r"\+experiment=table1/nope: no such cell; there are controls/…, table1/…"),
+        (["+experiment=table1/alfworld_1.5b_grpo_ful"], r"did you mean table1/alfworld_1.5b_grpo_full, "),
+        (
+            ["+experiment=table2"],
+            r"no such cell; it is a folder of 4: write \+experiment=table2/deepsearch_32b_dapo_full, or",
+        ),
+        (["experiment=table1/alfworld_1.5b_rloo"], r"^a cell is added: write \+experiment=…, with the \+$"),
+        (
+            ["+experiment=table1/alfworld_1.5b_rloo", "training.iteratons=1"],
+            r"^unknown key training.iteratons; did you mean",
+        ),
+    ],
+)
+def test_a_wrong_choice_is_said(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        compose(overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-m", "+experiment=glob(tabel*)"],
+            "+experiment=glob(tabel*): matches no cell; there are controls/…, table1/…",
+        ),
+        (["-m", "+experiment=glob(table2/*)", "empg.zetta=1"], "unknown key empg.zetta; did you mean empg.zeta?"),
+        (
+            ["-m", "seed=0,1", "hydra.launcher.n_jobs=1,2"],
+            "hydra.launcher.n_jobs=1,2: a launch has one launcher, give one",
+        ),
+    ],
+)
+def test_a_wrong_launch_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
+HEAD = "# @package _global_\ndefaults:\n  - override /benchmark: webshop\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "trainign:\n  iterations: 3\n", "unknown key trainign; did you mean training"),
+        (HEAD + "empg:\n  zetta: 3\n", "unknown key empg.zetta; did you mean empg.zeta?"),
+        (HEAD + "empg:\n  zeta: lots\n", "empg.zeta = 'lots': "),
+        (HEAD.replace("webshop", "webshpo"), "benchmark=webshpo: no such option; did you mean webshop?"),
+        (HEAD.replace("benchmark", "benchmrk"), "unknown key benchmrk; did you mean benchmark?"),
+        (
+            HEAD.replace("override ", ""),
+            "benchmark is set twice: write benchmark=… without the +, or in a file override /benchmark: …",
+        ),
+        (HEAD.replace("/", ""), "override benchmark: write override /benchmark: …, with the /"),
+        (HEAD + "  - override /empg: off\n", "YAML reads a bare off, on, yes, no as true or false: quote it"),
+        (HEAD + "empg: [\n", "line 5 is no YAML (while parsing a flow node)"),
+        (HEAD.partition("\n")[2], "its first line must be # @package _global_"),
+        ("", "its first line must be # @package _global_"),
+    ],
+)
+def test_a_wrong_cell_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    for module in ("cells", "compose", "explain"):
+        monkeypatch.setattr(f"flows.{module}.CONF", tmp_path / "conf")
+    (tmp_path / "conf" / "experiment" / "table9").mkdir()
+    (tmp_path / "conf" / "experiment" / "table9" / "mine.yaml").write_text(text)
+    assert main(["-m", "+experiment=glob(table9/*)", "seed=0,1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: conf/experiment/table9/mine.yaml: {message}")

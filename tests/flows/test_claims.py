@@ -1,0 +1,73 @@
+"""A second launch of runs that another one has is told so at once; of other runs it is welcome."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.__main__ import main
+from flows.claims import claimed
+from flows.compose import compose
+from pipelines.errors import RunLocked
+from pipelines.run_folder import run_folder
+from tests.flows.test_command_line import environment, run
+
+A, B, C = Path("runs/a/seed0"), Path("runs/b/seed0"), Path("runs/c/seed0")
+
+
+def test_runs_of_a_living_launch_are_refused_and_others_are_not(tmp_path: Path) -> None:
+    with claimed([A, B], tmp_path):
+        with claimed([C], tmp_path):
+            pass
+        of_two = rf"^1 of these 2 runs are part of a launch that is running here \(process {os.getpid()}, since "
+        for wanted, said in (([B, C], of_two), ([B], r"^runs/b/seed0 is part of a launch that is running here")):
+            with pytest.raises(RunLocked, match=said), claimed(wanted, tmp_path):
+                pass
+    with claimed([A, B, C], tmp_path):
+        pass
+    assert list((tmp_path / ".launches").glob("*.json")) == []
+
+
+def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
+    code = (
+        "import time; from pathlib import Path; from flows.claims import claimed\n"
+        f"with claimed([Path({str(A)!r})], Path({str(tmp_path)!r})): print('mine', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment())
+    assert other.stdout is not None
+    assert other.stdout.readline() == "mine\n"
+    with pytest.raises(RunLocked, match=f"process {other.pid},"), claimed([A], tmp_path):
+        pass
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    with claimed([A], tmp_path):
+        pass
+
+
+def test_the_second_of_two_grids_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
+    sweep = ["-m", "+experiment=glob(table2/*)", "seed=0,1", "scale=smoke", f"execution.runs={tmp_path / 'runs'}"]
+    taken = run_folder(compose(["+experiment=table2/deepsearch_32b_dapo_full", "seed=1", *sweep[3:]]))
+    with claimed([taken, C], tmp_path / "runs"):
+        done = run(*sweep, cwd=tmp_path)
+    assert done.returncode == 1
+    said, heavy = done.stderr.splitlines()
+    assert said.startswith("error: 1 of these 8 runs are part of a launch that is running here (process ")
+    assert said.endswith(": wait for it, or stop it and launch again")
+    assert heavy == "heavy: []"
+    assert not (tmp_path / ".prefect").exists()
+
+
+def test_a_single_run_is_claimed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("flows.launch._shared", None)
+    overrides = ["scale=smoke", f"execution.runs={tmp_path}"]
+    with claimed([run_folder(compose(overrides))], tmp_path):
+        assert main(overrides) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert " is part of a launch that is running here " in line

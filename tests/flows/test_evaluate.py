@@ -1,0 +1,256 @@
+"""``python -m flows.evaluate``: a run and a folder are played as they were trained, and reported by task type."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.compose import compose
+from flows.evaluate import main
+from flows.evaluation_report import rows_of, wilson
+from pipelines.experiment import run_experiment
+from tests.flows.test_command_line import HEAVY
+from tests.pipelines.runs import Quiet
+
+SMALL = [
+    "benchmark=webshop", "scale=smoke", "training.iterations=1", "evaluation.every=9", "evaluation.games=6", "seed=5",
+    "benchmark.max_steps=3", "rollout.max_action_tokens=8", "warm_start.tokens=600", "data.products=20", "data.test=6",
+    "data.dev=6",
+]  # fmt: skip
+QUIET = ["execution.progress=false"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; its store is beside it."""
+    root = tmp_path_factory.mktemp("evaluate")
+    folders = [f"execution.runs={root / 'runs'}", f"execution.artifacts={root / 'artifacts'}"]
+    return run_experiment(compose([*SMALL, *QUIET, *folders]), Quiet())
+
+
+@pytest.fixture
+def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the command runs in."""
+    root = trained.parents[2]
+    monkeypatch.chdir(root)
+    return root
+
+
+def played(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(folder / "evaluations.parquet").to_pylist()
+    return rows
+
+
+def test_a_run_is_played_as_it_was_at_its_end(
+    trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same tasks, dice, prompts and weights: every row is that of the run's last evaluation. And the same bytes again."""
+    last = [row for row in played(trained / "results") if row.pop("iteration") == 1]
+    for name in ("one", "two"):
+        assert main([f"checkpoint={trained.relative_to(here)}", f"out={tmp_path / name}", *QUIET]) == 0
+    assert played(tmp_path / "one") == last
+    files = {name: {f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("one", "two")}
+    assert files["one"] == files["two"]
+    assert sorted(files["one"]) == ["evaluation.json", "evaluations.parquet", "report.csv", "report.md"]
+    shown = capsys.readouterr().out
+    types = {row["task_type"] for row in last}
+    for kind in (*types, "all"):
+        tasks = sum(kind in ("all", row["task_type"]) for row in last)
+        assert f"│ {kind} " in shown
+        assert f"\n| {kind} | {tasks} | " in (tmp_path / "one" / "report.md").read_text()
+
+
+def test_what_is_evaluated_is_the_last_policy_in_the_runs_own_way(trained: Path, here: Path, tmp_path: Path) -> None:
+    """Two evaluations of the store agree in every value and in the panel; theirs are the weights of the run's one update."""
+    assert main([f"checkpoint={trained}", f"out={tmp_path}", *QUIET]) == 0
+    records = [json.loads(path.read_text()) for path in here.glob("artifacts/*/*/record.json")]
+    (update,) = (record for record in records if record["stage"] == "update")
+    (model,) = (record for record in records if record["stage"] == "model" and "pretrained" in record["values"])
+    weights = "model/model.safetensors"
+    assert model["files"][weights] == update["files"][weights]
+    after, again = (
+        next(r for r in records if r["stage"] == "evaluate" and r["inputs"]["policy"] == policy["fingerprint"])
+        for policy in (update, model)
+    )
+    assert after["values"] == again["values"]
+    assert after["inputs"]["panel"] == again["inputs"]["panel"]
+
+
+def test_another_panel_has_a_report_of_its_own(trained: Path, here: Path) -> None:
+    assert main([f"checkpoint={trained}", "panel=dev", "evaluation.temperature=0", *QUIET]) == 0
+    (folder,) = (here / "evaluations").iterdir()
+    name, panel, _ = folder.name.rsplit("-", 2)
+    assert (name, panel) == (f"{trained.parent.name}-seed5", "dev")
+    info = json.loads((folder / "evaluation.json").read_text())
+    assert info["config"]["evaluation"]["temperature"] == 0
+    assert info["config"]["benchmark"]["max_steps"] == 3  # the run's own
+    assert len(played(folder)) == 6
+
+
+def test_a_folder_is_told_what_to_play(trained: Path, here: Path, tmp_path: Path) -> None:
+    """The run's model, anywhere: with the run's settings it plays as the run did."""
+    run = json.loads((trained / "results" / "run.json").read_text())
+    shutil.copytree(here / "artifacts" / run["checkpoint"] / "model", tmp_path / "a model, mine=1")
+    said = [*SMALL, *QUIET, f"out={tmp_path / 'out'}"]
+    assert main([f"checkpoint={tmp_path / 'a model, mine=1'}", *said]) == 0
+    assert played(tmp_path / "out") == [row for row in played(trained / "results") if row.pop("iteration") == 1]
+    assert (
+        json.loads((tmp_path / "out" / "evaluation.json").read_text())["config"]["model"]["name"] == "a model, mine=1"
+    )
+
+
+def test_a_damaged_weight_is_said(
+    trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = json.loads((trained / "results" / "run.json").read_text())
+    shutil.copytree(here / "artifacts" / run["checkpoint"] / "model", tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert main([f"checkpoint={tmp_path / 'model'}", *SMALL, *QUIET]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: model folder ")
+
+
+# ---------------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "checkpoint=<folder> is missing; see python -m flows.evaluate --help"),
+        (["chekpoint=x"], 2, "checkpoint=<folder> is missing (chekpoint=x?); see"),
+        (["checkpoint=nowhere"], 1, "checkpoint=nowhere is no model folder (no config.json), no checkpoint"),
+        (["RUN", "--fast"], 2, "cannot read --fast: write key=value"),
+        (["RUN", "panel=nope"], 2, "panel = 'nope': Input should be 'test' or 'dev'"),
+        (["RUN", "evaluation.games=7"], 2, "evaluation.games=7 but data.test=6: lower one or raise the other"),
+        (["RUN", "evaluation.gams=3"], 2, "unknown key evaluation.gams; did you mean evaluation.games?"),
+        (
+            ["RUN", "benchmark=alfworld"],
+            2,
+            "benchmark=alfworld: a run has its own benchmark; set its values one by one",
+        ),
+        (["RUN", "policy=openrlhf"], 2, "policy=openrlhf evaluates no run; known: local, vllm"),
+        (["MODEL"], 2, "does not say what it shall play: add one of benchmark=alfworld, "),
+        (["MODEL", "benchmark=webshpo"], 2, "benchmark=webshpo: no such option; did you mean webshop?"),
+        (
+            ["MODEL", "benchmark=webshop", "panel=valid_seen"],
+            2,
+            "panel = 'valid_seen': Input should be 'test' or 'dev'",
+        ),
+        (
+            ["LLAMA", "benchmark=alfworld", "policy=local", "scale=laptop"],
+            2,
+            "is a llama, and policy=local reads qwen2 alone",
+        ),
+        (["LLAMA", "benchmark=alfworld", "policy=openrlhf"], 2, "policy=openrlhf trains; to evaluate set policy=vllm"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], code: int, message: str,
+) -> None:  # fmt: skip
+    (llama := tmp_path / "llama").mkdir()
+    (llama / "config.json").write_text('{"model_type": "llama", "vocab_size": 128256}')
+    run = json.loads((trained / "results" / "run.json").read_text())
+    folders = {"RUN": trained, "MODEL": here / "artifacts" / run["checkpoint"], "LLAMA": llama}
+    said = [f"checkpoint={folders[a]}" if a in folders else a for a in arguments]
+    assert main(said) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda run: shutil.rmtree(run / "results"), "is not finished"),
+        (
+            lambda run: (run / "results" / "run.json").write_text("{}"),
+            "run.json is not what was written: launch the run again",
+        ),
+        (lambda run: None, "whose weights are not there: set execution.artifacts to the store that has them"),
+    ],
+)
+def test_a_run_without_its_end_is_said(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    harm: Any,
+    message: str,
+) -> None:
+    """In a folder that has a copy of the run and no store."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, tmp_path / "run")
+    harm(tmp_path / "run")
+    assert main(["checkpoint=run"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "python -m flows.evaluate checkpoint=<folder>" in capsys.readouterr().out
+
+
+def test_a_mistake_imports_nothing_heavy(trained: Path, here: Path) -> None:
+    import subprocess
+    import sys
+
+    from tests.flows.test_command_line import environment
+
+    code = (
+        "import sys; from flows.evaluate import main; code = main(sys.argv[1:]);"
+        f"sys.exit(code if not [m for m in {HEAVY!r} if m in sys.modules] else 99)"
+    )
+    command = [sys.executable, "-c", code, f"checkpoint={trained}", "panel=nope"]
+    assert subprocess.run(command, cwd=here, env=environment(), capture_output=True, check=False).returncode == 2
+
+
+# --------------------------------------------------------------------------------------------------------- the report
+
+
+@pytest.mark.parametrize(
+    ("successes", "tasks", "low", "high"),
+    [
+        # z² = 3.8415. 0 of 10: 0 to z²/(10 + z²). 5 of 10: 1/2 ± z/(10 + z²)·√(10/4 + z²/4). 10 of 10: as 0, mirrored.
+        (0, 10, 0.0, 3.8415 / 13.8415),
+        (5, 10, 0.5 - 1.95996 / 13.8415 * 1.860208, 0.5 + 1.95996 / 13.8415 * 1.860208),
+        (10, 10, 10 / 13.8415, 1.0),
+    ],
+)
+def test_the_interval_by_hand(successes: int, tasks: int, low: float, high: float) -> None:
+    assert wilson(successes, tasks) == pytest.approx((low, high), abs=1e-5)
+
+
+def test_rows_by_hand() -> None:
+    """Types, then averages whose types were all played, each type weighing the same, then the panel. a: 1 of 2 in 2 + 4
+    steps, 3 invalid; b: 1 of 1 in 6 steps. Their mean .75; the panel 2 of 3."""
+    table = pa.table({
+        "task_type": ["b", "a", "a"], "success": [True, True, False], "score": [1.0, 0.8, 0.2], "steps": [6, 2, 4],
+        "invalid_actions": [0, 0, 3], "stop_reason": ["success", "done", "context_full"],
+    })  # fmt: skip
+    info = {"measures": {"success": "exact match", "score": "F1"}, "averages": {"both": ["a", "b"], "wide": ["a", "c"]}}
+    a, b, both, whole = rows_of(table, info)
+    assert [row.of for row in (a, b, both, whole)] == ["a", "b", "both", "all"]
+    assert [row.tasks for row in (a, b, both, whole)] == [2, 1, 3, 3]
+    assert [row.means["success"] for row in (a, b, both)] == [0.5, 1.0, 0.75]
+    assert whole.means == pytest.approx({"success": 2 / 3, "score": 2 / 3})
+    assert (a.steps, b.steps, whole.steps) == (3.0, 6.0, 4.0)
+    assert (a.invalid_actions, whole.invalid_actions) == (0.5, 0.25)
+    assert (a.cut, b.cut, both.cut) == (0.5, 0.0, 0.25)
+    assert both.interval is None
+    assert a.interval == wilson(1, 2)
+
+
+def test_the_csv_is_not_rounded(trained: Path, here: Path, tmp_path: Path) -> None:
+    assert main([f"checkpoint={trained}", f"out={tmp_path}", *QUIET]) == 0
+    rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
+    assert float(rows[-1]["steps"]) == sum(row["steps"] for row in played(tmp_path)) / 6

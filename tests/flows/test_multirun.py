@@ -1,0 +1,76 @@
+"""Launchers: each job is handed over once, in order, with its own overrides; one that is not here is said at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.__main__ import main
+from flows.compose import compose
+from flows.multirun import launch_jobs
+from pipelines.config import RunConfig
+from pipelines.run_folder import is_finished, run_folder
+from tests.flows.test_command_line import environment
+from tests.flows.test_jobs import jobs_of
+
+
+def test_jobs_are_launched_in_the_order_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As composed: by a basic launcher, which runs them here."""
+    launched: list[tuple[str, int, str]] = []
+
+    def run(config: RunConfig) -> None:
+        launched.append((config.experiment.cell, config.experiment.seed, str(config.execution.runs)))
+
+    monkeypatch.setattr("flows.run.run", run)
+    monkeypatch.setenv("EMPG_LAUNCH", str(tmp_path / "launch"))
+    overrides = ["scale=smoke", f"execution.runs={tmp_path}"]
+    jobs = jobs_of("+experiment=table1/webshop_7b_rloo,table2/deepsearch_32b_dapo_off", "seed=0,1", *overrides)
+    launch_jobs(jobs[::-1], ["hydra/launcher=basic"])
+    assert launched == [
+        ("smoke-deepsearch-qwen2.5-32b-dapo-off", 1, str(tmp_path)),
+        ("smoke-deepsearch-qwen2.5-32b-dapo-off", 0, str(tmp_path)),
+        ("smoke-webshop-qwen2.5-7b-rloo-off", 1, str(tmp_path)),
+        ("smoke-webshop-qwen2.5-7b-rloo-off", 0, str(tmp_path)),
+    ]
+    assert list(tmp_path.iterdir()) == [tmp_path / "launch"]
+
+
+def test_a_launcher_that_is_not_here_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "flows.multirun.find_spec", lambda name: None if name == "hydra_plugins.hydra_ray_launcher" else 1
+    )
+    monkeypatch.setattr("flows.launch._shared", None)
+    assert main(["-m", "seed=0,1", "hydra/launcher=ray"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: hydra/launcher=ray needs hydra_ray_launcher, which is not installed beside this Python: "
+    )
+    assert "make setup-cluster" in line
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_ray_runs_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two has a folder of games without a game: it fails alone."""
+    (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
+    cell = ["scale=smoke", "policy=scripted", "warm_start=null", "training.iterations=1", "benchmark.max_steps=2"]
+    sweep = [*cell, "data=dozen,real", "hydra/launcher=ray"]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "-m", *sweep],
+        cwd=tmp_path, capture_output=True, text=True, timeout=500,
+        env=environment() | {"ALFWORLD_DATA": str(tmp_path / "games")},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    monkeypatch.chdir(tmp_path)
+    good = compose([*cell, "data=dozen"])
+    assert is_finished(good), done.stderr
+    assert "1 of 2 runs failed:" in done.stderr
+    assert "json_2.1.1/train holds no playable game" in done.stderr
+    assert "Warning" not in done.stderr
+    assert json.loads((run_folder(good) / "results" / "run.json").read_text())["seed"] == 0
