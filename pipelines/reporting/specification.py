@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from pydantic import Field, model_validator
 from pipelines.config.section import Section
 
 PAPER = Path(__file__).with_name("paper")
+_WITHOUT_STRENGTH = (None, "off", "center_only")
 
 
 class Row(Section):
-    """One row: the runs of one model, method and arm. ``empg``: None is any, for methods that do not train."""
+    """One row: the runs of one model, method and arm. ``empg``: None is any, for methods that do not train; ``zeta``, ``k``:
+    None where the arm has no use for them."""
 
     model: str
     method: str
     empg: str | None = None
-    zeta: float
-    k: float
+    zeta: float | None = None
+    k: float | None = None
     normalization: str = "batch"
 
     def holds(self, config: Mapping[str, Any]) -> bool:
@@ -36,13 +39,13 @@ class Row(Section):
 
     @property
     def has_strength(self) -> bool:
-        """Whether ζ and k say anything."""
-        return self.empg not in (None, "off", "center_only")
+        """Whether ζ, k and what is normalised over say anything."""
+        return self.empg not in _WITHOUT_STRENGTH
 
     @property
     def baseline(self) -> Row | None:
         """The row that this one is compared with; None: it is none of EMPG's."""
-        return None if self.empg in (None, "off") else self.model_copy(update={"empg": "off"})
+        return None if self.empg in (None, "off") else Row(model=self.model, method=self.method, empg="off")
 
     def __str__(self) -> str:
         words = [self.model, self.method, (self.empg or "").replace("_", " ")]
@@ -100,7 +103,8 @@ class Specification(Section):
     def _rows_have_the_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         values = dict(values)
         defaults = values.pop("defaults", {})
-        return values | {"rows": [defaults | row for row in values["rows"]]}
+        rows = [row if row.get("empg") in _WITHOUT_STRENGTH else defaults | row for row in values["rows"]]
+        return values | {"rows": rows}
 
     def columns_of(self, benchmark: str, averages: Mapping[str, list[str]]) -> list[Column]:
         """``averages``: of the benchmark's data, name → task types."""
@@ -114,6 +118,7 @@ class Specification(Section):
         return columns
 
 
+@cache
 def specifications() -> dict[str, Specification]:
     """All tables, by name."""
     entries = yaml.safe_load((PAPER / "tables.yaml").read_text("utf-8"))

@@ -139,9 +139,9 @@ def _label(table: StudyTable, row: Row) -> list[str]:
         "model": row.model,
         "method": {"prompting": "prompting", "react": "ReAct"}.get(row.method, row.method.upper()),
         "empg": (row.empg or _NONE).replace("_", " "),
-        "zeta": str(row.zeta),
-        "k": str(row.k),
-        "normalization": row.normalization,
+        "zeta": str(row.zeta) if row.has_strength else _NONE,
+        "k": str(row.k) if row.has_strength else _NONE,
+        "normalization": row.normalization if row.has_strength else _NONE,
     }
     return [texts[label] for label in table.specification.labels]
 
