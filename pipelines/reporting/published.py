@@ -53,6 +53,16 @@ class Published:
         return None if lines.empty else lines.iloc[0]
 
 
+def quoted_in(name: str, specification: Specification) -> list[str]:
+    """Which rows the paper has from elsewhere."""
+    lines = [(row, line) for row in specification.rows if (line := Published(name).line(row)) is not None]
+    quoted: dict[str, dict[str, None]] = {}
+    for row, line in lines:
+        if (origin := line.get("origin", "EMPG")) != "EMPG":
+            quoted.setdefault(str(origin), {})[row.method] = None
+    return [f"the paper quotes {', '.join(methods)} from {origin}" for origin, methods in quoted.items()]
+
+
 def errors_of(name: str, tables: dict[str, Specification]) -> list[str]:
     """What the table ``name`` of the paper has wrong, found in its numbers."""
     specification, paper = tables[name], Published(name)

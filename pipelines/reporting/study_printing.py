@@ -67,6 +67,8 @@ def notes_of(table: StudyTable) -> list[str]:
     if table.published:
         seeds = table.specification.seeds
         notes.append(f"The paper: arXiv 2509.09265, {seeds if seeds else 'an unstated number of'} runs each.")
+    if table.scale and not table.deviations:
+        notes.append("Every setting is that of scale=paper.")
     if table.missing:
         notes.append(f"Missing: {'; '.join(table.missing)}.")
     return notes + [remark_of(remark) for remark in table.remarks]

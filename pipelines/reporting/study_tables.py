@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 from pipelines.reporting.cells import Cells
 from pipelines.reporting.deviations import Deviation, Settings, deviations_of
-from pipelines.reporting.published import Number, Published, errors_of
+from pipelines.reporting.published import Number, Published, errors_of, quoted_in
 from pipelines.reporting.results import RunResult, outcomes
 from pipelines.reporting.specification import Column, Row, Specification, specifications
 from pipelines.reporting.statistics import Difference, Estimate, corrected, estimate, paired_difference, verdict
@@ -78,7 +78,7 @@ def make_study_table(name: str, runs: Sequence[RunResult], settings: Settings) -
     lines = tuple(_line(row, cells, columns) for row in specification.rows)
     stand_in = any(run.stand_in for run in cells.all)
     published = _published(name, specification, columns) if cells.scale == "paper" and not stand_in else {}
-    errors = errors_of(name, specifications()) if published else []
+    of_the_paper = [*quoted_in(name, specification), *errors_of(name, specifications())] if published else []
     return StudyTable(
         name,
         specification,
@@ -90,7 +90,7 @@ def make_study_table(name: str, runs: Sequence[RunResult], settings: Settings) -
         published,
         _deviations(lines, settings),
         tuple(_missing(lines, cells, list(specification.columns))),
-        (*_remarks(lines, cells, columns), *errors),
+        (*_remarks(lines, cells, columns), *of_the_paper),
     )
 
 

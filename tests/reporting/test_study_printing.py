@@ -206,15 +206,18 @@ def test_a_row_that_claims_more_runs_than_it_has_is_said(study: Path) -> None:
         "qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0): the paper's number of runs is 4 here and 3 in table1, whose row "
         "qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0) has the same 14 numbers, digit for digit",
     )
-    assert table_of(study, "table1").remarks == ()
+    assert table_of(study, "table1").remarks == ("the paper quotes prompting, react, rloo from GiGPO",)
+    assert "Every setting is that of scale=paper." in notes_of(table_of(study, "table1"))
 
 
-def test_stand_ins_at_the_papers_scale_are_no_ground_for_comparison(tmp_path: Path) -> None:
-    cell = "scale=paper benchmark=alfworld empg=off policy=local model.weights=stand_in"
-    write_cell(tmp_path / "grid", cell, [[1, 0]], types=ALFWORLD[:2])
+@pytest.mark.parametrize(
+    "how", ["scale=paper policy=local model.weights=stand_in", "scale=laptop model.weights=pretrained warm_start=null"]
+)
+def test_the_papers_numbers_need_its_scale_and_its_models(tmp_path: Path, how: str) -> None:
+    write_cell(tmp_path / "grid", f"{how} benchmark=alfworld empg=off", [[1, 0]], types=ALFWORLD[:2])
     table = table_of(tmp_path / "grid")
     assert table.published == {}
-    assert "not comparable" in markdown(table)
+    assert ("not comparable" in markdown(table)) == ("stand_in" in how)
 
 
 # --------------------------------------------------------------------------------------------------------------- the command
