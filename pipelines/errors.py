@@ -42,6 +42,10 @@ class EngineDied(PlatformError):
     """The engine that generates died in the middle of a rollout; what was finished stays."""
 
 
+class WorkerDied(PlatformError):
+    """A process of the policy died; what was finished stays."""
+
+
 class EnvironmentFailure(PlatformError):
     """An environment died and its retries are spent."""
 

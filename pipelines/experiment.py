@@ -103,7 +103,7 @@ class _Loop:
         session.retire(policy)
         self.artifacts += [("rollout", i, rollout), ("advantage", i, advantage), ("update", i, updated)]
         values = {k: v for a in (rollout, advantage, updated) for k, v in session.metrics(a).items()}
-        self.observer.metrics(i + 1, values | {f"seconds/{k}": v for k, v in seconds.items()})
+        self.observer.metrics(i + 1, values | session.measurements() | {f"seconds/{k}": v for k, v in seconds.items()})
         self.observer.progress(i + 1.0, self.iterations, f"success {values.get('rollout/success', float('nan')):.2f}")
         return updated
 

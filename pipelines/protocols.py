@@ -136,6 +136,10 @@ class Policy(Protocol):
 
     def load(self, path: Path) -> None: ...
 
+    def measurements(self) -> dict[str, float]:
+        """What the engines measured of themselves since last asked (throughput, cache, memory): a log, never an input."""
+        ...
+
     def close(self) -> None: ...
 
 

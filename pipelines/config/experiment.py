@@ -103,6 +103,14 @@ class ExperimentConfig(Section):
                 f"{policy.cluster.ranks} ranks without one: raise it, or use fewer GPUs"
             )
 
+        coefficients = training.kl_coefficient, training.entropy_coefficient
+        if self.algorithm.aggregation == "sequence-mean" and any(coefficients):
+            raise ValueError(
+                "policy=openrlhf: OpenRLHF takes the KL and entropy terms as means over tokens, and algorithm.aggregation="
+                "sequence-mean asks for means over sequences: set algorithm.aggregation=token-mean, or "
+                f"training.kl_coefficient={coefficients[0]} and training.entropy_coefficient={coefficients[1]} both to 0"
+            )
+
     def check_runnable(self) -> None:
         """What composes but cannot be run here. Raises ConfigError."""
         if isinstance(self.policy, VllmPolicyConfig):

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.config import ExperimentConfig, StandIn
-from pipelines.errors import ConfigError
 from pipelines.protocols import Policy, TextCodec
 
 
@@ -25,7 +24,19 @@ def build(config: ExperimentConfig, model: Path) -> Policy:
 
             return VllmPolicy(model, config.policy)
         case "openrlhf":
-            raise ConfigError("policy=openrlhf has settings and plans (plan=true) and cannot be built yet")
+            from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
+
+            rollout = config.rollout
+            longest = (
+                None if rollout.max_context_tokens is None else rollout.max_context_tokens + rollout.max_action_tokens
+            )
+            return OpenrlhfPolicy(
+                model,
+                config.policy,
+                temperature=rollout.temperature,
+                longest=longest,
+                micro_batch_tokens=config.training.micro_batch_tokens,
+            )
 
 
 def codec(model: Path) -> TextCodec:

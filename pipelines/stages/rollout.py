@@ -14,6 +14,7 @@ from pipelines.environments.pool import EnvironmentPool
 from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import StopReason, Task, Trajectory
 from pipelines.seeds import derive_seed
+from pipelines.stages.entropies import with_entropies
 from pipelines.stages.episodes import EpisodeSpec, play
 
 VERSION = 1
@@ -70,7 +71,8 @@ def roll_out(
 ) -> Rollout:
     """Play ``training.tasks`` groups. With dynamic sampling, uninformative groups are replaced by fresh tasks: each
     further generation batch plays as many groups as are still missing, at most ``max_generation_batches`` in all.
-    Should too few be informative even then, the batch is what was found (the metrics say how many are missing)."""
+    Should too few be informative even then, the batch is what was found (the metrics say how many are missing).
+    Where the engine gives no entropies, those of the kept groups are the trainer's."""
     tasks = draw_tasks(panel, training.tasks * algorithm.max_generation_batches, seed, iteration)
     played: list[Trajectory] = []
     kept: list[int] = []
@@ -87,7 +89,9 @@ def roll_out(
         fresh = play(policy, pool, benchmark, specs, sampling, on_step)
         played += fresh
         kept += sorted(informative(fresh)) if algorithm.dynamic_sampling else wanted
-    return Rollout(tuple(played), tuple(kept), batches)
+    batch = with_entropies(policy, [t for t in played if t.group in set(kept)])
+    known = {(t.group, t.member): t for t in batch}
+    return Rollout(tuple(known.get((t.group, t.member), t) for t in played), tuple(kept), batches)
 
 
 def rollout_metrics(rollout: Rollout, wanted_groups: int) -> dict[str, float]:

@@ -11,22 +11,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.records import FloatArray, ScoredTrajectory, Step, TrainingSequence
+from pipelines.records import FloatArray, ScoredTrajectory, Step, TrainingSequence, Trajectory
 
 
 def training_sequences(scored: Sequence[ScoredTrajectory]) -> list[TrainingSequence]:
     """All rows of a batch, in trajectory order, then step order."""
-    return [row for trajectory in scored for row in _rows(trajectory)]
+    return [row for each in scored for row in rows_of(each.trajectory, each.final)]
 
 
-def _rows(scored: ScoredTrajectory) -> list[TrainingSequence]:
+def rows_of(trajectory: Trajectory, advantages: FloatArray) -> list[TrainingSequence]:
+    """A trajectory's rows; ``advantages`` float32[number of steps]."""
     rows: list[list[int]] = []
-    for index, step in enumerate(scored.trajectory.steps):
+    for index, step in enumerate(trajectory.steps):
         if step.continues:
             rows[-1].append(index)
         else:
             rows.append([index])
-    return [_sequence(scored.trajectory.steps, indices, scored.final) for indices in rows]
+    return [_sequence(trajectory.steps, indices, advantages) for indices in rows]
 
 
 def _sequence(steps: Sequence[Step], indices: Sequence[int], advantages: FloatArray) -> TrainingSequence:

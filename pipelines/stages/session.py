@@ -313,6 +313,10 @@ class Session:
         untouched = self.experiment.model.weights == "pretrained" and policy is self.model
         return None if untouched else policy.folder / "model"
 
+    def measurements(self) -> dict[str, float]:
+        """What the live policy's engines measured since last asked; nothing where no stage needed it."""
+        return self._policy.measurements() if self._policy is not None else {}
+
     def metrics(self, artifact: Artifact) -> dict[str, float]:
         values: dict[str, float] = read_json(artifact.path("metrics.json"))
         return values

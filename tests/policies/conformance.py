@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,8 +47,9 @@ class GenerationConformance:
                     "float32",
                 ]
                 assert (g.logprobs <= 0).all()
-                assert (g.entropies >= 0).all()
-                assert (g.entropies <= math.log(self.vocabulary) + 1e-5).all()
+                if not np.isnan(g.entropies).all():  # exact, or absent
+                    assert (g.entropies >= 0).all()
+                    assert (g.entropies <= math.log(self.vocabulary) + 1e-5).all()
                 end = policy.codec.end_of_message
                 assert end not in g.action_ids[:-1]
                 assert m == 9 or g.action_ids[-1] == end

@@ -95,7 +95,7 @@ def same(first: Sequence[Sequence[Turn]], second: Sequence[Sequence[Turn]]) -> b
         a.prompt_ids == b.prompt_ids
         and np.array_equal(a.generation.action_ids, b.generation.action_ids)
         and np.array_equal(a.generation.logprobs, b.generation.logprobs)
-        and np.array_equal(a.generation.entropies, b.generation.entropies)
+        and np.array_equal(a.generation.entropies, b.generation.entropies, equal_nan=True)
         for x, y in zip(first, second, strict=True)
         for a, b in zip(x, y, strict=True)
     )

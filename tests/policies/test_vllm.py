@@ -140,7 +140,7 @@ def test_a_cancelled_turn_leaves_the_engine(policy: VllmPolicy) -> None:
 
     policy.open_rollout(1)
     asyncio.run(cancelled())
-    assert not policy._engine.has_unfinished_requests()
+    assert not policy.engine.has_unfinished_requests()
     for a, b in zip(whole, turns(converse(policy)), strict=True):
         assert a.generation.action_ids.tolist() == b.generation.action_ids.tolist()
 

@@ -129,5 +129,8 @@ class LocalPolicy:
                 optimizer.state[parameters[name]][field] = value
             self._learner.optimizer = optimizer
 
+    def measurements(self) -> dict[str, float]:
+        return {}
+
     def close(self) -> None:
         self._sampler = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,14 @@ from pipelines.errors import EngineDied
 if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.v1.engine.llm_engine import LLMEngine
+
+
+@dataclass
+class Work:
+    """What the engine did: seconds within its steps, and their number."""
+
+    seconds: float = 0.0
+    steps: int = 0
 
 
 class Batching:
@@ -27,6 +37,7 @@ class Batching:
         self._numbers = count()
         self._waiting: dict[str, asyncio.Future[RequestOutput]] = {}
         self._steps: asyncio.Task[None] | None = None
+        self._work = Work()
         self.death: EngineDied | None = None
 
     async def complete(self, context_ids: Sequence[int], sampling: Any) -> RequestOutput:
@@ -46,14 +57,22 @@ class Batching:
             if self._waiting.pop(name, None) is not None and self.death is None:
                 self._engine.abort_request([name])
 
+    def take_work(self) -> Work:
+        """What was done since this was last asked."""
+        taken, self._work = self._work, Work()
+        return taken
+
     async def _step_while_needed(self) -> None:
         while self._waiting:
             await asyncio.sleep(0)  # whoever can ask by now does, and is in the batch
+            start = time.monotonic()
             try:
                 finished = [output for output in self._engine.step() if output.finished]
             except Exception as error:
                 self._die(error)
                 return
+            self._work.seconds += time.monotonic() - start
+            self._work.steps += 1
             for output in finished:
                 future = self._waiting.pop(output.request_id, None)
                 if future is not None and not future.done():

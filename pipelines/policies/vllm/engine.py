@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vllm.v1.engine.llm_engine import LLMEngine
 
 
-def start_engine(folder: Path, settings: VllmPolicyConfig) -> LLMEngine:
-    """An engine over the folder's model, without a tokenizer: tokens in, tokens out.
+def start_engine(folder: Path, settings: VllmPolicyConfig, **more: Any) -> LLMEngine:
+    """An engine over the folder's model, without a tokenizer: tokens in, tokens out. ``more``: of vLLM's own arguments.
 
     Raises:
         ConfigError: vLLM is not installed, does not run this model, or has too little memory for the settings.
@@ -26,7 +26,7 @@ def start_engine(folder: Path, settings: VllmPolicyConfig) -> LLMEngine:
     except ImportError as error:
         raise ConfigError(f"policy=vllm needs vLLM ({error}): make setup-cluster, then use .venv-cluster") from None
     try:
-        return LLMEngine.from_engine_args(EngineArgs(**_arguments(folder, settings)))
+        return LLMEngine.from_engine_args(EngineArgs(**(_arguments(folder, settings) | more)))
     except Exception as error:  # vLLM raises every kind, pydantic's included
         reason = str(error).strip().splitlines()
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,12 +32,13 @@ class VllmPolicy:
         MissingCheckpoint, ConfigError: the folder is damaged, or of a model that vLLM does not run.
     """
 
-    def __init__(self, model: Path, settings: VllmPolicyConfig) -> None:
+    def __init__(self, model: Path, settings: VllmPolicyConfig, **engine: Any) -> None:
         check_folder(model)
         self._codec = ChatCodec(model)
         self._exact = settings.entropies == "exact"
-        self._engine = start_engine(model, settings)
-        self._batching = Batching(self._engine)
+        self.engine = start_engine(model, settings, **engine)
+        self._counts: Counter[str] = Counter()
+        self._batching = Batching(self.engine)
 
     @property
     def codec(self) -> ChatCodec:
@@ -44,14 +46,14 @@ class VllmPolicy:
 
     @property
     def context_length(self) -> int:
-        return int(self._engine.model_config.max_model_len)
+        return int(self.engine.model_config.max_model_len)
 
     def open_rollout(self, episodes: int) -> None:
         if self._exact:
             from pipelines.policies.vllm.entropy import forget
 
             forget()
-        self._engine.reset_prefix_cache()  # every rollout starts the same: no bit depends on what was played before
+        self.engine.reset_prefix_cache()  # every rollout starts the same: no bit depends on what was played before
 
     def close_episode(self, episode: int) -> None: ...
 
@@ -59,8 +61,15 @@ class VllmPolicy:
         """Raises EngineDied."""
         from pipelines.policies.vllm.entropy import take
 
-        answer = (await self._batching.complete(request.context_ids, self._sampling(request))).outputs[0]
+        output = await self._batching.complete(request.context_ids, self._sampling(request))
+        answer = output.outputs[0]
         ids = list(answer.token_ids)
+        self._counts.update(
+            requests=1,
+            prompt_tokens=len(request.context_ids),
+            cached_tokens=output.num_cached_tokens or 0,
+            tokens=len(ids),
+        )
         logprobs = [found[token].logprob for token, found in zip(ids, answer.logprobs, strict=True)]
         entropies = take(request.episode, len(ids)) if self._exact else [float("nan")] * len(ids)
         return Generation(
@@ -97,11 +106,23 @@ class VllmPolicy:
     def load(self, path: Path) -> None:
         _only_generates("load")
 
+    def measurements(self) -> dict[str, float]:
+        """Counts since last asked, the seconds in which the engine worked, and its steps; nothing: nothing was asked."""
+        counts, work = self._counts, self._batching.take_work()
+        self._counts = Counter()
+        if not counts["requests"]:
+            return {}
+        return {f"vllm/{name}": float(value) for name, value in counts.items()} | {
+            "vllm/seconds": work.seconds,
+            "vllm/steps": float(work.steps),
+            "vllm/tokens_per_s": counts["tokens"] / max(work.seconds, 1e-9),
+        }
+
     def close(self) -> None:
         if self._batching.death is not None:
-            _DEAD.append(self._engine)
+            _DEAD.append(self.engine)
             return
-        self._engine.engine_core.shutdown()
+        self.engine.engine_core.shutdown()
 
 
 def _only_generates(what: str) -> NoReturn:
