@@ -1,4 +1,4 @@
-"""``python -m pipelines.reporting tables|figures|table --runs FOLDER --out FOLDER``: the stages of dvc.yaml."""
+"""``python -m pipelines.reporting tables|table --runs FOLDER --out FOLDER``: the stages of dvc.yaml."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ def main() -> int:
     try:
         if options.what == "table":
             report.write_study_table(options.name, options.runs, options.settings, options.out)
-        elif options.what == "tables":
-            report.write_tables(options.runs, options.out)
         else:
-            report.write_figures(options.runs, options.out)
+            report.write_tables(options.runs, options.out)
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -35,8 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("name", choices=list(specifications()))
     table.add_argument("--settings", type=Path, required=True, help="what `python -m flows.paper_settings FILE` wrote")
     tables = commands.add_parser("tables", help="the table of one benchmark's and model's runs")
-    figures = commands.add_parser("figures", help="their figures")
-    for command in (table, tables, figures):
+    for command in (table, tables):
         command.add_argument(
             "--runs", type=Path, required=True, help="folder with finished runs' results, at any depth"
         )

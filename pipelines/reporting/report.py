@@ -1,4 +1,4 @@
-"""Write the tables and figures of a study from its results, and collect the results of a study in one folder."""
+"""Write the tables of a study from its results, and collect the results of a study in one folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.reporting import figures, study_printing
+from pipelines.reporting import study_printing
 from pipelines.reporting.cells import read_study
 from pipelines.reporting.deviations import read_settings
 from pipelines.reporting.printing import markdown, to_csv
@@ -35,15 +35,6 @@ def write_study_table(name: str, runs: Path, settings: Path, out: Path) -> Study
     (out / f"{name}.csv").write_text(numbers_csv(table))
     (out / f"{name}_differences.csv").write_text(differences_csv(table))
     return table
-
-
-def write_figures(runs: Path, out: Path) -> Path:
-    """``learning_curves`` and ``diagnostics``, PNG and SVG; returns the path of the learning curves."""
-    results = read_runs(find_results(runs))
-    out.mkdir(parents=True, exist_ok=True)
-    figures.learning_curves(results, out / "learning_curves")
-    figures.diagnostics(results, out / "diagnostics")
-    return out / "learning_curves.png"
 
 
 def collect(runs: Sequence[Path], study: Path) -> None:
