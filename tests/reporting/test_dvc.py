@@ -16,6 +16,7 @@ import yaml
 
 from flows.study import StudyError, _dvc, publish
 from pipelines.config import RunConfig
+from pipelines.reporting.figures.__main__ import FIGURES
 from pipelines.reporting.specification import specifications
 from pipelines.run_folder import run_folder
 from tests.pipelines.runs import small_config
@@ -24,8 +25,9 @@ from tests.reporting.study import experiment_of, write_cell
 
 REPOSITORY = Path(__file__).parents[2]
 FINAL = {"off": [1, 0, 0, 0], "full": [1, 1, 1, 0]}
-DEMO = ("demo/dvc.yaml:tables", "demo/dvc.yaml:figures")
-GRID = ("paper_settings", "table@grid-table1", "table@grid-table5")  # two of the tables, for the test's time
+# Some of the tables and figures, for the test's time.
+DEMO = tuple(f"demo/dvc.yaml:{stage}" for stage in ("tables", "figure@learning_curves", "figure@kl", "report"))
+GRID = ("paper_settings", "table@grid-table1", "table@grid-table5", "figure@grid-learning_curves", "report@grid")
 GRID_CELLS = ("empg=off", "empg=full", "empg=full empg.zeta=0.01")
 SPECIFICATION = Path("pipelines/reporting/paper/tables.yaml")
 
@@ -56,8 +58,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("dvc.yaml", "demo/dvc.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, root / name)
-    stages = (root / "dvc.yaml").read_text()
-    (root / "dvc.yaml").write_text(re.sub(r"name: \[table1,.*\]", "name: [table1, table5]", stages))
+    keep_some(root / "dvc.yaml", "table1, table5", "learning_curves")
+    keep_some(root / "demo" / "dvc.yaml", "", "learning_curves, kl")
     for package in ("pipelines", "empg", "flows", "conf"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
@@ -70,6 +72,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert publish(configs, "demo") == Path("reports/demo")
         assert publish([finished(root, cell) for cell in GRID_CELLS], "grid") == Path("reports/grid")
     return root
+
+
+def keep_some(stages: Path, tables: str, figures: str) -> None:
+    text = re.sub(r"name: \[table1,.*\]", f"name: [{tables}]", stages.read_text())
+    stages.write_text(re.sub(r"name: \[learning_curves,.*\]", f"name: [{figures}]", text))
 
 
 def finished(root: Path, overrides: str) -> RunConfig:
@@ -121,7 +128,7 @@ def test_a_published_study(checkout: Path) -> None:
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
         "tables/table.md", "tables/table.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
-        "figures/diagnostics.png", "figures/diagnostics.svg",
+        "figures/kl.png", "figures/kl.svg", "report.html",
     }  # fmt: skip
     assert "| grpo | full | 1 | 0.0 | 75.0 ± – |" in Path("reports/demo/tables/table.md").read_text()
     assert not ignored("results/demo.dvc")
@@ -147,6 +154,12 @@ def test_every_table_is_a_stage() -> None:
     assert stages["table"]["matrix"]["name"] == list(specifications())
     read = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "pipelines/reporting/paper").glob("*.csv")}
     assert {Path(path) for path in stages["table"]["deps"]} >= read
+
+
+def test_every_figure_is_a_stage() -> None:
+    for file in ("dvc.yaml", "demo/dvc.yaml"):
+        stages = yaml.safe_load((REPOSITORY / file).read_text())["stages"]
+        assert stages["figure"]["matrix"]["name"] == list(FIGURES)
 
 
 def test_a_fresh_clone_makes_the_same_tables(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,16 +190,18 @@ def test_again_nothing_is_made_and_a_push_brings_it_back(checkout: Path) -> None
 
 
 def test_what_depends_on_a_change_is_made_again(checkout: Path) -> None:
-    """A result of one study: its table and its figures. Then the code of the figures: the figures alone."""
+    """A result of one study: its table, its figures and its report. Then the code of one figure: that figure alone."""
     made = digests(checkout / "reports")
     table = sorted((checkout / "results" / "demo").rglob("evaluations.parquet"))[0]
     edit_table(table, success=True)
     assert_rebuilt(dvc("repro", "--all-pipelines"), DEMO, GRID)
     changed = {Path(file).name for file, digest in digests(checkout / "reports").items() if made[file] != digest}
-    assert changed == {"table.md", "table.csv", "learning_curves.png", "learning_curves.svg"}  # no other metrics
-    with (checkout / "pipelines" / "reporting" / "figures.py").open("a") as file:
+    assert changed == {"table.md", "table.csv", "learning_curves.png", "learning_curves.svg", "report.html"}
+    with (checkout / "pipelines" / "reporting" / "figures" / "kl.py").open("a") as file:
         file.write("# changed\n")
-    assert stale() == ["demo/dvc.yaml:figures"]
+    kl = "demo/dvc.yaml:figure@kl"
+    assert stale() == [kl]
+    assert_rebuilt(dvc("repro", "--all-pipelines"), [kl], [*GRID, *(stage for stage in DEMO if stage != kl)])
 
 
 def test_a_table_depends_on_its_own_rows_and_on_what_all_share(checkout: Path) -> None:
@@ -198,7 +213,7 @@ def test_a_table_depends_on_its_own_rows_and_on_what_all_share(checkout: Path) -
     assert stale() == ["paper_settings", "table@grid-table5"]
     with Path("pipelines/reporting/study_tables.py").open("a") as file:
         file.write("# changed\n")
-    assert stale() == list(GRID)
+    assert stale() == ["paper_settings", "table@grid-table1", "table@grid-table5"]
 
 
 def stale() -> list[str]:
@@ -209,7 +224,7 @@ def test_an_altered_result_of_the_grid_is_named(checkout: Path) -> None:
     """DVC says that the results changed; when it makes a table of them, which file it is."""
     file = sorted(Path("results/grid").rglob("evaluations.parquet"))[1]
     file.write_bytes(file.read_bytes()[:-1])
-    assert stale() == ["table@grid-table1", "table@grid-table5"]
+    assert stale() == [stage for stage in GRID if stage != "paper_settings"]
     with pytest.raises(StudyError, match=rf"failed: {file} is malformed \(not what was written\): "):
         _dvc("repro")
 
