@@ -23,7 +23,7 @@ setup: ## make .venv with everything pinned (nothing to do when the pins have no
 setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for machines without a GPU (Linux x86_64, Python 3.11)
 	@bash scripts/setup.sh cluster
 
-demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: a table and a figure (BENCHMARK=webshop, deepsearch)
+demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=webshop, deepsearch)
 	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
 grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs in about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)

@@ -1,4 +1,4 @@
-"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table and a figure.
+"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table, figures and a report.
 
 The study "demo" is always the last demo's; the runs of all stay in ``runs``."""
 
@@ -33,7 +33,7 @@ def main(overrides: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"table:   {report / 'tables' / 'table.md'}")
-    print(f"figure:  {report / 'figures' / 'learning_curves.png'}")
+    print(f"report:  {report / 'report.html'}")
     print(f"took {time.monotonic() - start:.0f} s; `make ui` opens the MLflow and Prefect pages")
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -178,7 +177,7 @@ def _run_name(info: Mapping[str, Any]) -> str:
 def _tags(info: Mapping[str, Any]) -> dict[str, str]:
     config = info["config"]
     return {
-        "git_commit": git_commit(),
+        "git_commit": info["commit"],
         "config_fingerprint": info["fingerprint"],
         "panel_sha256": info["panel_sha256"],
         "cell": info["cell"],
@@ -189,16 +188,6 @@ def _tags(info: Mapping[str, Any]) -> dict[str, str]:
         "seed": str(info["seed"]),
         "scale": config["scale"],
     }
-
-
-def git_commit() -> str:
-    """The checkout's commit, "+" appended when tracked files differ from it; "unknown" outside a repository."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + ("+" if dirty else "")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

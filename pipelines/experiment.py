@@ -1,4 +1,4 @@
-"""The loop, once: setup → warm start → [rollout → advantage → update] × iterations, evaluate every n → results.
+"""The loop, once: setup → warm start → [rollout → advantage → update] × iterations, evaluate every n → analysis → results.
 
 Every stage is an artifact: found by its fingerprint or made. A run killed at any instant and started again finds what
 is done, loads the last checkpoint and goes on with the same bits. Nothing here knows Prefect, Hydra or MLflow: an
@@ -98,7 +98,8 @@ class _Loop:
             policy = self._iteration(iteration, policy)
         self._evaluate(self.iterations, policy)
         checkpoint = policy.folder.relative_to(session.store.root).as_posix()
-        results = write_results(folder, session.info() | {"checkpoint": checkpoint}, self.artifacts)
+        info = session.info() | {"checkpoint": checkpoint}
+        results = write_results(folder, info, self.artifacts, self._analysis(policy))
         observer.run_finished(results, session.model_folder(policy))
 
     def _iteration(self, i: int, policy: Artifact) -> Artifact:
@@ -123,6 +124,16 @@ class _Loop:
         self.artifacts.append(("evaluate", i, evaluation))
         self.observer.evaluation(i, session.evaluation_table(evaluation))
         self.observer.metrics(i, session.metrics(evaluation))
+
+    def _analysis(self, policy: Artifact) -> Artifact | None:
+        """None: this configuration rules out all of it."""
+        from pipelines.stages.analysis import TABLES, absent_tables
+
+        if absent_tables(self.experiment).keys() >= set(TABLES):
+            return None
+        made = {(stage, i): artifact for stage, i, artifact in self.artifacts}
+        batches = {i: (made["rollout", i], made["advantage", i]) for i in (0, self.iterations - 1)}
+        return self._stage("analysis", None, lambda: self.session.analysis(policy, batches))
 
     def _stage(
         self, name: str, i: int | None, work: Callable[[], Artifact], seconds: dict[str, float] | None = None

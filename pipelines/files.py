@@ -57,12 +57,15 @@ def write_checksums(folder: Path) -> None:
 
 
 def damaged_file(folder: Path) -> str | None:
-    """The first file of a folder that ``write_checksums`` sealed which is not as it was then; None: all are. Raises
-    OSError when one, or ``SHA256SUMS``, cannot be read."""
+    """The first file of a folder that ``write_checksums`` sealed which is lost or not as it was then; ``SHA256SUMS`` where it
+    does not know one; None: all are as they were. Raises OSError when one, or ``SHA256SUMS``, cannot be read."""
     lines = (folder / CHECKSUMS).read_text("utf-8", "replace").splitlines()
     sealed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if sealed.keys() != {path.name for path in folder.iterdir()} - {CHECKSUMS}:
+    there = {path.name for path in folder.iterdir()} - {CHECKSUMS}
+    if there - sealed.keys():
         return CHECKSUMS
+    if lost := sealed.keys() - there:
+        return min(lost)
     return next((name for name, digest in sealed.items() if sha256_file(folder / name) != digest), None)
 
 

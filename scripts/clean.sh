@@ -2,7 +2,7 @@
 # Remove what runs made. Asks first when it is a person who calls.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-made=(runs artifacts results/*/ reports evaluations .prefect mlflow.db mlruns mlartifacts outputs multirun .mypy_cache .ruff_cache .hypothesis)
+made=(runs artifacts results/demo reports evaluations .prefect mlflow.db mlruns mlartifacts outputs multirun .mypy_cache .ruff_cache .hypothesis)
 there=()
 for name in "${made[@]}"; do [ -e "$name" ] && there+=("$name"); done
 [ ${#there[@]} -gt 0 ] || { echo "nothing to clean"; exit 0; }

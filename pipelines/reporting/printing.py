@@ -7,8 +7,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from pipelines.reporting.statistics import Estimate
-from pipelines.reporting.tables import FEW_SEEDS, Result, Table
+from pipelines.reporting.markup import markdown_table
+from pipelines.reporting.statistics import FEW_SEEDS, Estimate
+from pipelines.reporting.tables import Result, Table
 
 _COLUMNS = 80  # of a terminal
 
@@ -85,7 +86,7 @@ def comparisons_of(table: Table, measure: str) -> Text:
 def markdown(table: Table) -> str:
     parts = [f"# {table.title}"]
     for title, (header, lines) in sections(table):
-        parts += [f"## {title}", _markdown(header, lines)]
+        parts += [f"## {title}", markdown_table(header, lines)]
     parts.append(
         "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks (10,000 resamples); "
         "p-values from the same bootstrap, corrected by Holm for the number of comparisons. Below "
@@ -116,11 +117,6 @@ def sections(table: Table) -> list[tuple[str, Text]]:
             title = f"{name}, paired difference to EMPG off (points; same seeds, same tasks)"
             parts.append((title, comparisons_of(table, measure)))
     return parts
-
-
-def _markdown(header: list[str], lines: list[list[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def to_csv(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""Write the tables and figures of a study from its results, and collect the results of a study in one folder."""
+"""Write the tables of a study from its results, and collect the results of a study in one folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.reporting import figures
+from pipelines.reporting import study_printing
+from pipelines.reporting.cells import read_study
+from pipelines.reporting.deviations import read_settings
 from pipelines.reporting.printing import markdown, to_csv
 from pipelines.reporting.results import find_results, read_runs
+from pipelines.reporting.study_csv import differences_csv, numbers_csv
+from pipelines.reporting.study_tables import StudyTable, make_study_table
 from pipelines.reporting.tables import Table, make_table
 
 
@@ -21,13 +25,16 @@ def write_tables(runs: Path, out: Path) -> Table:
     return table
 
 
-def write_figures(runs: Path, out: Path) -> Path:
-    """``learning_curves`` and ``diagnostics``, PNG and SVG; returns the path of the learning curves."""
-    results = read_runs(find_results(runs))
+def write_study_table(name: str, runs: Path, settings: Path, out: Path) -> StudyTable:
+    """One of ``paper/tables.yaml`` as ``<name>.md``, ``.tex``, ``.csv`` and ``<name>_differences.csv``; the same results
+    give the same bytes. Raises DataError naming a bad file."""
+    table = make_study_table(name, read_study(runs), read_settings(settings))
     out.mkdir(parents=True, exist_ok=True)
-    figures.learning_curves(results, out / "learning_curves")
-    figures.diagnostics(results, out / "diagnostics")
-    return out / "learning_curves.png"
+    (out / f"{name}.md").write_text(study_printing.markdown(table))
+    (out / f"{name}.tex").write_text(study_printing.latex(table))
+    (out / f"{name}.csv").write_text(numbers_csv(table))
+    (out / f"{name}_differences.csv").write_text(differences_csv(table))
+    return table
 
 
 def collect(runs: Sequence[Path], study: Path) -> None:

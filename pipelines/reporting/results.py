@@ -50,9 +50,17 @@ class RunResult:
         return str(self.config["empg"]["arm"])
 
     @property
+    def benchmark(self) -> str:
+        return str(self.config["benchmark"]["name"])
+
+    @property
+    def scale(self) -> str:
+        return str(self.config["scale"])
+
+    @property
     def setting(self) -> str:
         """What one table has in common."""
-        return f"{self.config['scale']} {self.config['benchmark']['name']} {self.config['model']['name']}"
+        return f"{self.scale} {self.benchmark} {self.config['model']['name']}"
 
     @property
     def last(self) -> int:
@@ -102,32 +110,38 @@ def read_runs(folders: Iterable[Path]) -> list[RunResult]:
     differently, when they are of different scales, benchmarks or models, or when two of a cell have the same seed or
     other settings."""
     runs = sorted((read_run(folder) for folder in folders), key=_order)
+    check_measured_alike(runs)
+    for run in runs[1:]:
+        if run.setting != runs[0].setting:
+            raise DataError(f"{run.folder} is {run.setting}, {runs[0].folder} is {runs[0].setting}: report them apart")
+    for members in by_cell(runs).values():
+        check_one_cell(members)
+    return runs
+
+
+def check_measured_alike(runs: Sequence[RunResult]) -> None:
+    """Raises DataError when runs were evaluated on different panels or measured differently."""
     for run in runs[1:]:
         if run.panel_sha256 != runs[0].panel_sha256:
             raise DataError(
                 f"{run.folder} was evaluated on panel {run.panel_sha256[:12]}, {runs[0].folder} on "
                 f"{runs[0].panel_sha256[:12]}: they cannot be compared, report them apart"
             )
-        if run.setting != runs[0].setting:
-            raise DataError(f"{run.folder} is {run.setting}, {runs[0].folder} is {runs[0].setting}: report them apart")
         for what in ("measures", "averages", "remarks"):
             one, other = getattr(runs[0], what), getattr(run, what)
             if one != other:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
-    _check_seeds(runs)
-    return runs
 
 
-def _check_seeds(runs: Sequence[RunResult]) -> None:
+def check_one_cell(runs: Sequence[RunResult], what: str = "cell") -> None:
+    """Raises DataError when runs differ in more than their seeds, or not even there. ``what`` they are the same of."""
     for one, other in pairwise(runs):
-        if (one.cell, one.seed) == (other.cell, other.seed):
+        if one.config | {"seed": 0} != other.config | {"seed": 0}:
             raise DataError(
-                f"{one.folder} and {other.folder} are the same cell and seed with other settings: report one"
+                f"{one.folder} and {other.folder} are the same {what} with other settings than the seed: report one"
             )
-        if one.cell == other.cell and one.config | {"seed": 0} != other.config | {"seed": 0}:
-            raise DataError(
-                f"{one.folder} and {other.folder} are the same cell with other settings than the seed: report one"
-            )
+        if one.seed == other.seed:
+            raise DataError(f"{one.folder} and {other.folder} are the same {what} and seed: report one")
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:

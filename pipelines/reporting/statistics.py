@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,8 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.intp]  # columns
 RESAMPLES = 10_000
+# Below so many, resampled seeds vary much less than seeds do (tests/reporting/test_statistics.py): no p, no verdict.
+FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,11 @@ class Difference:
     tasks: int
 
 
-def paired_difference(treatment: Matrix, baseline: Matrix, *, seed: int = 0) -> Difference:
-    """Same seeds and same tasks in both. Interval and p-value from one two-level bootstrap of the differences.
+def paired_difference(
+    treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None, *, seed: int = 0
+) -> Difference:
+    """Same seeds and same tasks in both; ``types`` as in ``estimate``. Interval and p-value from one two-level bootstrap of
+    the differences.
 
     p = 2·min(P(d* ≤ 0), P(d* ≥ 0)) with the usual +1 correction: with few seeds a sign-flip over seeds alone could not
     go below 2^(1 − seeds), and one over tasks alone would ignore that runs differ.
@@ -64,12 +71,12 @@ def paired_difference(treatment: Matrix, baseline: Matrix, *, seed: int = 0) -> 
     if treatment.shape != baseline.shape:
         raise ValueError(f"treatment {treatment.shape} and baseline {baseline.shape} are not paired")
     difference = treatment - baseline
-    _require(difference)
-    means = _resampled_means(difference, _members(difference), seed)
+    overall = float(seed_means(difference, types).mean())
+    means = _resampled_means(difference, _members(difference, types), seed)
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
-    return Difference(float(difference.mean()), float(low), float(high), p, *difference.shape)
+    return Difference(overall, float(low), float(high), p, *difference.shape)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -82,20 +89,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def corrected(differences: Sequence[Difference]) -> list[float]:
+    """Each difference's p by Holm, over all that have seeds enough; NaN for the others: they are not tested."""
+    tested = iter(holm([d.p for d in differences if d.seeds >= FEW_SEEDS]))
+    return [next(tested) if d.seeds >= FEW_SEEDS else math.nan for d in differences]
+
+
+def verdict(difference: Difference, corrected_p: float) -> str:
+    """In a word, at 5 %."""
+    if math.isnan(corrected_p):
+        return "few seeds"
+    if corrected_p >= 0.05:
+        return "noise"
+    return "higher" if difference.mean > 0 else "lower"
+
+
 def _resampled_means(values: Matrix, members: Sequence[Chosen], seed: int) -> Matrix:
     """Means of RESAMPLES bootstrap matrices: with multinomial weights u over seeds and w over each type's tasks, the mean
     over types of uᵀ·values·w."""
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    over_seeds = _weights(rng, len(values)) @ values
-    by_type = [(over_seeds[:, chosen] * _weights(rng, len(chosen))).sum(1) for chosen in members]
+    of_seeds, *of_tasks = _draws(len(values), tuple(map(len, members)), seed, RESAMPLES)
+    over_seeds = of_seeds @ values
+    by_type = [(over_seeds[:, chosen] * weights).sum(1) for chosen, weights in zip(members, of_tasks, strict=True)]
     means: Matrix = np.mean(by_type, axis=0)
     return means
 
 
-def _weights(rng: np.random.Generator, count: int) -> Matrix:
-    """[RESAMPLES, count]: how often each was drawn, as a share."""
-    weights: Matrix = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
-    return weights
+@lru_cache(maxsize=16)  # a table's cells have few shapes, and drawing is most of the work
+def _draws(seeds: int, tasks: tuple[int, ...], seed: int, resamples: int) -> list[Matrix]:
+    """Over the seeds, then over each type's tasks: [resamples, count], how often each was drawn, as a share."""
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    return [rng.multinomial(count, np.full(count, 1 / count), resamples) / count for count in (seeds, *tasks)]
 
 
 def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]:

@@ -3,15 +3,19 @@ arms."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.reporting.results import RunResult, algorithms_of, by_cell, outcomes
-from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, seed_means
-
-# Below so many, resampled seeds vary much less than seeds do (tests/reporting/test_statistics.py): no p, no verdict.
-FEW_SEEDS = 5
+from pipelines.reporting.statistics import (
+    Difference,
+    Estimate,
+    corrected,
+    estimate,
+    paired_difference,
+    seed_means,
+    verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        if math.isnan(self.corrected):
-            return "few seeds"
-        if self.corrected >= 0.05:
-            return "noise"
-        return "higher" if self.difference.mean > 0 else "lower"
+        return verdict(self.difference, self.corrected)
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,9 @@ def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[
                     both, _ = outcomes([group[s] for group in (members, baseline) for s in seeds], measure)
                     difference = paired_difference(both[: len(seeds)], both[len(seeds) :])
                     pairs.append((measure, algorithm, arm, difference))
-    corrected = iter(holm([d.p for *_, d in pairs if d.seeds >= FEW_SEEDS]))
     return tuple(
-        Comparison(measure, algorithm, arm, "off", d, next(corrected) if d.seeds >= FEW_SEEDS else math.nan)
-        for measure, algorithm, arm, d in pairs
+        Comparison(measure, algorithm, arm, "off", difference, p)
+        for (measure, algorithm, arm, difference), p in zip(pairs, corrected([d for *_, d in pairs]), strict=True)
     )
 
 

@@ -14,14 +14,22 @@ from pipelines.artifacts import Artifact, read_json, write_json, write_parquet
 from pipelines.files import flush, write_checksums
 
 
-def write_results(folder: Path, info: Mapping[str, Any], artifacts: Sequence[tuple[str, int, Artifact]]) -> Path:
-    """Write ``results/{evaluations,metrics}.parquet`` , ``results/run.json`` and their checksums: all of it or nothing. No
-    times, no paths."""
+def write_results(
+    folder: Path,
+    info: Mapping[str, Any],
+    artifacts: Sequence[tuple[str, int, Artifact]],
+    analysis: Artifact | None = None,
+) -> Path:
+    """Write ``results/{evaluations,metrics}.parquet``, the tables of the analysis, ``results/run.json`` and their checksums:
+    all of it or nothing. No times, no paths."""
     results, draft = folder / "results", folder / ".results.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     write_parquet(draft / "evaluations.parquet", _evaluations(artifacts))
     write_parquet(draft / "metrics.parquet", _metrics(artifacts))
+    if analysis is not None:
+        for name in analysis.files:
+            shutil.copyfile(analysis.path(name), draft / name)
     write_json(draft / "run.json", dict(info))
     write_checksums(draft)
     for path in draft.iterdir():

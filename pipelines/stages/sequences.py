@@ -19,6 +19,11 @@ def training_sequences(scored: Sequence[ScoredTrajectory]) -> list[TrainingSeque
     return [row for each in scored for row in rows_of(each.trajectory, each.final)]
 
 
+def unscored_rows(trajectory: Trajectory) -> list[TrainingSequence]:
+    """For ``Policy.score``, which reads no advantages: they are 0."""
+    return rows_of(trajectory, np.zeros(len(trajectory.steps), np.float32))
+
+
 def rows_of(trajectory: Trajectory, advantages: FloatArray) -> list[TrainingSequence]:
     """A trajectory's rows; ``advantages`` float32[number of steps]."""
     rows: list[list[int]] = []

@@ -6,7 +6,7 @@ that is done costs no model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,17 +17,20 @@ import pyarrow.parquet as pq
 
 from pipelines import environments, policies
 from pipelines.artifacts import Artifact, ArtifactStore, Draft, read_json, write_json, write_parquet
+from pipelines.commit import code_commit
 from pipelines.config import RunConfig, UpdateSettings
 from pipelines.environments.base import Panel, Tick
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import DataError
 from pipelines.protocols import Policy, SamplingSettings
-from pipelines.records import Task
+from pipelines.records import ScoredTrajectory, Task
 from pipelines.run_folder import run_fingerprint
 from pipelines.seeds import derive_seed
 from pipelines.stages import setup, tables
 from pipelines.stages.advantage import VERSION as ADVANTAGE_VERSION
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
+from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
+from pipelines.stages.analysis import VERSION as ANALYSIS_VERSION
 from pipelines.stages.evaluate import VERSION as EVALUATE_VERSION
 from pipelines.stages.evaluate import evaluate, evaluation_metrics
 from pipelines.stages.rollout import VERSION as ROLLOUT_VERSION
@@ -217,8 +220,7 @@ class Session:
 
     def _apply(self, update: _Update) -> dict[str, float]:
         """Train the live policy; returns the metrics."""
-        batch = self.read_rollout(update.rollout).batch()
-        scored = tables.read_scored(pq.read_table(update.advantage.path("advantages.parquet")), batch)
+        scored = self.read_scored(update.rollout, update.advantage)
         policy = self.policy_at(update.policy)
         self._policy_state = None  # half updated: nobody may take it for a state until it is whole
         settings = self._update_settings(update.iteration)
@@ -251,6 +253,26 @@ class Session:
         }
         inputs = {"policy": policy.fingerprint, "panel": setup.panel_hash(self.evaluation_tasks)}
         return self.store.get_or_make("evaluate", EVALUATE_VERSION, values, inputs, make)
+
+    def analysis(self, policy: Artifact, batches: Mapping[int, tuple[Artifact, Artifact]]) -> Artifact:
+        """``policy``: the trained one; ``batches``: rollout and advantages of the first iteration and of the last."""
+        experiment = self.experiment
+        first, _ = batches[0]
+
+        def make(draft: Draft) -> None:
+            played = self.read_rollout(first).trajectories
+            scored = {i: self.read_scored(*batch) for i, batch in batches.items()}
+            models = {}
+            if PROPOSITION1 not in absent_tables(experiment):
+                models = {"initial": self.initial.tree("model"), "final": policy.tree("model")}
+            for name, table in analyse(experiment, self.policy_at(policy), played, scored, models).items():
+                write_parquet(draft.path(name), table)
+
+        values = {"seed": experiment.seed, "temperature": experiment.rollout.temperature, **self._policy_values()}
+        inputs = {"initial": self.initial.fingerprint, "policy": policy.fingerprint}
+        for i, (rollout, advantage) in batches.items():
+            inputs |= {f"rollout {i}": rollout.fingerprint, f"advantage {i}": advantage.fingerprint}
+        return self.store.get_or_make("analysis", ANALYSIS_VERSION, values, inputs, make)
 
     # ------------------------------------------------------------ what the stages share
 
@@ -303,6 +325,10 @@ class Session:
         batches = int(read_json(artifact.path("metrics.json"))["rollout/generation_batches"])
         return tables.read_rollout(trajectories, pq.read_table(artifact.path("steps.parquet")), batches)
 
+    def read_scored(self, rollout: Artifact, advantage: Artifact) -> list[ScoredTrajectory]:
+        batch = self.read_rollout(rollout).batch()
+        return tables.read_scored(pq.read_table(advantage.path("advantages.parquet")), batch)
+
     def retire(self, policy: Artifact) -> None:
         """A later checkpoint is safe: this one's weights may go; its record and metrics stay."""
         if policy.stage == "update":
@@ -335,10 +361,12 @@ class Session:
             "panel_size": len(self.evaluation_tasks),
             "stand_in": experiment.model.weights == "stand_in",
             "config": experiment.values(),
+            "commit": code_commit(),
             "versions": setup.versions(),
             "measures": experiment.benchmark.measures,
             "averages": experiment.data.averages,
             "remarks": list(self.benchmark.remarks),
+            "absent": absent_tables(experiment),
         }
 
     def _policy_values(self) -> dict[str, Any]:

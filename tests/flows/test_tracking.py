@@ -11,7 +11,7 @@ import pytest
 from flows.tracking import Tracker, create_database
 
 INFO: dict[str, Any] = {
-    "cell": "cell", "seed": 3, "fingerprint": "f" * 64, "panel_sha256": "p" * 64, "panel_size": 2,
+    "cell": "cell", "seed": 3, "fingerprint": "f" * 64, "panel_sha256": "p" * 64, "panel_size": 2, "commit": "c" * 40,
     "config": {
         "scale": "test", "benchmark": {"name": "alfworld"}, "model": {"name": "m"}, "algorithm": {"name": "grpo"},
         "empg": {"arm": "full", "zeta": 0.05},

@@ -17,7 +17,7 @@ from tests.pipelines.kills import Launches
 from tests.pipelines.runs import BENCHMARKS, Quiet, damage, digests, flip, remedied, small_config
 
 OTHERS = sorted(BENCHMARKS.keys() - {"alfworld"})
-STAGES = ("data", "model", "warm_start", "evaluate", "rollout", "advantage", "update")
+STAGES = ("data", "model", "warm_start", "evaluate", "rollout", "advantage", "update", "analysis")
 
 
 @pytest.fixture(scope="module", params=OTHERS)

@@ -107,9 +107,10 @@ def test_variants_run(finished: Path, tmp_path: Path, variant: dict[str, object]
     assert observer.said[1]["rollout/episodes"] >= 4
 
 
-# Where the 20 kills fall: while the stage's draft exists, in the order in which a run gets to the stages.
+# Where the 22 kills fall: while the stage's draft exists, in the order in which a run gets to the stages.
 KILLS = (
     ["data"] * 2 + ["model"] * 2 + ["warm_start"] * 3 + ["evaluate"] * 3 + ["rollout"] * 4 + ["advantage"] * 2 + ["update"] * 4
+    + ["analysis"] * 2
 )  # fmt: skip
 
 

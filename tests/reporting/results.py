@@ -49,7 +49,8 @@ def write_run(
     folder.mkdir(parents=True)
     config = {
         "scale": "test", "seed": seed, "benchmark": {"name": "alfworld"}, "model": {"name": model},
-        "algorithm": {"name": algorithm}, "empg": {"arm": arm}, **settings,
+        "algorithm": {"name": algorithm},
+        "empg": {"arm": arm, "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "batch"}, **settings,
     }  # fmt: skip
     cell = f"test-alfworld-{model}-{algorithm}-{arm}"
     info = {

@@ -12,16 +12,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.study import StudyError, _dvc, publish
 from pipelines.config import RunConfig
+from pipelines.reporting.figures.__main__ import FIGURES
+from pipelines.reporting.specification import specifications
 from pipelines.run_folder import run_folder
 from tests.pipelines.runs import small_config
-from tests.reporting.results import edit_table, write_results, write_run
+from tests.reporting.results import edit_table, write_run
+from tests.reporting.study import experiment_of, write_cell
 
 REPOSITORY = Path(__file__).parents[2]
 FINAL = {"off": [1, 0, 0, 0], "full": [1, 1, 1, 0]}
-STAGES = ("tables@demo", "tables@other", "figures@demo")
+# Some of the tables and figures, for the test's time.
+DEMO = tuple(f"demo/dvc.yaml:{stage}" for stage in ("tables", "figure@learning_curves", "figure@kl", "report"))
+GRID = ("paper_settings", "table@grid-table1", "table@grid-table5", "figure@grid-learning_curves", "report@grid")
+GRID_CELLS = ("empg=off", "empg=full", "empg=full empg.zeta=0.01")
+SPECIFICATION = Path("pipelines/reporting/paper/tables.yaml")
 
 
 @pytest.fixture(autouse=True)
@@ -44,29 +52,40 @@ def configs_of(root: Path) -> list[RunConfig]:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git checkout with what the stages of dvc.yaml need; its study "demo" was published after a launch of two runs.
-    A second study, "other", has a table."""
+    """A git checkout with what the stages need. Its study "demo" was published after a launch of two runs, its study "grid"
+    after one of three."""
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("dvc.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
-        if (REPOSITORY / name).exists():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(REPOSITORY / name, root / name)
-    stages = (root / "dvc.yaml").read_text()
-    (root / "dvc.yaml").write_text(stages.replace("      - demo\n", "      - demo\n      - other\n", 1))
-    for package in ("pipelines", "empg"):
+    for name in ("dvc.yaml", "demo/dvc.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, root / name)
+    keep_some(root / "dvc.yaml", "table1, table5", "learning_curves")
+    keep_some(root / "demo" / "dvc.yaml", "", "learning_curves, kl")
+    for package in ("pipelines", "empg", "flows", "conf"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     configs = configs_of(root)
     for config, arm in zip(configs, FINAL, strict=True):
         write_run(run_folder(config) / "results", "grpo", arm, 0, {0: [0, 0, 0, 0], 2: FINAL[arm]})
-    write_results(root / "results" / "other", "grpo", "off", 0, {0: [0], 2: [1]})
     with pytest.MonkeyPatch.context() as patch:
         keep_dvc_in(tmp_path_factory.mktemp("dvc"), patch)
         patch.chdir(root)
-        _dvc("add", "results/other")
-        _dvc("repro", "tables@other")
         assert publish(configs, "demo") == Path("reports/demo")
+        assert publish([finished(root, cell) for cell in GRID_CELLS], "grid") == Path("reports/grid")
     return root
+
+
+def keep_some(stages: Path, tables: str, figures: str) -> None:
+    text = re.sub(r"name: \[table1,.*\]", f"name: [{tables}]", stages.read_text())
+    stages.write_text(re.sub(r"name: \[learning_curves,.*\]", f"name: [{figures}]", text))
+
+
+def finished(root: Path, overrides: str) -> RunConfig:
+    """A run of the grid, as a launch leaves it."""
+    execution = {"runs": root / "runs", "artifacts": root / "artifacts"}
+    config = RunConfig.model_validate({"experiment": experiment_of(*overrides.split()), "execution": execution})
+    (results,) = write_cell(root / ".made", overrides, [[1, 0, 1, 0]])
+    shutil.copytree(results, run_folder(config) / "results")
+    return config
 
 
 @pytest.fixture
@@ -89,11 +108,13 @@ def dvc(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def assert_rebuilt(said: str, stages: Sequence[str]) -> None:
-    """``dvc repro`` ran these stages, and skipped all others of the checkout."""
-    assert sorted(re.findall(r"Running stage '([^']+)'", said)) == sorted(stages)
-    skipped = set(re.findall(r"Stage '([^']+)' didn't change, skipping", said))
-    assert skipped == set(STAGES) - set(stages)
+def assert_rebuilt(said: str, ran: Sequence[str], skipped: Sequence[str]) -> None:
+    assert sorted(re.findall(r"Running stage '([^']+)'", said)) == sorted(ran)
+    assert set(re.findall(r"Stage '([^']+)' didn't change, skipping", said)) == set(skipped)
+
+
+def ignored(path: str) -> bool:
+    return subprocess.run(["git", "check-ignore", path], capture_output=True, check=False).returncode == 0
 
 
 def test_a_published_study(checkout: Path) -> None:
@@ -107,21 +128,61 @@ def test_a_published_study(checkout: Path) -> None:
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
         "tables/table.md", "tables/table.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
-        "figures/diagnostics.png", "figures/diagnostics.svg",
+        "figures/kl.png", "figures/kl.svg", "report.html",
     }  # fmt: skip
     assert "| grpo | full | 1 | 0.0 | 75.0 ± – |" in Path("reports/demo/tables/table.md").read_text()
-    for path, ignored in (("results/demo.dvc", False), ("dvc.lock", False), ("results/demo", True), ("reports", True)):
-        done = subprocess.run(["git", "check-ignore", path], capture_output=True, check=False)
-        assert (done.returncode == 0) == ignored, path
+    assert not ignored("results/demo.dvc")
+    assert not ignored("demo/dvc.lock")
+    assert ignored("results/demo")
+    assert ignored("reports")
+
+
+def test_a_published_grid(checkout: Path) -> None:
+    """Its results are git's; each table has its files."""
+    made = {path.name for path in Path("reports/grid/tables").iterdir()} - {".gitignore"}
+    assert made == {
+        f"{table}{end}" for table in ("table1", "table5") for end in (".md", ".tex", ".csv", "_differences.csv")
+    }
+    assert "| qwen2.5-1.5b | GRPO | 0.01 | 1.0 |" in Path("reports/grid/tables/table5.md").read_text()
+    assert len(list(Path("results/grid").rglob("run.json"))) == 3
+    assert not any(map(ignored, ("results/grid", "results/grid/any/seed0/run.json", "dvc.lock")))
+    assert not Path("results/grid.dvc").exists()
+
+
+def test_every_table_is_a_stage() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert stages["table"]["matrix"]["name"] == list(specifications())
+    read = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "pipelines/reporting/paper").glob("*.csv")}
+    assert {Path(path) for path in stages["table"]["deps"]} >= read
+
+
+def test_every_figure_is_a_stage() -> None:
+    for file in ("dvc.yaml", "demo/dvc.yaml"):
+        stages = yaml.safe_load((REPOSITORY / file).read_text())["stages"]
+        assert stages["figure"]["matrix"]["name"] == list(FIGURES)
+
+
+def test_a_fresh_clone_makes_the_same_tables(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `dvc repro` alone: no demo was run there, and nothing is in a cache. Afterwards git sees no change."""
+    for command in (["add", "-A"], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], check=True)
+    subprocess.run(["git", "clone", "-q", str(checkout), str(tmp_path / "clone")], check=True)
+    monkeypatch.chdir(tmp_path / "clone")
+    assert not Path("reports").exists()
+    assert_rebuilt(dvc("repro"), GRID, [])
+    assert digests(Path("reports/grid")) == {
+        str(Path(name).relative_to(checkout)): digest for name, digest in digests(checkout / "reports" / "grid").items()
+    }
+    assert subprocess.run(["git", "status", "--short"], capture_output=True, check=True).stdout == b""
 
 
 def test_again_nothing_is_made_and_a_push_brings_it_back(checkout: Path) -> None:
-    results, reports = checkout / "results", checkout / "reports"
+    results, reports = checkout / "results" / "demo", checkout / "reports"
     made = digests(results, reports)
-    assert_rebuilt(dvc("repro"), [])
+    assert_rebuilt(dvc("repro", "--all-pipelines"), [], [*DEMO, *GRID])
     assert digests(results, reports) == made
     dvc("push")
-    for folder in (results / "demo", results / "other", reports, checkout / ".dvc" / "cache"):
+    for folder in (results, reports, checkout / ".dvc" / "cache"):
         shutil.rmtree(folder)
     dvc("pull")
     assert digests(results, reports) == made
@@ -129,18 +190,43 @@ def test_again_nothing_is_made_and_a_push_brings_it_back(checkout: Path) -> None
 
 
 def test_what_depends_on_a_change_is_made_again(checkout: Path) -> None:
-    """A result of one study: its table and its figures. Then the code of the figures: the figures alone."""
+    """A result of one study: its table, its figures and its report. Then the code of one figure: that figure alone."""
     made = digests(checkout / "reports")
     table = sorted((checkout / "results" / "demo").rglob("evaluations.parquet"))[0]
     edit_table(table, success=True)
-    assert_rebuilt(dvc("repro"), ["tables@demo", "figures@demo"])
+    assert_rebuilt(dvc("repro", "--all-pipelines"), DEMO, GRID)
     changed = {Path(file).name for file, digest in digests(checkout / "reports").items() if made[file] != digest}
-    assert changed == {"table.md", "table.csv", "learning_curves.png", "learning_curves.svg"}  # no other metrics
-    with (checkout / "pipelines" / "reporting" / "figures.py").open("a") as file:
+    assert changed == {"table.md", "table.csv", "learning_curves.png", "learning_curves.svg", "report.html"}
+    with (checkout / "pipelines" / "reporting" / "figures" / "kl.py").open("a") as file:
         file.write("# changed\n")
-    stale = dvc("status")
-    assert re.findall(r"^(\S+):$", stale, re.MULTILINE) == ["figures@demo"]
-    assert "pipelines/reporting/figures.py" in stale
+    kl = "demo/dvc.yaml:figure@kl"
+    assert stale() == [kl]
+    assert_rebuilt(dvc("repro", "--all-pipelines"), [kl], [*GRID, *(stage for stage in DEMO if stage != kl)])
+
+
+def test_a_table_depends_on_its_own_rows_and_on_what_all_share(checkout: Path) -> None:
+    text = SPECIFICATION.read_text()
+    assert text.count("Table 5: sensitivity") == 1
+    SPECIFICATION.write_text(text.replace("Table 5: sensitivity", "Table 5: Sensitivity"))
+    with Path("conf/scale/paper.yaml").open("a") as file:
+        file.write("# composes to the same\n")
+    assert stale() == ["paper_settings", "table@grid-table5"]
+    with Path("pipelines/reporting/study_tables.py").open("a") as file:
+        file.write("# changed\n")
+    assert stale() == ["paper_settings", "table@grid-table1", "table@grid-table5"]
+
+
+def stale() -> list[str]:
+    return re.findall(r"^(\S+):$", dvc("status"), re.MULTILINE)
+
+
+def test_an_altered_result_of_the_grid_is_named(checkout: Path) -> None:
+    """DVC says that the results changed; when it makes a table of them, which file it is."""
+    file = sorted(Path("results/grid").rglob("evaluations.parquet"))[1]
+    file.write_bytes(file.read_bytes()[:-1])
+    assert stale() == [stage for stage in GRID if stage != "paper_settings"]
+    with pytest.raises(StudyError, match=rf"failed: {file} is malformed \(not what was written\): "):
+        _dvc("repro")
 
 
 def test_what_a_stage_said_is_told(checkout: Path) -> None:
@@ -148,9 +234,9 @@ def test_what_a_stage_said_is_told(checkout: Path) -> None:
     file = sorted(Path("results/demo").rglob("metrics.parquet"))[0]
     file.unlink()
     with pytest.raises(StudyError) as caught:
-        _dvc("repro", "tables@demo")
+        _dvc("repro", "demo/dvc.yaml")
     assert str(caught.value) == (
-        f"dvc repro tables@demo failed: {file} is missing: launch the run again, or `dvc pull` the results"
+        f"dvc repro demo/dvc.yaml failed: {file} is missing: launch the run again, or `dvc pull` the results"
     )
 
 

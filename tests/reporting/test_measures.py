@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.reporting.figures.__main__ import write_figure
 from pipelines.reporting.printing import markdown, show, to_csv
-from pipelines.reporting.report import write_figures, write_tables
+from pipelines.reporting.report import write_tables
 from pipelines.reporting.results import find_results, read_runs
 from pipelines.reporting.tables import Table, make_table
 from tests.reporting.results import write_results
@@ -209,5 +210,5 @@ def test_a_terminal_of_80_columns_shows_it_whole(
 def test_the_files_and_the_figure_say_what_was_measured(tmp_path: Path) -> None:
     table = questions(tmp_path / "runs")
     assert write_tables(tmp_path / "runs", tmp_path / "out") == table
-    write_figures(tmp_path / "runs", tmp_path / "out")
-    assert "<!-- exact match on the panel (%) -->" in (tmp_path / "out" / "learning_curves.svg").read_text()
+    write_figure("learning_curves", tmp_path / "runs", tmp_path / "out")
+    assert "<!-- exact match (%) -->" in (tmp_path / "out" / "learning_curves.svg").read_text()

@@ -1,4 +1,4 @@
-"""Tables and figures of a study made by hand, and the command that writes them."""
+"""Tables of a study made by hand, and the command that writes them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
 from pipelines.reporting.__main__ import main
 from pipelines.reporting.printing import markdown, show, to_csv
-from pipelines.reporting.report import collect, write_figures, write_tables
+from pipelines.reporting.report import collect, write_tables
 from pipelines.reporting.results import find_results, read_runs
 from pipelines.reporting.statistics import Difference
 from pipelines.reporting.tables import Comparison, make_table
-from tests.reporting.results import edit_table, replace_table, write_results, write_study
+from tests.reporting.results import edit_table, write_results, write_study
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -176,145 +173,12 @@ def test_runs_that_did_not_play_the_same_tasks_are_refused(study: Path, tmp_path
 def test_the_same_results_give_the_same_bytes_in_another_process(study: Path, tmp_path: Path) -> None:
     """Here, and by the command with another order of hashing."""
     write_tables(study, tmp_path / "here")
-    write_figures(study, tmp_path / "here")
-    files = [
-        "diagnostics.png", "diagnostics.svg", "learning_curves.png", "learning_curves.svg", "table.csv", "table.md",
-    ]  # fmt: skip
-    for what in ("tables", "figures"):
-        done = report(what, "--runs", str(study), "--out", str(tmp_path / "there"))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = report("tables", "--runs", str(study), "--out", str(tmp_path / "there"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for folder in ("here", "there"):
-        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == files
-    for name in files:
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == ["table.csv", "table.md"]
+    for name in ("table.csv", "table.md"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes(), name
-
-
-@pytest.fixture
-def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], list[Any]]]:
-    """Draw the figures of a folder; returns matplotlib's, the learning curves and the diagnostics."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    close = plt.close
-
-    def draw(runs: Path) -> list[Any]:
-        close("all")
-        write_figures(runs, tmp_path / "drawn")
-        return [plt.figure(number) for number in plt.get_fignums()]
-
-    monkeypatch.setattr(plt, "close", lambda figure: None)
-    yield draw
-    close("all")
-
-
-def lines_of(ax: Any) -> dict[str, list[list[float]]]:
-    """Label → x, y and, when there is a band, its lower and upper edge."""
-    from matplotlib.colors import to_hex
-
-    bands = {to_hex(band.get_facecolor()[0]): band.get_paths()[0].vertices for band in ax.collections}
-    lines = {}
-    for line in ax.get_lines():
-        xs = line.get_xdata().tolist()
-        lines[line.get_label()] = [xs, line.get_ydata().tolist()]
-        if (corners := bands.get(to_hex(line.get_color()))) is not None:
-            edges = [corners[corners[:, 0] == x][:, 1].tolist() for x in xs]
-            lines[line.get_label()] += [[min(edge) for edge in edges], [max(edge) for edge in edges]]
-    return lines
-
-
-def texts_of(svg: Path) -> set[str]:
-    """Text is drawn as outlines; matplotlib notes its words beside them."""
-    return {line.strip()[5:-4] for line in svg.read_text().splitlines() if line.strip().startswith("<!-- ")}
-
-
-def test_the_figures_by_hand(study: Path, drawn: Callable[[Path], list[Any]], tmp_path: Path) -> None:
-    curves, diagnostics = drawn(study)
-    grpo, dapo = curves.axes
-    # Percent at iterations 0 and 2: mean, lowest and highest of the seeds.
-    assert lines_of(grpo) == {
-        "EMPG off": [[0, 2], [25, 50], [25, 25], [25, 75]],
-        "EMPG full": [[0, 2], [25, 87.5], [25, 75], [25, 100]],
-    }
-    assert lines_of(dapo) == {
-        "EMPG off": [[0, 2], [25, 50]],  # one seed has no band
-        "EMPG full": [[0, 2], [25, 25], [25, 0], [25, 50]],
-    }
-    assert [line.get_color() for line in grpo.get_lines()] == ["#767676", "#D55E00"]
-    # One row per algorithm: KL .01 and .02, entropy .3; the warm start has neither.
-    assert [ax.get_title() for ax in diagnostics.axes] == [
-        f"{algorithm}: {name} (nats)"
-        for algorithm in ("GRPO", "DAPO")
-        for name in ("KL to the reference", "step entropy")
-    ]
-    for kl, entropy in (diagnostics.axes[:2], diagnostics.axes[2:]):
-        for ax, values in ((kl, [0.01, 0.02]), (entropy, [0.3, 0.3])):
-            for line in lines_of(ax).values():
-                assert line[:2] == [[1, 2], pytest.approx(values)]
-
-    words = texts_of(tmp_path / "drawn" / "learning_curves.svg")
-    assert {"GRPO", "DAPO", "iteration", "success on the panel (%)", "EMPG off", "EMPG full"} <= words
-    assert "Band: lowest to highest of 2 seeds" in words
-    assert any("alfworld, test scale" in text for text in words)
-    assert any("stand-in models, not comparable with the paper" in text for text in words)
-    words = texts_of(tmp_path / "drawn" / "diagnostics.svg")
-    assert {"GRPO: KL to the reference (nats)", "DAPO: step entropy (nats)", "EMPG off", "EMPG full"} <= words
-    for name in ("learning_curves", "diagnostics"):
-        assert (tmp_path / "drawn" / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
-
-
-def test_one_seed_has_no_band(tmp_path: Path, drawn: Callable[[Path], list[Any]]) -> None:
-    write_results(tmp_path / "runs", "grpo", "gradient_scaling", 0, {0: [0, 0], 2: [1, 0]})
-    curves, _ = drawn(tmp_path / "runs")
-    assert lines_of(curves.axes[0]) == {"EMPG gradient scaling": [[0, 2], [0, 50]]}
-    assert "One seed" in texts_of(tmp_path / "drawn" / "learning_curves.svg")
-
-
-def test_a_metric_that_a_run_lacks_is_left_out(tmp_path: Path, drawn: Callable[[Path], list[Any]]) -> None:
-    """Of its cell; the other cells and the other metrics stay, and so does the legend."""
-    write_study(tmp_path / "runs")
-    file = tmp_path / "runs" / "test-alfworld-tiny-grpo-off" / "seed1" / "metrics.parquet"
-    replace_table(file, pd.read_parquet(file).drop(columns="update/kl"))
-    _, diagnostics = drawn(tmp_path / "runs")
-    kl, entropy = diagnostics.axes[:2]
-    assert list(lines_of(kl)) == ["EMPG full"]
-    assert list(lines_of(entropy)) == ["EMPG off", "EMPG full"]
-    assert "EMPG full" in texts_of(tmp_path / "drawn" / "diagnostics.svg")
-
-
-def test_no_run_has_any_metric(tmp_path: Path, drawn: Callable[[Path], list[Any]]) -> None:
-    """A scripted policy never learns."""
-    write_results(tmp_path / "runs", "grpo", "off", 0, {0: [0, 0], 2: [1, 0]})
-    file = next((tmp_path / "runs").rglob("metrics.parquet"))
-    replace_table(file, pd.read_parquet(file)[["iteration"]])
-    _, diagnostics = drawn(tmp_path / "runs")
-    assert [lines_of(ax) for ax in diagnostics.axes] == [{}, {}]
-
-
-@pytest.mark.parametrize(
-    ("skipped", "expected"),
-    [
-        ((2, None), [[1, 2], [0.2, 0.6], [0.1, 0.6], [0.3, 0.6]]),  # iteration 1: .1 and .3; iteration 2: .6 alone
-        ((1, 2), [[1, 2], [0.3, 0.2], [0.3, 0.2], [0.3, 0.2]]),  # iteration 1: seed 1's; iteration 2: seed 0's
-    ],
-)
-def test_an_update_that_a_seed_skipped(
-    tmp_path: Path,
-    drawn: Callable[[Path], list[Any]],
-    skipped: tuple[int | None, ...],
-    expected: list[list[float]],
-) -> None:
-    """DAPO without an informative group makes no update and has no KL there (null in metrics.parquet): a point is the
-    mean of the seeds that have it, at its own iteration."""
-    value = {(0, 1): 0.1, (0, 2): 0.2, (1, 1): 0.3, (1, 2): 0.6}
-    for seed, left_out in enumerate(skipped):
-        folder = write_results(tmp_path / "runs", "dapo", "off", seed, {0: [0, 0], 2: [1, 0]})
-        kl = [np.nan, *(np.nan if i == left_out else value[seed, i] for i in (1, 2))]
-        edit_table(folder / "metrics.parquet", **{"update/kl": kl})
-    _, diagnostics = drawn(tmp_path / "runs")
-    (line,) = lines_of(diagnostics.axes[0]).values()
-    assert line == [pytest.approx(part) for part in expected]
 
 
 def test_a_terminal_of_80_columns_shows_it_whole(
@@ -333,9 +197,8 @@ def report(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("what", ["tables", "figures"])
 def test_the_command_says_what_is_wrong_in_one_line(
-    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_results(tmp_path / "runs", "grpo", "off", 0, {0: [0], 2: [1]})
     (folder / "metrics.parquet").unlink()
@@ -343,7 +206,7 @@ def test_the_command_says_what_is_wrong_in_one_line(
         (tmp_path / "nothing", "no finished run below"),
         (tmp_path / "runs", "metrics.parquet is missing"),
     ):
-        monkeypatch.setattr(sys, "argv", ["reporting", what, "--runs", str(runs), "--out", str(tmp_path / "out")])
+        monkeypatch.setattr(sys, "argv", ["reporting", "tables", "--runs", str(runs), "--out", str(tmp_path / "out")])
         assert main() == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ")

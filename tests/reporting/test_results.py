@@ -184,7 +184,7 @@ def test_two_panels_are_never_compared(tmp_path: Path) -> None:
 def test_a_cell_and_seed_stands_once(tmp_path: Path) -> None:
     for root in (tmp_path / "a", tmp_path / "b"):
         write_results(root, "grpo", "off", 0, {0: [0], 2: [1]})
-    with pytest.raises(DataError, match="the same cell and seed with other settings: report one") as caught:
+    with pytest.raises(DataError, match="the same cell and seed: report one") as caught:
         read_runs(find_results(tmp_path))
     for name in ("a", "b"):
         assert str(tmp_path / name / "test-alfworld-tiny-grpo-off" / "seed0") in str(caught.value)

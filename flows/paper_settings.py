@@ -1,0 +1,44 @@
+"""``python -m flows.paper_settings FILE``: the settings of ``scale=paper``, composed, as data.
+
+The only source of what a table declares as a deviation: a run's recorded configuration is held against these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.compose import CONF, compose
+from pipelines.errors import PlatformError
+from pipelines.files import json_text
+
+
+def paper_settings() -> dict[str, dict[str, Any]]:
+    """``benchmark``: a whole configuration for each; ``algorithm`` and ``model``: that section for each, which every
+    benchmark shares. By their names in a configuration. Raises ConfigError."""
+    settings: dict[str, dict[str, Any]] = {"benchmark": {}, "algorithm": {}, "model": {}}
+    for group, found in settings.items():
+        for option in sorted(path.stem for path in (CONF / group).glob("*.yaml")):
+            config = compose([f"{group}={option}", "scale=paper"]).experiment.values()
+            found[config[group]["name"]] = config if group == "benchmark" else config[group]
+    return settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m flows.paper_settings", description=__doc__)
+    parser.add_argument("file", type=Path, help="JSON to write")
+    options = parser.parse_args()
+    try:
+        text = json_text(paper_settings())
+    except PlatformError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    options.file.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The cells of one of the paper's tables: a study's runs by row and benchmark, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipelines.errors import DataError
+from pipelines.reporting.results import RunResult, check_measured_alike, check_one_cell, find_results, read_run
+from pipelines.reporting.specification import Row, Specification, methods_of
+
+
+def read_study(root: Path) -> list[RunResult]:
+    """All finished runs below a folder, of whatever cells. Raises DataError when there is none, or naming a bad file."""
+    runs = [read_run(folder) for folder in find_results(root)]
+    for run in runs:
+        try:
+            methods_of(run.config)
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{run.folder / 'run.json'} is malformed ({error}): launch the run again, or `dvc checkout` the results"
+            ) from None
+    return runs
+
+
+class Cells:
+    """The runs that a table shows, or compares with.
+
+    Raises:
+        DataError: see ``make_study_table``.
+    """
+
+    def __init__(self, specification: Specification, runs: Sequence[RunResult]) -> None:
+        rows = dict.fromkeys([*specification.rows, *(row.baseline for row in specification.rows if row.baseline)])
+        self._of: dict[tuple[Row, str], list[RunResult]] = {}
+        for benchmark in specification.columns:
+            here = [run for run in runs if run.benchmark == benchmark]
+            for row in rows:
+                members = sorted((run for run in here if row.holds(run.config)), key=lambda run: (run.seed, run.folder))
+                check_one_cell(members, f"row ({row})")
+                self._of[row, benchmark] = members
+            check_measured_alike(self.on(benchmark))
+        self.all = [run for benchmark in specification.columns for run in self.on(benchmark)]
+        for run in self.all:
+            if run.scale != self.scale:
+                one = self.all[0]
+                raise DataError(f"{run.folder} is of {run.scale} scale, {one.folder} of {one.scale}: report them apart")
+
+    @property
+    def scale(self) -> str | None:
+        return self.all[0].scale if self.all else None
+
+    def of(self, row: Row, benchmark: str) -> list[RunResult]:
+        return self._of[row, benchmark]
+
+    def on(self, benchmark: str) -> list[RunResult]:
+        """Each once: a run may be of two rows."""
+        return list(dict.fromkeys(run for (_, on), members in self._of.items() if on == benchmark for run in members))
+
+    def averages(self, benchmark: str) -> Mapping[str, list[str]]:
+        runs = self.on(benchmark)
+        return runs[0].averages if runs else {}

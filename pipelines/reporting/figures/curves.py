@@ -1,0 +1,40 @@
+"""Metrics of the iterations as curves: what the figures of training have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pipelines.reporting.figures.study import panels, trained
+from pipelines.reporting.figures.style import (
+    Figure,
+    caption,
+    claim,
+    curve,
+    grid_of,
+    legend_above,
+    nothing_to_draw,
+    over_iterations,
+    seeds_said,
+)
+from pipelines.reporting.results import RunResult
+
+
+def metric_curves(runs: Sequence[RunResult], metric: str, label: str, title: str, says: str) -> Figure:
+    """One metric against iterations, a panel per benchmark, model and algorithm. A seed whose update was skipped has no value
+    at that iteration: the others' is drawn. A series of which a run has none at all is left out."""
+    drawn = trained(runs)
+    if not any(metric in run.metrics for run in drawn):
+        return nothing_to_draw(title, f"No run has the metric {metric}: nothing was trained.")
+    figure, placed = grid_of(panels(drawn))
+    for panel, ax in placed:
+        for series in panel.usual:
+            if not all(metric in run.metrics for run in series.runs):
+                continue
+            columns = [run.metrics.set_index("iteration")[metric] for run in series.runs]
+            table = pd.concat(columns, axis=1).sort_index().dropna(how="all")
+            curve(ax, table.index.to_numpy(), table.to_numpy(), series)
+        over_iterations(ax, label)
+    legend_above(figure, [ax for _, ax in placed])
+    return Figure(figure, title, caption(says, seeds_said(drawn)), claim(drawn))

@@ -1,0 +1,62 @@
+"""What every cell ends at, with intervals, as the paper's Figure 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.reporting.figures.study import Panel, Series, panels
+from pipelines.reporting.figures.style import COLOURS, QUIET, Figure, claim, pyplot
+from pipelines.reporting.results import RunResult, outcomes
+from pipelines.reporting.statistics import estimate
+
+TITLE = "Final results"
+
+
+def draw(runs: Sequence[RunResult]) -> Figure:
+    """A panel per benchmark and model, a bar per cell: mean over seeds and tasks, the seeds as points, a 95 % interval."""
+    settings: dict[str, list[tuple[Panel, Series]]] = {}
+    for panel in panels(runs):
+        settings.setdefault(panel.setting, []).extend((panel, series) for series in panel.series)
+    heights = [0.34 * len(bars) + 0.9 for bars in settings.values()]
+    figure, axes = pyplot().subplots(
+        len(settings), 1, figsize=(7.6, sum(heights) + 0.3), squeeze=False, height_ratios=heights, sharex=True
+    )
+    highest = [_bars(ax, bars) for ax, bars in zip(axes[:, 0], settings.values(), strict=True)]
+    for ax, setting in zip(axes[:, 0], settings, strict=True):
+        ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].measures['success']} (%)")
+    axes[-1][0].set_xlim(0, min(100.0, 1.1 * max(highest)))
+    says = (
+        "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval of a bootstrap "
+        "over seeds and tasks; dashed: mean before RL."
+    )
+    return Figure(figure, TITLE, says, claim(runs))
+
+
+def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
+    """Draws them; returns the highest number (%)."""
+    starts, highest = [], 0.0
+    for y, (_, series) in enumerate(bars):
+        values = outcomes(series.runs, "success")[0]
+        starts.append(outcomes(series.runs, "success", 0)[0].mean())
+        found, colour = estimate(values), COLOURS.get(series.arm, "#000000")
+        ax.barh(y, 100 * found.mean, height=0.66, color=colour, alpha=0.55, linewidth=0)
+        ax.plot([100 * found.low, 100 * found.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+        points = {"markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        ax.plot(100 * values.mean(1), [y] * len(values), "o", color=colour, **points)
+        beside = ax.get_yaxis_transform()
+        ax.text(1.01, y, f"{100 * found.mean:.1f}", va="center", fontsize=9, color="#333333", transform=beside)
+        highest = max(highest, 100 * found.high, 100 * values.mean(1).max())
+    ax.axvline(100 * sum(starts) / len(starts), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set_yticks(range(len(bars)), [_name(panel, series) for panel, series in bars])
+    ax.set_ylim(len(bars) - 0.4, -0.6)
+    ax.grid(axis="x")
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    return highest
+
+
+def _name(panel: Panel, series: Series) -> str:
+    if series.runs[0].last == 0:
+        return panel.algorithm
+    return f"{panel.algorithm.upper()}, {series.label}"

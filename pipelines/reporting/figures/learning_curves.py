@@ -1,0 +1,41 @@
+"""Learning curves on the evaluation panel, as the paper's Figure 3: the band spans the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.reporting.figures.study import panels, trained
+from pipelines.reporting.figures.style import (
+    Figure,
+    caption,
+    claim,
+    curve,
+    grid_of,
+    legend_above,
+    nothing_to_draw,
+    over_iterations,
+    seeds_said,
+)
+from pipelines.reporting.results import RunResult, outcomes
+
+TITLE = "Learning curves"
+
+
+def draw(runs: Sequence[RunResult]) -> Figure:
+    drawn = trained(runs)
+    if not drawn:
+        return nothing_to_draw(TITLE, "No run was trained: there is one evaluation of each and no curve.")
+    figure, placed = grid_of(panels(drawn), share_y=True)
+    for panel, ax in placed:
+        for series in panel.usual:
+            members = series.runs
+            iterations = sorted(set.intersection(*(set(run.evaluations["iteration"]) for run in members)))
+            means = np.array([outcomes(members, "success", i)[0].mean(1) for i in iterations]) * 100
+            curve(ax, np.array(iterations), means, series)
+        over_iterations(ax, f"{panel.series[0].runs[0].measures['success']} (%)")
+    legend_above(figure, [ax for _, ax in placed])
+    tasks = sorted({len(outcomes([run], "success")[1]) for run in drawn})
+    says = f"Mean over the fixed evaluation panel ({' or '.join(map(str, tasks))} tasks), each task played once."
+    return Figure(figure, TITLE, caption(says, seeds_said(drawn)), claim(drawn))

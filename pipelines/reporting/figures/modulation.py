@@ -1,0 +1,107 @@
+"""g and f against entropy: what EMPG made of the steps of real batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.reporting.figures.study import ENTROPY_CHANGE, TRAJECTORIES, Panel, analysis_table, panels, why_absent
+from pipelines.reporting.figures.style import (
+    FIRST,
+    LAST,
+    QUIET,
+    Figure,
+    caption,
+    claim,
+    legend_above,
+    nothing_to_draw,
+    pyplot,
+)
+from pipelines.reporting.results import RunResult
+
+TITLE = "Gain g and future clarity f against entropy"
+_EPISODE = ["iteration", "group", "member"]
+_ITERATIONS = (("o", FIRST, "first iteration"), ("D", LAST, "last iteration"))
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """``column``: of trajectories.parquet; ``arms`` that use it, the first is preferred; ``strength``: its k; ``of_next``: it is
+    a function of the next step's entropy."""
+
+    column: str
+    arms: tuple[str, ...]
+    strength: str
+    of_next: bool
+    xlabel: str
+    ylabel: str
+
+
+GAIN = Quantity("g", ("full", "gradient_scaling"), "k", False, "normalised entropy of the step", "gain g")
+CLARITY = Quantity("f", ("full", "future_bonus"), "k_future", True, "normalised entropy of the next step", "clarity f")
+
+
+def draw(runs: Sequence[RunResult]) -> Figure:
+    """A row per benchmark and model, of its first algorithm and seed: g left, f right."""
+    users = [run for run in runs if run.arm in {*GAIN.arms, *CLARITY.arms}]
+    shown = [run for run in users if (table := analysis_table(run, TRAJECTORIES)) is not None and len(table)]
+    lacking = why_absent(users, TRAJECTORIES)
+    if not shown:
+        return nothing_to_draw(TITLE, f"No run kept steps that EMPG modulated. {lacking}")
+    rows: dict[str, Panel] = {}
+    for panel in panels(shown):
+        rows.setdefault(panel.setting, panel)
+    figure, axes = pyplot().subplots(len(rows), 2, figsize=(8.8, 3.0 * len(rows) + 0.9), squeeze=False)
+    for pair, panel in zip(axes, rows.values(), strict=True):
+        for ax, quantity in zip(pair, (GAIN, CLARITY), strict=True):
+            ax.set_title(f"{panel.benchmark} · {panel.algorithm.upper()}\n{panel.model}")
+            _draw_quantity(ax, quantity, panel)
+    legend_above(figure, axes.flat)
+    says = (
+        "Points: steps of the kept trajectories, as the advantage stage computed them. Lines: exp(−k·H_norm), for g over its mean "
+        "in the batch, which makes the mean of g 1. Grey: where the steps of the first rollout lie. Of each setting's first seed."
+    )
+    return Figure(figure, TITLE, caption(says, f"Left out: {lacking}." if lacking else ""), claim(shown))
+
+
+def _draw_quantity(ax: Any, quantity: Quantity, panel: Panel) -> None:
+    ax.set(xlabel=quantity.xlabel, ylabel=quantity.ylabel, xlim=(-0.02, 1.02))
+    usual = {series.arm: series for series in panel.usual}
+    run = next((usual[arm].runs[0] for arm in quantity.arms if arm in usual), None)
+    points = points_of(run, quantity) if run is not None else pd.DataFrame()
+    if run is None or points.empty:
+        ax.text(0.5, 0.5, f"no step with {quantity.column}", ha="center", color=QUIET, transform=ax.transAxes)
+        return
+    k, h = float(run.config["empg"][quantity.strength]), np.linspace(0, 1, 100)
+    for iteration, (marker, colour, label) in zip(sorted(set(points["iteration"])), _ITERATIONS, strict=False):
+        rows = points[points["iteration"] == iteration]
+        scale = (rows["value"] * np.exp(k * rows["h"])).median()  # the same at every step of a batch
+        ax.plot(h, scale * np.exp(-k * h), color=colour, linewidth=1.2)
+        ax.plot(
+            rows["h"], rows["value"], marker, markersize=4.5, color=colour, alpha=0.7, markeredgewidth=0, label=label
+        )
+    top = 1.08 * max(float(points["value"].max()), 1.0)
+    ax.set_ylim(0, top)
+    _histogram(ax, run, top)
+
+
+def points_of(run: RunResult, quantity: Quantity) -> pd.DataFrame:
+    """``iteration``, ``h`` (normalised entropy) and ``value``, a row per step; a trajectory's last step has no next one."""
+    steps = analysis_table(run, TRAJECTORIES)
+    assert steps is not None
+    entropy = steps.groupby(_EPISODE)["H_norm"].shift(-1) if quantity.of_next else steps["H_norm"]
+    points = pd.DataFrame({"iteration": steps["iteration"], "h": entropy, "value": steps[quantity.column]})
+    return points.astype(np.float64).dropna()
+
+
+def _histogram(ax: Any, run: RunResult, top: float) -> None:
+    """The share of steps per 5 % of normalised entropy, the tallest bar a third of the axes high."""
+    table = analysis_table(run, ENTROPY_CHANGE)
+    if table is not None and len(table):
+        before = table["entropy_before"].to_numpy(np.float64)
+        share = np.histogram((before - before.min()) / (np.ptp(before) + 1e-8), 20, (0, 1))[0]
+        ax.bar(np.arange(20) / 20, share / share.max() * top / 3, width=0.05, align="edge", color="#DDDDDD", zorder=0.5)

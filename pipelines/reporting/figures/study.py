@@ -1,0 +1,156 @@
+"""A study's runs as figures show them: panels of a benchmark, a model and an algorithm, and in each a series per arm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from pipelines.files import read_json
+from pipelines.reporting.results import (
+    ALGORITHMS,
+    ARMS,
+    RunResult,
+    check_measured_alike,
+    check_one_cell,
+    read_run,
+)
+
+K = TypeVar("K")
+BENCHMARKS = {"alfworld": "ALFWorld", "webshop": "WebShop", "deepsearch": "Deep Search"}
+ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
+_STRENGTHS = ("zeta", "k", "k_future", "normalization")  # of an arm that uses them
+_NEUTRAL_ARMS = ("off", "center_only")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The seeds of one arm with one choice of ζ, k and normalisation. ``strengths``: where it differs from the panel's usual
+    choice, as text; empty for the usual one."""
+
+    arm: str
+    strengths: str
+    runs: tuple[RunResult, ...]
+
+    @property
+    def label(self) -> str:
+        return " ".join(filter(None, ("EMPG", self.arm.replace("_", " "), self.strengths)))
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """What is compared with each other: same benchmark, model and algorithm; ``series`` in the paper's order."""
+
+    benchmark: str
+    model: str
+    algorithm: str
+    series: tuple[Series, ...]
+
+    @property
+    def setting(self) -> str:
+        return f"{self.benchmark} · {self.model}"
+
+    @property
+    def usual(self) -> list[Series]:
+        """Every arm once, with the usual ζ and k."""
+        return [series for series in self.series if not series.strengths]
+
+
+def read_study(folders: Iterable[Path]) -> list[RunResult]:
+    """All runs of a study; of several benchmarks and models.
+
+    Raises:
+        DataError: as ``read_run``; runs of one benchmark and model were measured differently; runs of one series have other
+            settings than the seed, or the same seed.
+    """
+    runs = [read_run(folder) for folder in folders]
+    for members in grouped(runs, lambda run: run.setting).values():
+        check_measured_alike(members)
+    for panel in panels(runs):
+        for series in panel.series:
+            check_one_cell(series.runs, f"series ({panel.algorithm}, {series.label})")
+    return runs
+
+
+def panels(runs: Sequence[RunResult]) -> list[Panel]:
+    """In the paper's order; what it does not know follows, by name."""
+    found = [
+        Panel(benchmark, model, algorithm, tuple(_series(members)))
+        for (benchmark, model, algorithm), members in grouped(
+            runs, lambda run: (benchmark_name(run), model_name(run), run.algorithm)
+        ).items()
+    ]
+    benchmarks = list(BENCHMARKS.values())
+    return sorted(found, key=lambda p: (_rank(p.benchmark, benchmarks), p.model, _rank(p.algorithm, ALGORITHMS)))
+
+
+def trained(runs: Iterable[RunResult]) -> list[RunResult]:
+    """Without those that were only evaluated: they have no curve."""
+    return [run for run in runs if run.last > 0]
+
+
+def _series(runs: Sequence[RunResult]) -> list[Series]:
+    found = []
+    for arm, of_arm in sorted(grouped(runs, lambda run: run.arm).items(), key=lambda item: _rank(item[0], ARMS)):
+        choices = grouped(of_arm, _strengths)
+        usual = {name: _most_frequent(dict(choice)[name] for choice in choices) for name in _STRENGTHS}
+        for choice, members in choices.items():
+            unusual = [(name, value) for name, value in choice if value != usual[name]]
+            found.append(Series(arm, _text(unusual), tuple(sorted(members, key=lambda run: run.seed))))
+    return found
+
+
+def _strengths(run: RunResult) -> tuple[tuple[str, Any], ...]:
+    empg = {} if run.arm in _NEUTRAL_ARMS else run.config["empg"]
+    return tuple((name, empg.get(name)) for name in _STRENGTHS)
+
+
+def _text(strengths: Sequence[tuple[str, Any]]) -> str:
+    names = {"zeta": "ζ = ", "k": "k = ", "k_future": "k′ = ", "normalization": "normalised by "}
+    return ", ".join(f"{names[name]}{value}" for name, value in strengths)
+
+
+def _most_frequent(values: Iterable[Any]) -> Any:
+    """Ties: the first."""
+    return Counter(values).most_common(1)[0][0]
+
+
+def _rank(name: str, known: Sequence[str]) -> tuple[int, str]:
+    return known.index(name) if name in known else len(known), name
+
+
+def benchmark_name(run: RunResult) -> str:
+    name = str(run.config["benchmark"]["name"])
+    return BENCHMARKS.get(name, name)
+
+
+def model_name(run: RunResult) -> str:
+    name = str(run.config["model"]["name"])
+    return f"stand-in for {name}" if run.stand_in else name
+
+
+def grouped(items: Iterable[RunResult], key: Callable[[RunResult], K]) -> dict[K, list[RunResult]]:
+    groups: dict[K, list[RunResult]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def analysis_table(run: RunResult, name: str) -> pd.DataFrame | None:
+    """A table of the run's analysis; None: it has none (``why_absent``). ``read_run`` has checked its sum."""
+    path = run.folder / name
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def why_absent(runs: Iterable[RunResult], name: str) -> str:
+    """Why runs lack the table, in words: "3 runs without: nothing was trained"; "" when none lacks it."""
+    reasons = Counter(
+        read_json(run.folder / "run.json").get("absent", {}).get(name, "made before there was an analysis")
+        for run in runs
+        if not (run.folder / name).is_file()
+    )
+    return "; ".join(f"{count} run{'s' * (count > 1)} without: {reason}" for reason, count in sorted(reasons.items()))

@@ -1,0 +1,138 @@
+"""How every figure looks, and how it is written: the same runs give the same bytes, PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from pipelines.reporting.figures.study import Panel, Series
+from pipelines.reporting.results import ARMS, RunResult
+
+# Okabe–Ito: told apart by colour-blind readers; off is grey, the treatment is strong. Markers tell apart in print.
+COLOURS = {
+    "off": "#6B6B6B", "full": "#D55E00", "gradient_scaling": "#0072B2", "future_bonus": "#009E73", "center_only": "#CC79A7",
+}  # fmt: skip
+MARKERS = {"off": "o", "full": "D", "gradient_scaling": "s", "future_bonus": "^", "center_only": "v"}
+FIRST, LAST = "#0072B2", "#D55E00"  # before and after training
+GRID, QUIET = "#E2E2E2", "#666666"
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """``plot``: matplotlib's figure. ``claim``: what the numbers are of, drawn below it. ``title`` and ``caption`` are written
+    into the files; the report reads them there."""
+
+    plot: Any
+    title: str
+    caption: str
+    claim: str
+
+    def save(self, out: Path) -> None:
+        """``out`` with .png and .svg."""
+        letters = int(17 * self.plot.get_figwidth())
+        self.plot.supxlabel(fill(self.claim, letters), x=0.01, ha="left", fontsize=8, color=QUIET)
+        about = {"Title": self.title, "Description": self.caption}
+        self.plot.savefig(out.with_suffix(".png"), dpi=150, metadata={"Software": None, **about})
+        self.plot.savefig(out.with_suffix(".svg"), dpi=150, metadata={"Date": None, "Creator": None, **about})
+        pyplot().close(self.plot)
+
+
+def pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(
+        {
+            "svg.hashsalt": "empg", "font.size": 10, "axes.titlesize": 10.5, "axes.titlelocation": "left",
+            "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9,
+            "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8A8A8A", "axes.axisbelow": True,
+            "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "legend.frameon": False,
+            "xtick.color": "#444444", "ytick.color": "#444444", "figure.constrained_layout.use": True,
+        }
+    )  # fmt: skip
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, list[tuple[Panel, Any]]]:
+    """A figure with a row per benchmark and model, and the axes of each panel. ``share_y``: within a row."""
+    rows: dict[str, list[Panel]] = {}
+    for panel in panels:
+        rows.setdefault(panel.setting, []).append(panel)
+    columns = max(map(len, rows.values()))
+    size = max(4.4 * columns, 6.0), 2.7 * len(rows) + 0.9
+    sharey = "row" if share_y else "none"
+    figure, axes = pyplot().subplots(len(rows), columns, figsize=size, squeeze=False, sharey=sharey)
+    placed = []
+    for row, members in zip(axes, rows.values(), strict=True):
+        for ax, panel in zip_longest(row, members):
+            if panel is None:
+                figure.delaxes(ax)
+                continue
+            ax.set_title(f"{panel.benchmark} · {panel.algorithm.upper()}\n{panel.model}")
+            ax.tick_params(labelleft=True)
+            placed.append((panel, ax))
+    return figure, placed
+
+
+def over_iterations(ax: Any, ylabel: str) -> None:
+    ax.set(xlabel="iteration", ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
+    """Mean over seeds [points, seeds] and the band from lowest to highest; NaN: not measured for that seed."""
+    few = len(x) <= 25
+    ax.plot(
+        x, np.nanmean(values, 1), color=COLOURS.get(series.arm, "#000000"), linewidth=1.8, label=series.label,
+        marker=MARKERS.get(series.arm, "o") if few else None, markersize=3.5,
+    )  # fmt: skip
+    if values.shape[1] > 1:
+        low, high = np.nanmin(values, 1), np.nanmax(values, 1)
+        ax.fill_between(x, low, high, color=COLOURS.get(series.arm, "#000000"), alpha=0.15, linewidth=0)
+
+
+def legend_above(figure: Any, axes: Sequence[Any]) -> None:
+    """One legend for all panels, above them: every label once, arms in the paper's order."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    known = [f"EMPG {arm.replace('_', ' ')}" for arm in ARMS]
+    labels = sorted(handles, key=lambda label: known.index(label) if label in known else len(known))
+    if labels:
+        widths, room = [0.085 * len(label) + 0.6 for label in labels], figure.get_figwidth()  # inches
+        columns = len(labels) if sum(widths) < room else max(1, int(room / max(widths)))
+        figure.legend([handles[label] for label in labels], labels, loc="outside upper left", ncols=columns)
+
+
+def nothing_to_draw(title: str, why: str) -> Figure:
+    """A figure that says what is missing: an empty place would leave the reader guessing."""
+    figure, ax = pyplot().subplots(figsize=(6.0, 1.6))
+    ax.axis("off")
+    ax.text(0.0, 0.5, why, ha="left", va="center", wrap=True, color=QUIET, transform=ax.transAxes)
+    return Figure(figure, title, f"Not drawn. {why}", "")
+
+
+def claim(runs: Sequence[RunResult]) -> str:
+    """What the numbers are of: a sentence for the caption."""
+    scales = " and ".join(sorted({str(run.config["scale"]) for run in runs}))
+    if any(run.stand_in for run in runs):
+        return f"{scales.capitalize()} scale: small stand-in models made here, not comparable with the paper's numbers."
+    return f"{scales.capitalize()} scale."
+
+
+def seeds_said(runs: Sequence[RunResult]) -> str:
+    seeds = sorted({run.seed for run in runs})
+    return f"Line: mean of {len(seeds)} seeds; band: lowest to highest." if len(seeds) > 1 else "One seed."
+
+
+def caption(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

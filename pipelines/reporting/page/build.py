@@ -1,0 +1,50 @@
+"""Put the page together: what each part says is its module's; here is only the order."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from pipelines.reporting.figures.study import read_study
+from pipelines.reporting.figures.style import claim
+from pipelines.reporting.page.environment import environment_of
+from pipelines.reporting.page.pictures import read_pictures
+from pipelines.reporting.page.tables import read_tables
+from pipelines.reporting.page.viewer import trajectories_of
+from pipelines.reporting.results import find_results
+
+_HERE = Path(__file__).parent
+
+
+def write_page(runs: Path, report: Path) -> Path:
+    """``report/report.html`` from results, ``report/tables/*.md`` and ``report/figures/*.svg``; the same inputs give the same
+    bytes. Raises DataError naming a bad file, or that there is no run."""
+    page = render(runs, report)
+    report.mkdir(parents=True, exist_ok=True)
+    out = report / "report.html"
+    out.write_text(page, "utf-8")
+    return out
+
+
+def render(runs: Path, report: Path) -> str:
+    import jinja2
+
+    study = read_study(find_results(runs))
+    script = (_HERE / "viewer.js").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((_HERE / "report.html.j2").read_text("utf-8"))
+    return template.render(
+        name=report.resolve().name,
+        claim=claim(study),
+        style=(_HERE / "style.css").read_text("utf-8"),
+        script=script,
+        # The one script that the page may run: whatever a model wrote, it cannot become another.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        tables=read_tables(report / "tables"),
+        pictures=read_pictures(report / "figures"),
+        environment=environment_of(study),
+        trajectories=trajectories_of(study),
+    )

@@ -1,0 +1,56 @@
+"""What the runs were made with, as each recorded it: panels, commits, versions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.files import read_json
+from pipelines.reporting.figures.study import benchmark_name, grouped, model_name
+from pipelines.reporting.results import RunResult
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs of a benchmark and model."""
+
+    name: str
+    cells: int
+    seeds: str
+    tasks: int
+    panel: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """``commits``, ``versions``: each with the number of runs made with it; ``remarks``: what a reader must know."""
+
+    runs: int
+    settings: tuple[Setting, ...]
+    commits: tuple[tuple[str, int], ...]
+    versions: tuple[tuple[str, int], ...]
+    remarks: tuple[str, ...]
+
+
+def environment_of(runs: Sequence[RunResult]) -> Environment:
+    infos = [read_json(run.folder / "run.json") for run in runs]
+    groups = grouped(runs, lambda run: f"{benchmark_name(run)} · {model_name(run)}")
+    return Environment(
+        len(runs),
+        tuple(_setting(name, members) for name, members in sorted(groups.items())),
+        _counted([str(info.get("commit", "not recorded")) for info in infos]),
+        _counted([f"{name} {version}" for info in infos for name, version in info.get("versions", {}).items()]),
+        tuple(sorted({remark for run in runs for remark in run.remarks})),
+    )
+
+
+def _setting(name: str, runs: Sequence[RunResult]) -> Setting:
+    seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+    tasks = runs[0].evaluations["task_id"].nunique()
+    return Setting(name, len({run.folder.parent for run in runs}), seeds, tasks, runs[0].panel_sha256)
+
+
+def _counted(values: Sequence[Any]) -> tuple[tuple[Any, int], ...]:
+    return tuple(sorted(Counter(values).items()))

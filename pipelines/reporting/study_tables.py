@@ -1,0 +1,189 @@
+"""One of the paper's tables from the runs of a study: whatever cells are there, and which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from pipelines.reporting.cells import Cells
+from pipelines.reporting.deviations import Deviation, Settings, deviations_of
+from pipelines.reporting.published import Number, Published, errors_of, quoted_in
+from pipelines.reporting.results import RunResult, outcomes
+from pipelines.reporting.specification import Column, Row, Specification, specifications
+from pipelines.reporting.statistics import Difference, Estimate, corrected, estimate, paired_difference, verdict
+
+Shown = tuple[str, Column]  # benchmark and column
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A row: its runs by benchmark, by seed, and its numbers. What is missing is in neither."""
+
+    row: Row
+    runs: Mapping[str, Sequence[RunResult]]
+    numbers: Mapping[Shown, Estimate]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts, NaN where nothing is tested."""
+
+    row: Row
+    shown: Shown
+    difference: Difference
+    corrected: float
+
+    @property
+    def verdict(self) -> str:
+        return verdict(self.difference, self.corrected)
+
+    @property
+    def is_noise(self) -> bool:
+        """Also below five seeds, where the interval is too narrow: the right one holds 0 too."""
+        return self.verdict == "noise" or self.difference.low <= 0 <= self.difference.high
+
+
+@dataclass(frozen=True, eq=False)
+class StudyTable:
+    """``scale``: None without a run. ``published``: the paper's numbers, at its scale alone. ``deviations``: and where."""
+
+    name: str
+    specification: Specification
+    scale: str | None
+    stand_in: bool
+    columns: tuple[Shown, ...]
+    lines: tuple[Line, ...]
+    contrasts: tuple[Contrast, ...]
+    published: Mapping[tuple[Row, Column], Number]
+    deviations: Mapping[Deviation, str]
+    missing: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def make_study_table(name: str, runs: Sequence[RunResult], settings: Settings) -> StudyTable:
+    """The table ``name`` of ``paper/tables.yaml``; runs that are none of its rows are left out.
+
+    Raises:
+        DataError: two runs are the same row and differ in more than the seed, or two of the table's runs were evaluated on
+            different panels, measured differently, or are of different scales.
+    """
+    specification = specifications()[name]
+    cells = Cells(specification, runs)
+    columns = tuple(
+        (benchmark, column)
+        for benchmark in specification.columns
+        for column in specification.columns_of(benchmark, cells.averages(benchmark))
+    )
+    lines = tuple(_line(row, cells, columns) for row in specification.rows)
+    stand_in = any(run.stand_in for run in cells.all)
+    published = _published(name, specification, columns) if cells.scale == "paper" and not stand_in else {}
+    of_the_paper = [*quoted_in(name, specification), *errors_of(name, specifications())] if published else []
+    return StudyTable(
+        name,
+        specification,
+        cells.scale,
+        stand_in,
+        columns,
+        lines,
+        _contrasts(lines, cells, columns),
+        published,
+        _deviations(lines, settings),
+        tuple(_missing(lines, cells, list(specification.columns))),
+        (*_remarks(lines, cells, columns), *of_the_paper),
+    )
+
+
+def _line(row: Row, cells: Cells, columns: Sequence[Shown]) -> Line:
+    numbers = {}
+    for shown in columns:
+        if (runs := cells.of(row, shown[0])) and (parts := _parts(runs[0], shown[1].of)) is not None:
+            values, kinds = outcomes(runs, shown[1].measure, types=parts)
+            numbers[shown] = estimate(values, _weighed(runs[0], shown[1].of, kinds))
+    return Line(row, {benchmark: runs for benchmark, _ in columns if (runs := cells.of(row, benchmark))}, numbers)
+
+
+def _parts(run: RunResult, of: str) -> list[str] | None:
+    """The task types that a column is made of; None: not all of them are on the panel."""
+    played = run.evaluations["task_type"].unique().tolist()
+    parts = played if of == "all" else run.averages.get(of, [of])
+    return parts if parts and set(parts) <= set(played) else None
+
+
+def _weighed(run: RunResult, of: str, kinds: list[str]) -> list[str] | None:
+    """In an average every type weighs the same; elsewhere every task does."""
+    return kinds if of in run.averages else None
+
+
+def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> tuple[Contrast, ...]:
+    found: list[tuple[Row, Shown, Difference]] = []
+    for line in lines:
+        for shown in columns:
+            if shown[1].compared and shown in line.numbers and (baseline := line.row.baseline) is not None:
+                difference = _difference(line.runs[shown[0]], cells.of(baseline, shown[0]), shown[1])
+                found += [(line.row, shown, difference)] if difference else []
+    tested = corrected([difference for *_, difference in found])
+    return tuple(Contrast(*what, p) for what, p in zip(found, tested, strict=True))
+
+
+def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:
+    """Over the seeds that both have; None without one."""
+    seeds = {run.seed for run in treatment} & {run.seed for run in baseline}
+    pairs = [[run for run in runs if run.seed in seeds] for runs in (treatment, baseline)]
+    if not seeds:
+        return None
+    values, kinds = outcomes([*pairs[0], *pairs[1]], column.measure, types=_parts(treatment[0], column.of))
+    weighed = _weighed(treatment[0], column.of, kinds)
+    return paired_difference(values[: len(seeds)], values[len(seeds) :], weighed)
+
+
+def _published(name: str, specification: Specification, columns: Sequence[Shown]) -> dict[tuple[Row, Column], Number]:
+    paper = Published(name)
+    pairs = [(row, column) for row in specification.rows for _, column in columns]
+    return {pair: number for pair in pairs if (number := paper.number(*pair)) is not None}
+
+
+def _deviations(lines: Sequence[Line], settings: Settings) -> dict[Deviation, str]:
+    """Each with where it holds: on which benchmarks, or in which of their rows."""
+    cells: dict[Deviation, list[tuple[str, Row]]] = {}
+    rows: dict[str, list[Row]] = {}
+    for line in lines:
+        for benchmark, runs in line.runs.items():
+            rows.setdefault(benchmark, []).append(line.row)
+            for deviation in deviations_of(runs[0].config, line.row.method, settings):
+                cells.setdefault(deviation, []).append((benchmark, line.row))
+
+    def where(at: Sequence[tuple[str, Row]]) -> Iterator[str]:
+        for benchmark, there in rows.items():
+            here = [row for on, row in at if on == benchmark]
+            if here:
+                yield benchmark if len(here) == len(there) else f"{benchmark}: {'; '.join(map(str, here))}"
+
+    return {deviation: ", ".join(where(cells[deviation])) for deviation in sorted(cells)}
+
+
+def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> Iterator[str]:
+    """Rows that were not run, and on what; seeds that other cells have; task types that the panel lacks."""
+    rows = [line.row for line in lines]
+    baselines = dict.fromkeys(row.baseline for row in rows if row.baseline and row.baseline not in rows)
+    for row in [*rows, *baselines]:
+        if lacking := [benchmark for benchmark in benchmarks if not cells.of(row, benchmark)]:
+            yield f"{row} on {', '.join(lacking)}" + (", which is compared with" if row in baselines else "")
+    for row, benchmark in product([*rows, *baselines], benchmarks):
+        seeds = {run.seed for run in cells.of(row, benchmark)}
+        if seeds and (fewer := {run.seed for run in cells.on(benchmark)} - seeds):
+            yield f"seed {', '.join(map(str, sorted(fewer)))} of {row} on {benchmark}"
+
+
+def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
+    """What the benchmarks remark on their results, once; and what looks like a number and is none, or like two."""
+    yield from dict.fromkeys(remark for run in cells.all for remark in run.remarks)
+    for benchmark, column in columns:
+        if (runs := cells.on(benchmark)) and _parts(runs[0], column.of) is None:
+            yield f"the panel of {benchmark} has no task of {column.of.replace('_', ' ')}, or not of all that it averages"
+    if any(run.stand_in and not run.config["training"]["iterations"] for run in cells.all):
+        yield "a stand-in without training is its warm start"
+    for one, other in combinations(lines, 2):
+        same = [benchmark for benchmark, runs in one.runs.items() if other.runs.get(benchmark) == runs]
+        if same:
+            yield f"{one.row} and {other.row} are the same runs on {', '.join(same)}"

@@ -1,0 +1,49 @@
+"""The analysis stage: what training did to a finished run's policy, in three small tables for figures and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.config import ExperimentConfig
+from pipelines.protocols import Policy
+from pipelines.records import ScoredTrajectory, Trajectory
+from pipelines.stages.analysis.entropy_change import entropy_change
+from pipelines.stages.analysis.proposition1 import proposition1
+from pipelines.stages.analysis.trajectories import chosen_trajectories
+
+VERSION = 1
+ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
+TABLES = (ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES)
+
+
+def absent_tables(experiment: ExperimentConfig) -> dict[str, str]:
+    """The tables that the configuration rules out, each with the reason as a reader is told it."""
+    policy = experiment.policy.name
+    if not experiment.training.iterations:
+        return dict.fromkeys(TABLES, "nothing was trained")
+    if policy in ("scripted", "vllm"):
+        return dict.fromkeys(TABLES, f"policy={policy} scores no tokens")
+    return {} if policy == "local" else {PROPOSITION1: f"policy={policy} does not show its logits"}
+
+
+def analyse(
+    experiment: ExperimentConfig,
+    policy: Policy,
+    played: Sequence[Trajectory],
+    batches: Mapping[int, Sequence[ScoredTrajectory]],
+    models: Mapping[str, Path],
+) -> dict[str, pa.Table]:
+    """The tables by file name.
+
+    Args:
+        policy: the trained one. played: every trajectory of the first rollout. batches: scored batches by iteration.
+        models: the folders "initial" and "final" whose logits are examined; empty where nobody can see them.
+    """
+    tables = {ENTROPY_CHANGE: entropy_change(played, policy), TRAJECTORIES: chosen_trajectories(batches, policy.codec)}
+    if models:
+        temperature = experiment.rollout.temperature
+        tables[PROPOSITION1] = proposition1(played, models, temperature=temperature, seed=experiment.seed)
+    return tables

@@ -1,0 +1,284 @@
+"""The paper's tables from studies made by hand: numbers, differences, what is missing, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.reporting.specification import specifications
+from pipelines.reporting.study_printing import grids_of, markdown, notes_of, title_of
+from pipelines.reporting.study_tables import StudyTable
+from tests.reporting.study import ALFWORLD, PICK_LOOK, experiment_of, refusal_of, table_of, write_cell
+
+GRPO = "benchmark=alfworld model=qwen2.5_1.5b algorithm=grpo"
+OFF, FULL = [[1, 0, 0, 0], [1, 1, 1, 0]], [[1, 1, 1, 0], [1, 1, 1, 1]]  # pick, look, pick, look; two seeds
+
+
+def grid_of(table: StudyTable, title: str) -> list[list[str]]:
+    """The rows of the section whose title begins so."""
+    (grid,) = (grid for grid in grids_of(table) if grid.title.startswith(title))
+    return [list(row) for row in grid.rows]
+
+
+def row_of(table: StudyTable, title: str, *label: str) -> list[str]:
+    """What stands behind a label of its section."""
+    (row,) = (row for row in grid_of(table, title) if row[: len(label)] == list(label))
+    return row[len(label) :]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> StudyTable:
+    root = tmp_path_factory.mktemp("small") / "grid"
+    write_cell(root, f"{GRPO} empg=off", OFF)
+    write_cell(root, f"{GRPO} empg=full", FULL)
+    return table_of(root)
+
+
+# Means: off's seeds ¼ and ¾: .5, sd √(2·(¼)²) = .354; full's ¾ and 1: .875, sd .177. Pick (tasks 0 and 2): off ½ and 1,
+# full 1 and 1; look: off 0 and ½, full ½ and 1: sd .354. The intervals over all, and of the difference, are derived in
+# test_report.py. Of pick: off has seed 0 twice, and task 2 twice, with ¼·¼ = 6 %: 0; look's off: 1 as seldom.
+def test_means_and_intervals_by_hand(small: StudyTable) -> None:
+    label = ("qwen2.5-1.5b", "GRPO")
+    none = ["–"] * 4
+    assert row_of(small, "Mean", *label, "off") == ["75.0 ± 35.4", "25.0 ± 35.4", *none, "50.0 ± 35.4", "–", "–"]
+    assert row_of(small, "Mean", *label, "full") == ["100.0 ± 0.0", "75.0 ± 35.4", *none, "87.5 ± 17.7", "–", "–"]
+    assert row_of(small, "95 %", *label, "off") == ["0.0 – 100.0", "0.0 – 100.0", *none, "0.0 – 100.0", "–", "–"]
+    assert row_of(small, "95 %", *label, "full") == ["100.0 – 100.0", "0.0 – 100.0", *none, "50.0 – 100.0", "–", "–"]
+    assert row_of(small, "Seeds", *label, "full") == ["seeds 0, 1; 4 tasks", "–"]
+
+
+def test_the_difference_by_hand(small: StudyTable) -> None:
+    assert grid_of(small, "Paired") == [
+        ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "+0.0 – +75.0", "–", "few seeds"]
+    ]
+    assert "1 of 1 differences to EMPG off are noise." in notes_of(small)
+
+
+def test_the_layout_is_the_papers(small: StudyTable) -> None:
+    grid = grids_of(small)[0]
+    assert [(heading.group, heading.name) for heading in grid.header[3:]] == [
+        *(("ALFWorld", name) for name in ("Pick", "Look", "Clean", "Heat", "Cool", "Pick2", "All")),
+        ("WebShop", "Score"), ("WebShop", "Success"),
+    ]  # fmt: skip
+    methods = [
+        ("prompting", "–"),
+        ("ReAct", "–"),
+        ("RLOO", "off"),
+        ("GRPO", "off"),
+        ("GRPO", "full"),
+        ("DAPO", "off"),
+        ("DAPO", "full"),
+    ]
+    assert [row[:3] for row in grid.rows] == [(m, *what) for m in ("qwen2.5-1.5b", "qwen2.5-7b") for what in methods]
+    assert title_of(small) == (
+        "Table 1: ALFWorld and WebShop, laptop scale — stand-in models made here: not comparable with the paper's numbers"
+    )
+
+
+def test_an_average_weighs_its_types_alike(tmp_path: Path) -> None:
+    """Deep Search, two seeds alike. Off 10 1 0 | 0 (one hop twice, two, three | four): ID (½ + 1 + 0)/3 = ½, OOD 0, overall
+    (½ + 1 + 0 + 0)/4 = .375. Full 11 1 0 | 1: ID ⅔, OOD 1, overall ¾.
+
+    The difference has 0 and 1 in one hop, resampled within: 0, ½, 1 with ¼, ½, ¼. ID: that third, 0 … ⅓; overall: a quarter
+    of it and of OOD's 1, ¼ … ½. Were tasks alike, overall would be 2/5."""
+    types = ["one_hop", "one_hop", "two_hop", "three_hop", "four_hop"]
+    cell = "benchmark=deepsearch model=qwen2.5_32b algorithm=dapo"
+    write_cell(tmp_path / "grid", f"{cell} empg=off", [[1, 0, 1, 0, 0]] * 2, types=types)
+    write_cell(tmp_path / "grid", f"{cell} empg=full", [[1, 1, 1, 0, 1]] * 2, types=types)
+    table = table_of(tmp_path / "grid", "table2")
+    assert grids_of(table)[0].names[3:] == [
+        "one hop", "two hop", "three hop", "ID average", "four hop", "OOD average", "Overall",
+    ]  # fmt: skip
+    means = {
+        arm: [cell.split(" ±")[0] for cell in row_of(table, "Mean", "qwen2.5-32b", "DAPO", arm)]
+        for arm in ("off", "full")
+    }
+    assert means["off"] == ["50.0", "100.0", "0.0", "50.0", "0.0", "0.0", "37.5"]
+    assert means["full"] == ["100.0", "100.0", "0.0", "66.7", "100.0", "100.0", "75.0"]
+    assert [row[3:8] for row in grid_of(table, "Paired")] == [
+        ["ID average", "2", "4", "+16.7", "+0.0 – +33.3"],
+        ["OOD average", "2", "1", "+100.0", "+100.0 – +100.0"],
+        ["Overall", "2", "5", "+37.5", "+25.0 – +50.0"],
+    ]
+
+
+def test_every_comparison_of_a_table_counts_for_holm(tmp_path: Path) -> None:
+    """Three algorithms and models, five seeds. Two differences are certain, p = 2/10,001 each; one is 0, p = 1: noise. Holm
+    multiplies by 3, by 2 (lifted to the one before) and by 1."""
+    root = tmp_path / "grid"
+    for cell, full in ((GRPO, 1), (GRPO.replace("grpo", "dapo"), 1), (GRPO.replace("1.5b", "7b"), 0)):
+        for arm, won in (("off", 0), ("full", full)):
+            write_cell(root, f"{cell} empg={arm}", [[won] * 2] * 5, types=PICK_LOOK[:2])
+    table = table_of(root)
+    assert [(c.row.model, c.row.method, c.verdict) for c in table.contrasts] == [
+        ("qwen2.5-1.5b", "grpo", "higher"), ("qwen2.5-1.5b", "dapo", "higher"), ("qwen2.5-7b", "grpo", "noise"),
+    ]  # fmt: skip
+    assert [c.corrected for c in table.contrasts] == pytest.approx([6 / 10_001, 6 / 10_001, 1.0])
+    assert [row[-2:] for row in grid_of(table, "Paired")] == [
+        ["0.001", "higher"],
+        ["0.001", "higher"],
+        ["1.000", "noise"],
+    ]
+    assert "1 of 3 differences to EMPG off are noise." in notes_of(table)
+
+
+def test_what_is_missing_is_said(small: StudyTable, tmp_path: Path) -> None:
+    assert len(small.missing) == 12 + 2  # rows without any run; webshop in the two others
+    assert small.missing[:2] == (
+        "qwen2.5-1.5b prompting on alfworld, webshop",
+        "qwen2.5-1.5b react on alfworld, webshop",
+    )
+    assert "qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0) on webshop" in small.missing
+    assert (
+        "the panel of alfworld has no task of pick two obj and place, or not of all that it averages" in small.remarks
+    )
+    root = tmp_path / "grid"
+    write_cell(root, f"{GRPO} empg=full empg.zeta=0.01", FULL)
+    write_cell(root, f"{GRPO} empg=full", FULL[:1], seeds=[1])
+    table = table_of(root, "table5")
+    assert table.missing == (
+        "qwen2.5-1.5b grpo full (ζ = 0.1, k = 1.0) on alfworld",
+        "qwen2.5-1.5b grpo full (ζ = 0.05, k = 0.5) on alfworld",
+        "qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.5) on alfworld",
+        "qwen2.5-1.5b grpo off on alfworld, which is compared with",
+        "seed 0 of qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0) on alfworld",
+    )
+    assert table.contrasts == ()
+    assert f"Missing: {'; '.join(table.missing)}." in notes_of(table)
+
+
+def test_without_any_of_its_cells_a_table_is_all_missing(small: StudyTable, tmp_path: Path) -> None:
+    write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF)
+    table = table_of(tmp_path / "grid", "table2")
+    assert title_of(table) == "Table 2: Deep Search — none of its cells was run"
+    (means,) = grids_of(table)
+    assert {cell for row in means.rows for cell in row[3:]} == {"–"}
+    assert len(table.missing) == 4
+
+
+def test_every_full_cell_has_all_columns(tmp_path: Path) -> None:
+    """ALFWorld's six task types, and WebShop's score apart from its success: two of three tasks won, scores 1, 1, ½."""
+    write_cell(tmp_path / "grid", f"{GRPO} empg=off", [[1, 0, 1, 0, 1, 0]], types=ALFWORLD)
+    shop = GRPO.replace("alfworld", "webshop")
+    write_cell(tmp_path / "grid", f"{shop} empg=off", [[1, 1, 0]], types=["shop"] * 3, scores=[1, 1, 0.5])
+    row = row_of(table_of(tmp_path / "grid"), "Mean", "qwen2.5-1.5b", "GRPO", "off")
+    assert row == [f"{value} ± –" for value in ("100.0", "0.0", "100.0", "0.0", "100.0", "0.0", "50.0", "83.3", "66.7")]
+
+
+# ------------------------------------------------------------------------------------------------ which run is which row
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rows"),
+    [
+        ("algorithm=grpo empg=off", ["table1 qwen2.5-1.5b grpo off", "controls_alfworld qwen2.5-1.5b grpo off"]),
+        ("algorithm=rloo empg=off", ["table1 qwen2.5-1.5b rloo off"]),
+        (
+            "algorithm=grpo empg=full",
+            [
+                "table1 qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0)",
+                "table5 qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0)",
+                "controls_alfworld qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0)",
+            ],
+        ),
+        ("empg=full empg.k=0.5 empg.k_future=0.5", ["table5 qwen2.5-1.5b grpo full (ζ = 0.05, k = 0.5)"]),
+        ("empg=full empg.k=0.5", []),
+        ("empg=full empg.zeta=0.2", []),
+        ("empg=full empg.normalization=group", ["controls_alfworld qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0, per group)"]),
+        ("empg=center_only", ["controls_alfworld qwen2.5-1.5b grpo center only"]),
+        ("empg=off algorithm=dr_grpo", []),
+        ("empg=off training.iterations=0", ["table1 qwen2.5-1.5b prompting", "table1 qwen2.5-1.5b react"]),
+        ("scale=paper empg=off training.iterations=0", ["table1 qwen2.5-1.5b prompting"]),
+        ("scale=paper empg=off training.iterations=0 benchmark.prompt.history=full", ["table1 qwen2.5-1.5b react"]),
+        (
+            "benchmark=deepsearch model=qwen2.5_32b algorithm=dapo empg=future_bonus",
+            ["table2 qwen2.5-32b dapo future bonus (ζ = 0.1, k = 1.0)"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_runs_configuration_says_its_rows(overrides: str, rows: list[str]) -> None:
+    config = experiment_of(*overrides.split()).values()
+    tables = specifications().items()
+    assert [f"{name} {row}" for name, table in tables for row in table.rows if row.holds(config)] == rows
+
+
+def test_runs_of_no_row_are_left_out(small: StudyTable, tmp_path: Path) -> None:
+    """Whatever they are: a table is not the place to refuse them."""
+    root = tmp_path / "grid"
+    write_cell(root, f"{GRPO} empg=off", OFF)
+    write_cell(root, f"{GRPO} empg=full", FULL)
+    write_cell(root, f"{GRPO} empg=full empg.zeta=0.2", OFF, panel="q" * 64)
+    write_cell(root, f"{GRPO} empg=off scale=smoke algorithm=dr_grpo", [[0]], types=["pick"])
+    assert markdown(table_of(root)) == markdown(small)
+
+
+def test_one_run_of_two_rows_is_said(tmp_path: Path) -> None:
+    """At laptop scale every prompt is a whole transcript: prompting and ReAct are one."""
+    write_cell(tmp_path / "grid", "benchmark=alfworld empg=off training.iterations=0", OFF)
+    table = table_of(tmp_path / "grid")
+    for method in ("prompting", "ReAct"):
+        assert row_of(table, "Mean", "qwen2.5-1.5b", method, "–")[6] == "50.0 ± 35.4"
+    assert "qwen2.5-1.5b prompting and qwen2.5-1.5b react are the same runs on alfworld" in table.remarks
+    assert "a stand-in without training is its warm start" in table.remarks
+
+
+# --------------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_one_benchmark_of_a_table_has_one_panel(tmp_path: Path) -> None:
+    """Across its models too; another benchmark has its own."""
+    root = tmp_path / "grid"
+    (one,) = write_cell(root, f"{GRPO} empg=off", OFF[:1])
+    write_cell(root, f"{GRPO.replace('alfworld', 'webshop')} empg=off", OFF[:1], panel="w" * 64)
+    table_of(root)
+    (other,) = write_cell(root, f"{GRPO.replace('1.5b', '7b')} empg=off", OFF[:1], panel="q" * 64)
+    assert refusal_of(root) == (
+        f"{other} was evaluated on panel {'q' * 12}, {one} on {'p' * 12}: they cannot be compared, report them apart"
+    )
+
+
+def test_what_is_compared_with_has_the_same_panel(tmp_path: Path) -> None:
+    """Table 5 does not show EMPG off."""
+    write_cell(tmp_path / "grid", f"{GRPO} empg=full", FULL)
+    write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF, panel="q" * 64)
+    assert "they cannot be compared, report them apart" in refusal_of(tmp_path / "grid", "table5")
+
+
+def test_a_table_has_one_scale(tmp_path: Path) -> None:
+    root = tmp_path / "grid"
+    (one,) = write_cell(root, f"{GRPO} empg=off", OFF[:1])
+    (other,) = write_cell(root, f"{GRPO.replace('alfworld', 'webshop')} empg=off scale=smoke", OFF[:1])
+    assert refusal_of(root) == f"{other} is of smoke scale, {one} of laptop: report them apart"
+
+
+def test_a_row_has_one_setting(tmp_path: Path) -> None:
+    root = tmp_path / "grid"
+    write_cell(root, f"{GRPO} empg=off", OFF[:1])
+    write_cell(root, f"{GRPO} empg=off training.learning_rate=1e-3", OFF[:1], seeds=[1])
+    assert "are the same row (qwen2.5-1.5b grpo off) with other settings than the seed: report one" in refusal_of(root)
+
+
+def test_a_seed_of_a_row_stands_once(tmp_path: Path) -> None:
+    write_cell(tmp_path / "grid" / "a", f"{GRPO} empg=off", OFF[:1])
+    write_cell(tmp_path / "grid" / "b", f"{GRPO} empg=off", OFF[:1])
+    assert refusal_of(tmp_path / "grid").endswith("are the same row (qwen2.5-1.5b grpo off) and seed: report one")
+
+
+def test_what_was_measured_differently_is_not_one_table(tmp_path: Path) -> None:
+    write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF)
+    write_cell(tmp_path / "grid", f"{GRPO} empg=full", FULL, remarks=["scored by a rule"])
+    assert "has the remarks ['scored by a rule']" in refusal_of(tmp_path / "grid")
+
+
+def test_a_bad_file_is_named_whatever_table_it_is_of(tmp_path: Path) -> None:
+    (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1])
+    (folder / "evaluations.parquet").unlink()
+    assert refusal_of(tmp_path / "grid", "table2").startswith(f"{folder / 'evaluations.parquet'} is missing: ")
+
+
+def test_a_record_without_what_decides_its_row_is_named(tmp_path: Path) -> None:
+    (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1], config={
+        key: value for key, value in experiment_of(*GRPO.split()).values().items() if key != "training"
+    })  # fmt: skip
+    assert refusal_of(tmp_path / "grid").startswith(f"{folder / 'run.json'} is malformed ('training'): ")
