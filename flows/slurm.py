@@ -36,7 +36,6 @@ def chosen_launcher(jobs: Sequence[Sequence[str]]) -> SlurmSettings | None:
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    _check_one_launcher(jobs)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             hydra = hydra_compose("config", overrides=list(jobs[0]), return_hydra_config=True).hydra
@@ -53,15 +52,6 @@ def chosen_launcher(jobs: Sequence[Sequence[str]]) -> SlurmSettings | None:
     if choice != "slurm":
         raise ConfigError(f"hydra/launcher={choice} knows nothing of policy.cluster: choose hydra/launcher=slurm")
     return slurm_settings({str(key): value for key, value in plain.items()})
-
-
-def _check_one_launcher(jobs: Sequence[Sequence[str]]) -> None:
-    own = [{override for override in job if override.lstrip("+~").startswith("hydra")} for job in jobs]
-    swept = sorted({override for job in own for override in job if any(override not in other for other in own)})
-    if swept:
-        raise ConfigError(
-            f"{', '.join(swept[:3])}: a launch has one launcher, whose settings are not swept; give one value"
-        )
 
 
 def job_overrides(launcher: SlurmSettings, configs: Sequence[RunConfig], overrides: Sequence[str]) -> list[str]:
