@@ -18,7 +18,13 @@ from benchmarks.measure import Row, at_most, say
 
 TARGET, REPEATS, CELLS, SEEDS = 1.0, 2, 5, 12
 _RUNS = CELLS * SEEDS
-_OVERRIDES = ("+experiment=glob(table5/*)", "scale=smoke", "policy=scripted", "warm_start=null", "execution.progress=false")
+_OVERRIDES = (
+    "+experiment=glob(table5/*)",
+    "scale=smoke",
+    "policy=scripted",
+    "warm_start=null",
+    "execution.progress=false",
+)
 _ROOT = Path(__file__).parent.parent
 
 
@@ -39,7 +45,9 @@ def _orchestration(folder: Path, repeat: int) -> float:
     timings = [json.loads(path.read_text()) for seed in range(first, first + SEEDS) for path in _timings(folder, seed)]
     assert len(timings) == _RUNS, f"{len(timings)} of {_RUNS} runs told their times"
     stages = float(sum(timing["stages_s"] for timing in timings))
-    say(f"launch {repeat + 1} of {REPEATS}: {wall:.1f} s, of these {stages:.1f} s in stages on {_processes()} processes")
+    say(
+        f"launch {repeat + 1} of {REPEATS}: {wall:.1f} s, of these {stages:.1f} s in stages on {_processes()} processes"
+    )
     return wall - stages / _processes()
 
 

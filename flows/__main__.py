@@ -20,7 +20,6 @@ from flows.compose import CONF, compose_all, expand
 from flows.jobs import Job, is_launchers, make_jobs
 from flows.multirun import check_launcher, launch_jobs
 from flows.slurm import check_sbatch, chosen_launcher, job_script, resources, submitted
-from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
 from pipelines.planning.readiness import check_engines, check_fits, check_machine
@@ -44,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if any(getattr(options, name) for name in _INFORM):
             _hydra([*(a for a in arguments if a not in overrides), *overrides])
             return 0
-        if any(config.plan for config in configs):
-            return _plan(configs, combinations)
         jobs = make_jobs(combinations, configs)
+        if any(config.plan for config in configs):
+            return _plan(jobs, combinations[0])
         if chosen_launcher(combinations[0]) is not None:
             return _launch_on_slurm(jobs, overrides, many=options.multirun)
         for config in configs:
@@ -72,17 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
-    """Say what is needed, and the job script where SLURM is chosen."""
+def _plan(jobs: Sequence[Job], overrides: Sequence[str]) -> int:
+    """Say what is needed, and the job script where SLURM is chosen. ``overrides``: of one of the jobs, the launch's too."""
     from flows.planning import show_plans
 
+    configs = [job.config for job in jobs]
     code = show_plans(configs)
-    if chosen_launcher(jobs[0]) is not None:
-        asked = chosen_launcher([*jobs[0], *resources(configs, jobs[0])])
+    if chosen_launcher(overrides) is not None:
+        asked = chosen_launcher([*overrides, *resources(configs, overrides)])
         assert asked is not None
-        print(
-            f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{job_script(asked, len(jobs))}", end=""
-        )
+        script = job_script(asked, len(jobs))
+        print(f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{script}", end="")
     return code
 
 
