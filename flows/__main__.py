@@ -21,7 +21,6 @@ from flows.jobs import Job, is_launchers, make_jobs
 from flows.multirun import check_launcher, launch_jobs
 from flows.slurm import check_slurm, chosen_launcher, job_overrides, job_script, submitted
 from flows.slurm_settings import SlurmSettings
-from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
 from pipelines.planning.readiness import check_engines, check_fits, check_machine
@@ -45,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if any(getattr(options, name) for name in _INFORM):
             _hydra([*(a for a in arguments if a not in overrides), *overrides])
             return 0
-        if any(config.plan for config in configs):
-            return _plan(configs, combinations)
-        slurm = chosen_launcher(combinations)
         jobs = make_jobs(combinations, configs)
+        if any(config.plan for config in configs):
+            return _plan(jobs, combinations[0])
+        slurm = chosen_launcher(combinations[0])
         if slurm is not None:
             return _launch_on_slurm(slurm, jobs, overrides, many=options.multirun)
         for config in configs:
@@ -74,18 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plan(configs: Sequence[RunConfig], jobs: Sequence[Sequence[str]]) -> int:
-    """Say what is needed, and the job script where SLURM is chosen."""
+def _plan(jobs: Sequence[Job], overrides: Sequence[str]) -> int:
+    """Say what is needed, and the job script where SLURM is chosen. ``overrides``: of one of the jobs, the launch's too."""
     from flows.planning import show_plans
 
-    slurm = chosen_launcher(jobs)
+    configs = [job.config for job in jobs]
+    slurm = chosen_launcher(overrides)
     code = show_plans(configs)
     if slurm is not None:
-        asked = chosen_launcher([[*jobs[0], *job_overrides(slurm, configs, jobs[0])]])
+        asked = chosen_launcher([*overrides, *job_overrides(slurm, configs, overrides)])
         assert asked is not None
-        print(
-            f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{job_script(asked, len(jobs))}", end=""
-        )
+        script = job_script(asked, len(jobs))
+        print(f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{script}", end="")
     return code
 
 

@@ -26,11 +26,11 @@ class JobFailed(PlatformError):
     """SLURM refused or lost a job."""
 
 
-def chosen_launcher(jobs: Sequence[Sequence[str]]) -> SlurmSettings | None:
-    """The SLURM launcher's settings, or None where another launcher is chosen. ``jobs``: their overrides.
+def chosen_launcher(overrides: Sequence[str]) -> SlurmSettings | None:
+    """The SLURM launcher's settings, or None where another launcher is chosen. ``overrides``: of one of the jobs.
 
     Raises:
-        ConfigError: a setting is unknown or cannot be, or the jobs have different ones.
+        ConfigError: a setting is unknown or cannot be.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -38,7 +38,7 @@ def chosen_launcher(jobs: Sequence[Sequence[str]]) -> SlurmSettings | None:
 
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            hydra = hydra_compose("config", overrides=list(jobs[0]), return_hydra_config=True).hydra
+            hydra = hydra_compose("config", overrides=list(overrides), return_hydra_config=True).hydra
             plain = OmegaConf.is_dict(hydra.launcher) and OmegaConf.to_container(hydra.launcher, resolve=True)
     except Exception as error:
         raise ConfigError(explain(error)) from None
