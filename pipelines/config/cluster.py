@@ -23,7 +23,8 @@ class GpuSettings(Section):
 
 class ClusterConfig(Section):
     """How a policy is spread. Rounding apart, which no two launches of these engines share, nothing here bears on the
-    numbers: the section is no part of any fingerprint, and a run may go on with another one.
+    numbers: the section is no part of any fingerprint, and a run may go on with another one, but for the number of ranks and
+    the ZeRO stage, which its checkpoints have.
 
     ``device`` cpu is the twin without a GPU, a GPU then stands for a rank. ``placement``: vLLM and the trainer take turns
     on all GPUs (colocated), or ``generation_gpus`` of them are vLLM's own (separate). ``tensor_parallel``: GPUs of one
