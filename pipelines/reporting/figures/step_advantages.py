@@ -84,4 +84,4 @@ def _draw_trajectory(ax: Any, below: Any, panel: Panel, success: bool) -> None:
 
 
 def _same(steps: pd.DataFrame, shown: pd.DataFrame) -> bool:
-    return steps[_SAME].reset_index(drop=True).equals(shown[_SAME].reset_index(drop=True))
+    return bool(steps[_SAME].reset_index(drop=True).equals(shown[_SAME].reset_index(drop=True)))
