@@ -21,6 +21,7 @@ from flows.jobs import Job, is_launchers, make_jobs
 from flows.multirun import check_launcher, launch_jobs
 from flows.slurm import check_slurm, chosen_launcher, job_overrides, job_script, submitted
 from flows.slurm_settings import SlurmSettings
+from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
 from pipelines.planning.readiness import check_engines, check_fits, check_machine
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         jobs = make_jobs(combinations, configs)
         if any(config.plan for config in configs):
-            return _plan(jobs, combinations[0])
+            return _plan(configs, len(jobs), combinations[0])
         slurm = chosen_launcher(combinations[0])
         if slurm is not None:
             return _launch_on_slurm(slurm, jobs, overrides, many=options.multirun)
@@ -73,18 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plan(jobs: Sequence[Job], overrides: Sequence[str]) -> int:
-    """Say what is needed, and the job script where SLURM is chosen. ``overrides``: of one of the jobs, the launch's too."""
+def _plan(configs: Sequence[RunConfig], jobs: int, overrides: Sequence[str]) -> int:
+    """Say what is needed, once where two names mean the same, and the job script where SLURM is chosen. ``overrides``: of
+    one of the jobs, the launch's too."""
     from flows.planning import show_plans
 
-    configs = [job.config for job in jobs]
     slurm = chosen_launcher(overrides)
-    code = show_plans(configs)
+    code = show_plans([config for i, config in enumerate(configs) if config not in configs[:i]])
     if slurm is not None:
         asked = chosen_launcher([*overrides, *job_overrides(slurm, configs, overrides)])
         assert asked is not None
-        script = job_script(asked, len(jobs))
-        print(f"\nsubmitted as {len(jobs)} job{'s' if len(jobs) > 1 else ''}:\n\n{script}", end="")
+        print(f"\nsubmitted as {jobs} job{'s' if jobs > 1 else ''}:\n\n{job_script(asked, jobs)}", end="")
     return code
 
 

@@ -87,9 +87,9 @@ def test_a_cluster_that_cannot_be_is_said(overrides: list[str], message: str) ->
         (["cluster@policy.cluster=moon"], r"cluster=moon: no such option; known: laptop, paper, smoke"),
         (
             ["cluster@policy.cluster=paper/moon"],
-            r"cluster/paper=moon: no such option; known: qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b",
+            r"cluster/paper=moon: no such option; known: llama3.1_8b, qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b",
         ),
-        (["model=moon"], r"model=moon: no such option; known: qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b"),
+        (["model=moon"], r"model=moon: no such option; known: llama3.1_8b, qwen2.5_1.5b, qwen2.5_32b, qwen2.5_7b"),
         (["rollout.temperature=0.005"], r"rollout.temperature=0.005 is none that vLLM samples at .*: set 0.01 to 2"),
         (
             ["evaluation.temperature=0.0099"],

@@ -1,0 +1,23 @@
+"""Every cell of conf/experiment is a row of the table that its folder is named after, and every row has its cell."""
+
+from __future__ import annotations
+
+from flows.cells import cells
+from pipelines.reporting.specification import specifications
+from tests.reporting.study import experiment_of
+
+
+def test_cells_and_rows_are_the_same() -> None:
+    configs = {cell: experiment_of(f"+experiment={cell}", "scale=paper").values() for cell in cells()}
+    rows = {
+        (name, benchmark, str(row)): {
+            cell for cell, config in configs.items() if config["benchmark"]["name"] == benchmark and row.holds(config)
+        }
+        for name, table in specifications().items()
+        for benchmark in table.columns
+        for row in table.rows
+    }
+    assert [row for row, held in rows.items() if not held] == []
+    for cell in configs:
+        folder = cell.partition("/")[0]
+        assert any(cell in held for (name, *_), held in rows.items() if name.startswith(folder)), cell
