@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flows.jobs import Job, names
 
-_WIDTH = 160  # where there is no terminal
+_WIDTH = 10_000  # where there is no terminal: a reason stays one line, for whoever searches it
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ def show_failures(failures: Sequence[Failure], jobs: Sequence[Job]) -> None:
     from rich.table import Table
 
     called = dict(zip((job.folder for job in jobs), names(jobs), strict=True))
-    table = Table(title=f"{len(failures)} of {len(jobs)} runs failed:", title_justify="left", title_style="bold")
+    table = Table()
     table.add_column("run", overflow="fold")
     table.add_column("why", overflow="fold")
     for reason in dict.fromkeys(failure.reason for failure in failures):
         same = [called[failure.job.folder] for failure in failures if failure.reason == reason]
         table.add_row("\n".join(same), reason)
     console = Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else _WIDTH)
-    console.print()
+    console.print(f"\n{len(failures)} of {len(jobs)} runs failed:", style="bold")
     console.print(table)
     print("the same launch again runs these and what is missing, and nothing else", file=sys.stderr, flush=True)
