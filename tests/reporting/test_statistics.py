@@ -116,7 +116,7 @@ def test_tasks_are_resampled_within_their_type() -> None:
     assert (other.low, other.high) == (0.0, 1.0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_one_type_is_no_type(values: Matrix) -> None:
     one, other = estimate(values, ["a"] * values.shape[1]), estimate(values)
@@ -163,7 +163,7 @@ def test_intervals_of_few_seeds_cover_less(monkeypatch: pytest.MonkeyPatch) -> N
     assert 0.6 <= coverage(2, 400, studies=300) <= 0.89
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_an_interval_holds_its_mean_and_stays_in_range(values: Matrix) -> None:
     e = estimate(values)
@@ -171,7 +171,7 @@ def test_an_interval_holds_its_mean_and_stays_in_range(values: Matrix) -> None:
     assert e.mean - 1e-12 <= e.high <= 1 + 1e-12
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(matrices, st.randoms(use_true_random=False))
 def test_order_does_not_move_the_mean(values: Matrix, rng: random.Random) -> None:
     seeds, tasks = (rng.sample(range(n), n) for n in values.shape)
@@ -204,14 +204,14 @@ def test_p_of_two_seeds_that_disagree() -> None:
     assert d.p == pytest.approx(0.5, abs=0.03)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_no_difference_is_no_difference(values: Matrix) -> None:
     d = paired_difference(values, values)
     assert (d.mean, d.low, d.high, d.p) == (0.0, 0.0, 0.0, 1.0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_the_difference_is_antisymmetric(values: Matrix) -> None:
     other = 1.0 - values
