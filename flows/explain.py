@@ -187,14 +187,14 @@ def _chosen_by(path: Path) -> str:
     match group, folders:
         case "cluster", _:
             return "policy=openrlhf"
-        case "hydra", _:
-            return f"hydra/{folders[0]}={option}"
+        case "hydra", [part]:
+            return f"hydra/{part}={option}"
+        case "data", [part]:
+            return f"data={part} benchmark={option}"
         case "scale", ["adapted"]:
             scale, _, benchmark = option.partition("_")
             return f"scale={scale} benchmark={benchmark}"
-        case _, [part]:
-            return f"{group}={part} benchmark={option}"
-    return f"{group}={option}"
+    return f"{group}={'/'.join([*folders, option])}"
 
 
 def _keys() -> Iterator[tuple[str, bool, Path]]:

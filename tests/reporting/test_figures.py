@@ -150,8 +150,11 @@ def test_final_bars_by_hand(study: Path) -> None:
 def test_what_was_only_evaluated_has_a_bar_and_no_curve(tmp_path: Path) -> None:
     write_results(tmp_path, "prompting", "off", 0, {0: [1, 0]})
     assert draw("learning_curves", tmp_path).caption.startswith("Not drawn. No run was trained")
+    write_results(tmp_path, "grpo", "off", 0, {0: [1, 0], 2: [1, 0]})
+    (curves,) = draw("learning_curves", tmp_path).plot.axes
+    assert curves.get_title("left").startswith("ALFWorld · GRPO")
     (ax,) = draw("final_bars", tmp_path).plot.axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["prompting"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["prompting", "GRPO, EMPG off"]
 
 
 # --------------------------------------------------------------------------------------------------- curves of metrics

@@ -22,6 +22,8 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     figure, axes = pyplot().subplots(
         len(settings), 1, figsize=(7.6, sum(heights) + 0.3), squeeze=False, height_ratios=heights, sharex=True
     )
+    for bars in settings.values():
+        bars.sort(key=lambda bar: bar[1].runs[0].last > 0)  # as in the paper's tables: what is not trained comes first
     highest = [_bars(ax, bars) for ax, bars in zip(axes[:, 0], settings.values(), strict=True)]
     for ax, setting in zip(axes[:, 0], settings, strict=True):
         ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].measures['success']} (%)")
