@@ -23,7 +23,7 @@ from pipelines.reporting.results import (
 K = TypeVar("K")
 BENCHMARKS = {"alfworld": "ALFWorld", "webshop": "WebShop", "deepsearch": "Deep Search"}
 ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
-_STRENGTHS = ("zeta", "k", "k_future", "normalization")  # of an arm that uses them
+Strengths = tuple[Any, ...]  # ζ, k, k′ and the normalisation of an arm that uses them
 _NEUTRAL_ARMS = ("off", "center_only")
 
 
@@ -97,26 +97,31 @@ def _series(runs: Sequence[RunResult]) -> list[Series]:
     found = []
     for arm, of_arm in sorted(grouped(runs, lambda run: run.arm).items(), key=lambda item: _rank(item[0], ARMS)):
         choices = grouped(of_arm, _strengths)
-        usual = {name: _most_frequent(dict(choice)[name] for choice in choices) for name in _STRENGTHS}
-        for choice, members in choices.items():
-            unusual = [(name, value) for name, value in choice if value != usual[name]]
-            found.append(Series(arm, _text(unusual), tuple(sorted(members, key=lambda run: run.seed))))
+        usual = _usual(list(choices))
+        for choice, members in sorted(choices.items(), key=lambda item: (item[0] != usual, str(item[0]))):
+            found.append(Series(arm, _text(choice, usual), tuple(sorted(members, key=lambda run: run.seed))))
     return found
 
 
-def _strengths(run: RunResult) -> tuple[tuple[str, Any], ...]:
+def _strengths(run: RunResult) -> Strengths:
     empg = {} if run.arm in _NEUTRAL_ARMS else run.config["empg"]
-    return tuple((name, empg.get(name)) for name in _STRENGTHS)
+    return tuple(empg.get(name) for name in ("zeta", "k", "k_future", "normalization"))
 
 
-def _text(strengths: Sequence[tuple[str, Any]]) -> str:
-    names = {"zeta": "ζ = ", "k": "k = ", "k_future": "k′ = ", "normalization": "normalised by "}
-    return ", ".join(f"{names[name]}{value}" for name, value in strengths)
+def _usual(choices: Sequence[Strengths]) -> Strengths:
+    """The one that others differ from least: a study of ζ and k varies one at a time. Ties: the paper's normalisation."""
+
+    def shared(choice: Strengths) -> int:
+        return sum(one == other for theirs in choices for one, other in zip(choice, theirs, strict=True))
+
+    return min(choices, key=lambda choice: (-shared(choice), choice[-1] != "batch", str(choice)))
 
 
-def _most_frequent(values: Iterable[Any]) -> Any:
-    """Ties: the first."""
-    return Counter(values).most_common(1)[0][0]
+def _text(choice: Strengths, usual: Strengths) -> str:
+    """Where a choice differs from the usual one."""
+    names = ("ζ", "k", "k′", "normalisation")
+    both = zip(names, choice, usual, strict=True)
+    return ", ".join(f"{name} = {one}" for name, one, other in both if one != other)
 
 
 def _rank(name: str, known: Sequence[str]) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -130,8 +131,13 @@ def claim(runs: Sequence[RunResult]) -> str:
 
 
 def seeds_said(runs: Sequence[RunResult]) -> str:
-    seeds = sorted({run.seed for run in runs})
-    return f"Line: mean of {len(seeds)} seeds; band: lowest to highest." if len(seeds) > 1 else "One seed."
+    """``runs``: of any cells."""
+    counts = sorted(set(Counter(run.folder.parent for run in runs).values()))
+    if counts == [1]:
+        return "One seed."
+    return (
+        f"Line: mean of {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds; band: lowest to highest."
+    )
 
 
 def caption(*sentences: str) -> str:

@@ -14,7 +14,6 @@ _ORDER = (
     "learning_curves", "final_bars", "kl", "step_entropy", "entropy_change", "modulation", "step_advantages", "proposition1",
 )  # fmt: skip
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_LARGE = 300_000  # bytes of an SVG; a larger one is shown as its PNG
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ def _read(file: Path) -> Picture:
 
 
 def _data_uri(svg: Path) -> str:
+    """Of the PNG where that is smaller: many panels are many outlines."""
     png = svg.with_suffix(".png")
-    file, kind = (png, "png") if svg.stat().st_size > _LARGE and png.is_file() else (svg, "svg+xml")
+    smaller = png.is_file() and png.stat().st_size < svg.stat().st_size
+    file, kind = (png, "png") if smaller else (svg, "svg+xml")
     return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
