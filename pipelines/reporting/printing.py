@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from pipelines.reporting.markup import markdown_table
-from pipelines.reporting.statistics import FEW_SEEDS, Estimate
+from pipelines.reporting.statistics import FEW_SEEDS, RESAMPLES, Estimate
 from pipelines.reporting.tables import Result, Table
 
 _COLUMNS = 80  # of a terminal
@@ -79,7 +79,7 @@ def comparisons_of(table: Table, measure: str) -> Text:
         d = c.difference
         interval = f"{100 * d.low:+.1f} – {100 * d.high:+.1f}"
         line = [c.algorithm, c.treatment, str(d.seeds), f"{100 * d.mean:+.1f}", interval]
-        lines.append([*line, "–" if math.isnan(c.corrected) else f"{c.corrected:.3f}", c.verdict])
+        lines.append([*line, f"{c.corrected:.3f}", c.verdict])
     return header, lines
 
 
@@ -88,9 +88,11 @@ def markdown(table: Table) -> str:
     for title, (header, lines) in sections(table):
         parts += [f"## {title}", markdown_table(header, lines)]
     parts.append(
-        "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks (10,000 resamples); "
+        "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
+        f"({RESAMPLES:,} resamples); "
         "p-values from the same bootstrap, corrected by Holm for the number of comparisons. Below "
-        f"{FEW_SEEDS} seeds there is no p-value, and an interval holds the truth less often than it says."
+        f"{FEW_SEEDS} seeds an interval may hold the truth less often than it says and p be too small: what they call noise is "
+        "noise, of the rest there is no verdict."
     )
     if any(measured.averages for measured in table.rows[0].of.values()):
         parts.append("In an average every task type weighs the same; tasks are resampled within their type.")

@@ -38,11 +38,12 @@ def write_study_table(name: str, runs: Path, settings: Path, out: Path) -> Study
 
 
 def collect(runs: Sequence[Path], study: Path) -> None:
-    """Copy finished runs' ``results`` into ``results/<study>/<cell>/<seed>``, the folder that DVC tracks for the study:
-    its table depends on it alone, and not on other runs that come and go."""
-    draft = study.with_name(f".{study.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    """Copy finished runs' ``results`` into ``results/<study>/<cell>/<seed>``, beside those of other runs that are there: the
+    study's tables depend on that folder alone, and not on runs that come and go."""
     for run in runs:
-        shutil.copytree(run / "results", draft / run.parent.name / run.name)
-    shutil.rmtree(study, ignore_errors=True)
-    draft.rename(study)
+        there = study / run.parent.name / run.name
+        draft = there.with_name(f".{run.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(run / "results", draft)
+        shutil.rmtree(there, ignore_errors=True)
+        draft.rename(there)

@@ -69,7 +69,7 @@ class RunResult:
 
 def find_results(root: Path) -> list[Path]:
     """The ``results`` folders of finished runs below ``root``, sorted. Raises DataError when there is none."""
-    found = sorted(path.parent for path in root.glob("**/run.json"))
+    found = sorted(path.parent for path in root.glob("**/run.json") if not path.parent.name.startswith("."))
     if not found:
         raise DataError(f"no finished run below {root}: launch one (`make demo`, `python -m flows`), then report again")
     return found
@@ -142,6 +142,20 @@ def check_one_cell(runs: Sequence[RunResult], what: str = "cell") -> None:
             )
         if one.seed == other.seed:
             raise DataError(f"{one.folder} and {other.folder} are the same {what} and seed: report one")
+
+
+def check_compared(treatment: RunResult, baseline: RunResult) -> None:
+    """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds."""
+    differing = [
+        name
+        for name in sorted(treatment.config.keys() | baseline.config.keys())
+        if name not in ("seed", "empg") and treatment.config.get(name) != baseline.config.get(name)
+    ]
+    if differing:
+        raise DataError(
+            f"{treatment.folder} and {baseline.folder} differ in more than EMPG ({', '.join(differing)}): "
+            "run both with the same settings, or report them apart"
+        )
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:

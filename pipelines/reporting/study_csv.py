@@ -32,14 +32,12 @@ def numbers_csv(table: StudyTable) -> str:
 
 
 def differences_csv(table: StudyTable) -> str:
-    """A line per row, column and difference to EMPG off; without p where nothing is tested."""
+    """A line per row, column and difference to EMPG off."""
     lines = []
     for c in table.contrasts:
-        d, tested = c.difference, not math.isnan(c.corrected)
+        d = c.difference
         numbers = [d.seeds, d.tasks, *(_percent(v) for v in (d.mean, d.low, d.high))]
-        lines.append(
-            [*_row(c.row), *_column(*c.shown), *numbers, *((d.p, c.corrected) if tested else ("", "")), c.verdict]
-        )
+        lines.append([*_row(c.row), *_column(*c.shown), *numbers, d.p, c.corrected, c.verdict])
     return _csv([*_ROW, *_COLUMN, *_DIFFERENCE], lines)
 
 

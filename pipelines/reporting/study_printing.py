@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from pipelines.reporting.markup import Grid, Heading, latex_list, latex_table, markdown_table
@@ -28,6 +27,23 @@ def markdown(table: StudyTable) -> str:
     for grid in grids_of(table):
         parts += [f"## {grid.title}", markdown_table(grid.names, grid.rows)]
     return "\n\n".join([*parts, *notes_of(table)]) + "\n"
+
+
+def show(table: StudyTable) -> None:
+    """Print its numbers and its differences to the terminal."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console()
+    console.print(title_of(table), "", sep="\n", highlight=False)
+    for grid in (_means(table), _differences(table)):
+        shown = RichTable(title=grid.title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+        for number, name in enumerate(grid.names):
+            shown.add_column(name, justify="left" if number < grid.words else "right", overflow="fold")
+        for row in grid.rows:
+            shown.add_row(*row)
+        console.print(shown, "")
 
 
 def latex(table: StudyTable) -> str:
@@ -58,12 +74,14 @@ def notes_of(table: StudyTable) -> list[str]:
     notes = [
         "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
         f"({RESAMPLES:,} resamples; tasks of an average within their type); p-values from the same bootstrap, corrected by "
-        f"Holm for the number of comparisons. Below {FEW_SEEDS} seeds there is no p-value, and an interval holds the truth "
-        "less often than it says."
+        f"Holm for the number of comparisons. Below {FEW_SEEDS} seeds an interval may hold the truth less often than it says and p "
+        "be too small: what they call noise is noise, of the rest there is no verdict."
     ]
     if table.contrasts:
         noise = sum(contrast.is_noise for contrast in table.contrasts)
-        notes.append(f"{noise} of {len(table.contrasts)} differences to EMPG off are noise.")
+        untold = sum(contrast.verdict == "few seeds" for contrast in table.contrasts)
+        more = f"; {untold} may be more, which so few seeds cannot tell" if untold else ""
+        notes.append(f"{noise} of {len(table.contrasts)} differences to EMPG off are noise{more}.")
     if table.published:
         seeds = table.specification.seeds
         notes.append(f"The paper: arXiv 2509.09265, {seeds if seeds else 'an unstated number of'} runs each.")
@@ -165,9 +183,16 @@ def _papers(number: Number | None) -> str:
 
 def _contrast(table: StudyTable, contrast: Contrast) -> list[str]:
     d, name = contrast.difference, _alone(table, contrast.shown[1])
-    p = _NONE if math.isnan(contrast.corrected) else f"{contrast.corrected:.3f}"
     interval = f"{100 * d.low:+.1f} – {100 * d.high:+.1f}"
-    return [name, str(d.seeds), str(d.tasks), f"{100 * d.mean:+.1f}", interval, p, contrast.verdict]
+    return [
+        name,
+        str(d.seeds),
+        str(d.tasks),
+        f"{100 * d.mean:+.1f}",
+        interval,
+        f"{contrast.corrected:.3f}",
+        contrast.verdict,
+    ]
 
 
 def _size(line: Line, benchmark: str) -> str:

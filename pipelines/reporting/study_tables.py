@@ -9,7 +9,7 @@ from itertools import combinations, product
 from pipelines.reporting.cells import Cells
 from pipelines.reporting.deviations import Deviation, Settings, deviations_of
 from pipelines.reporting.published import Number, Published, errors_of, quoted_in
-from pipelines.reporting.results import RunResult, outcomes
+from pipelines.reporting.results import RunResult, check_compared, outcomes
 from pipelines.reporting.specification import Column, Row, Specification, specifications
 from pipelines.reporting.statistics import Difference, Estimate, corrected, estimate, paired_difference, verdict
 
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts, NaN where nothing is tested."""
+    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts."""
 
     row: Row
     shown: Shown
@@ -40,8 +40,7 @@ class Contrast:
 
     @property
     def is_noise(self) -> bool:
-        """Also below five seeds, where the interval is too narrow: the right one holds 0 too."""
-        return self.verdict == "noise" or self.difference.low <= 0 <= self.difference.high
+        return self.verdict == "noise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +131,7 @@ def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], c
     pairs = [[run for run in runs if run.seed in seeds] for runs in (treatment, baseline)]
     if not seeds:
         return None
+    check_compared(pairs[0][0], pairs[1][0])
     values, kinds = outcomes([*pairs[0], *pairs[1]], column.measure, types=_parts(treatment[0], column.of))
     weighed = _weighed(treatment[0], column.of, kinds)
     return paired_difference(values[: len(seeds)], values[len(seeds) :], weighed)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.reporting.results import RunResult, algorithms_of, by_cell, outcomes
+from pipelines.reporting.results import RunResult, algorithms_of, by_cell, check_compared, outcomes
 from pipelines.reporting.statistics import (
     Difference,
     Estimate,
@@ -48,7 +48,7 @@ class Row:
 @dataclass(frozen=True)
 class Comparison:
     """``treatment`` against ``baseline`` of one algorithm by one measure; ``corrected``: Holm's p over the table's
-    comparisons, NaN below ``FEW_SEEDS``."""
+    comparisons."""
 
     measure: str
     algorithm: str
@@ -93,6 +93,7 @@ def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[
             for arm, members in arms.items():
                 seeds = sorted(members.keys() & baseline.keys())
                 if seeds:
+                    check_compared(members[seeds[0]], baseline[seeds[0]])
                     both, _ = outcomes([group[s] for group in (members, baseline) for s in seeds], measure)
                     difference = paired_difference(both[: len(seeds)], both[len(seeds) :])
                     pairs.append((measure, algorithm, arm, difference))

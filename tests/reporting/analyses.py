@@ -17,9 +17,17 @@ def add_entropy_change(folder: Path, before: Sequence[float], after: Sequence[fl
 
 
 def add_proposition1(folder: Path, initial: Mapping[float, float], final: Mapping[float, float]) -> None:
-    """H₂ → measured."""
+    """H₂ → measured; the prediction is another number, so that a figure cannot take one for the other."""
     rows = [
-        {"policy": name, "group": 0, "member": 0, "step": 0, "renyi2_entropy": h, "predicted": norm, "measured": norm}
+        {
+            "policy": name,
+            "group": 0,
+            "member": 0,
+            "step": 0,
+            "renyi2_entropy": h,
+            "predicted": norm - 0.25,
+            "measured": norm,
+        }
         for name, points in (("initial", initial), ("final", final))
         for h, norm in points.items()
     ]
@@ -27,7 +35,7 @@ def add_proposition1(folder: Path, initial: Mapping[float, float], final: Mappin
 
 
 def trajectory(iteration: int = 0, member: int = 0, *, success: bool = True, **columns: Any) -> pd.DataFrame:
-    """``columns``: a value for all steps, or a list with one per step; H_norm says how many there are."""
+    """``columns``: a value for all steps, or a list with one per step; H_norm says how many there are. H is 0.1 + 1.6 H_norm."""
     defaults: dict[str, Any] = {
         "iteration": iteration, "task_id": "task0", "task_type": "pick", "group": 0, "member": member, "success": success,
         "score": float(success), "episode_reward": 10.0 * success, "stop_reason": "success" if success else "max_steps",
@@ -35,7 +43,7 @@ def trajectory(iteration: int = 0, member: int = 0, *, success: bool = True, **c
         "A": 1.0, "H_norm": [0.0, 1.0], "g": 1.0, "f": 0.0, "A_mod": 1.0, "A_final": 1.0,
     }  # fmt: skip
     values = defaults | columns
-    values.setdefault("H", values["H_norm"])
+    values.setdefault("H", [0.1 + 1.6 * h for h in values["H_norm"]])
     return pd.DataFrame({"step": range(len(values["H_norm"])), **values})
 
 

@@ -78,12 +78,12 @@ def test_where_a_deviation_holds(tmp_path: Path) -> None:
     """Both benchmarks; one of them; one row of one."""
     for benchmark in ("alfworld", "webshop"):
         for arm in ("off", "full"):
-            more = " training.tasks=4" if (benchmark, arm) == ("webshop", "full") else ""
-            write_cell(tmp_path / "grid", f"benchmark={benchmark} empg={arm}{more}", [[1, 0, 0, 0]])
+            write_cell(tmp_path / "grid", f"benchmark={benchmark} empg={arm}", [[1, 0, 0, 0]])
+    write_cell(tmp_path / "grid", "benchmark=webshop algorithm=dapo empg=full training.tasks=4", [[1, 0, 0, 0]])
     where = {(d.setting, d.here): at for d, at in table_of(tmp_path / "grid").deviations.items()}
     assert where["training.iterations", "24"] == "alfworld, webshop"
     assert where["benchmark.max_steps", "12"] == "webshop"
-    assert where["training.tasks", "4"] == "webshop: qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0)"
+    assert where["training.tasks", "4"] == "webshop: qwen2.5-1.5b dapo full (ζ = 0.05, k = 1.0)"
 
 
 # ----------------------------------------------------------------------------------------------------------- the one source

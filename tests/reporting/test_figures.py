@@ -20,7 +20,7 @@ from pipelines.files import write_checksums
 from pipelines.reporting.figures import __main__ as command
 from pipelines.reporting.figures.__main__ import FIGURES, write_figure
 from pipelines.reporting.figures.entropy_change import binned_change
-from pipelines.reporting.figures.modulation import CLARITY, GAIN, points_of
+from pipelines.reporting.figures.modulation import CLARITY, GAIN, points_of, shares_of
 from pipelines.reporting.figures.study import panels, read_study
 from pipelines.reporting.figures.style import Figure, pyplot
 from pipelines.reporting.results import find_results
@@ -248,7 +248,10 @@ def test_the_change_of_entropy_is_drawn_for_both_arms(study: Path) -> None:
     assert full[0] == pytest.approx(np.arange(20) * 5 + 2.5)
     assert off[1:] == [pytest.approx([0.0] * 20)] * 3
     assert full[1:] == [pytest.approx([value] * 20) for value in (1.5, 1.0, 2.0)]
-    assert "the same 80 steps" in figure.caption
+    assert "the same steps (those of a run's first rollout, 20)" in figure.caption
+    # Both series of both seeds begin with the entropies 0, .1 … 1.9: their quantiles stand below the percentiles.
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert ticks == ["0\n0.00", "25\n0.47", "50\n0.95", "75\n1.42", "100\n1.90"]
     assert figure.caption.endswith("Left out: 3 runs without: made before there was an analysis.")
 
 
@@ -279,9 +282,31 @@ def test_the_line_of_g_goes_through_its_points(study: Path) -> None:
     assert gain.get_lines()[1].get_ydata().tolist() == pytest.approx([1.5, 1.5 * np.exp(-1)])
 
 
+def test_the_histogram_is_on_the_axis_of_the_points(study: Path) -> None:
+    """H = 0.1 + 1.6 H_norm in the batch; the rollout's entropies 0, .1 … 1.9, of groups that were left out too, are normalised
+    alike, (H − .1)/1.6 cut to [0, 1]: 0 and .1 → 0; .2 → .0625; .3 → .125 … 1.7 and above → 1. Of bins of .05 the first
+    has two of 20, the second one (.0625), the third one (.125), the fourth one (.1875), the last four (.975: 1.66, none;
+    1.7, 1.8, 1.9 → 1, and 1.6 → .9375 is in the one before)."""
+    run = next(run for run in read_study(find_results(study)) if run.arm == "full" and run.algorithm == "grpo")
+    shares = shares_of(run)
+    assert shares is not None
+    assert shares[[0, 1, 2, 3, 18, 19]] == pytest.approx([0.1, 0.05, 0.05, 0.05, 0.05, 0.15])
+    assert shares.sum() == pytest.approx(1.0)
+    gain = draw("modulation", study).plot.axes[0]
+    heights = [bar.get_height() for bar in gain.patches]
+    assert heights == pytest.approx(list(shares / shares.max() * gain.get_ylim()[1] / 3))
+
+
 def test_the_same_trajectory_is_drawn_for_every_arm_and_another_one_is_not(study: Path, tmp_path: Path) -> None:
     success = axes_of(draw("step_advantages", study))["ALFWorld · GRPO: a success"]
     assert lines_of(success) == {"EMPG off": [[1, 2], [1.0, 1.0]], "EMPG full": [[1, 2], [2.0, 0.5]]}
+    entropies = [
+        [bar.get_height() for bar in ax.patches]
+        for ax in draw("step_advantages", study).plot.axes
+        if ax.get_ylabel() == "$H_{norm}$" and ax.patches
+    ]
+    assert entropies == [[0.0, 1.0]] * len(entropies)
+    assert entropies
     for arm, text in (("off", "look"), ("full", "go"), ("future_bonus", "look")):
         folder = write_results(tmp_path, "grpo", arm, 0, {0: [0], 2: [1]})
         add_trajectories(folder, trajectory(text=text))
@@ -381,6 +406,20 @@ def test_runs_of_one_setting_on_two_panels_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path, "dapo", "off", 0, {0: [0], 2: [1]}, panel="q" * 64)
     with pytest.raises(DataError, match="they cannot be compared, report them apart"):
+        read_study([one, other])
+
+
+def test_runs_of_two_scales_are_refused(tmp_path: Path) -> None:
+    one = write_results(tmp_path / "a", "grpo", "off", 0, {0: [0], 2: [1]})
+    other = write_results(tmp_path / "b", "grpo", "full", 0, {0: [0], 2: [1]}, scale="laptop")
+    with pytest.raises(DataError, match=r"of laptop scale, .* of test: report them apart"):
+        read_study([one, other])
+
+
+def test_arms_that_differ_in_more_than_empg_are_refused(tmp_path: Path) -> None:
+    one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
+    other = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, training={"learning_rate": 1.0})
+    with pytest.raises(DataError, match=r"differ in more than EMPG \(training\): run both with the same settings"):
         read_study([one, other])
 
 

@@ -41,7 +41,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 #   dapo full, 1100 and 0000. Low: 0. High: 1100 twice with four hits: ¼/16 = 1.6 %, too rare; with three or four: ¼·5/16
 #     = 7.8 % → 75 (mixed seeds reach 50).
 #   Difference of grpo, full − off: 0110 and 0001, mean 3/8. Low: no hit: ¼·(½)⁴ + ¼·(¾)⁴ + ½·(¼)⁴ = 9.7 %, never below
-#     → 0. High: all hits: ¼·(½)⁴ + ¼·(¼)⁴ = 1.7 %, too rare; three or four: ¼·5/16 + ¼·13/256 = 9.1 % → 75.
+#     → 0. High: all hits: ¼·(½)⁴ + ¼·(¼)⁴ = 1.7 %, too rare; three or four: ¼·5/16 + ¼·13/256 = 9.1 % → 75. So p is
+#     2·9.7 % = .193, times 2 by Holm .387; of 10,000 draws .399, within four standard deviations (.047). dapo's is 1.
 
 # By type, "pick" is tasks 0 and 2, "look" 1 and 3. Standard deviations: seeds ¼ and ¾, or ½ and 0: √(2·(¼)²/1) = .354;
 # ¾ and 1: .177.
@@ -70,12 +71,12 @@ MARKDOWN = """\
 
 | algorithm | EMPG | seeds | difference | 95 % interval | p (Holm) | verdict |
 | --- | --- | --- | --- | --- | --- | --- |
-| grpo | full | 2 | +37.5 | +0.0 – +75.0 | – | few seeds |
-| dapo | full | 1 | +0.0 | +0.0 – +0.0 | – | few seeds |
+| grpo | full | 2 | +37.5 | +0.0 – +75.0 | 0.399 | noise |
+| dapo | full | 1 | +0.0 | +0.0 – +0.0 | 1.000 | noise |
 
 Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks (10,000 resamples); p-values \
-from the same bootstrap, corrected by Holm for the number of comparisons. Below 5 seeds there is no p-value, and an interval \
-holds the truth less often than it says.
+from the same bootstrap, corrected by Holm for the number of comparisons. Below 5 seeds an interval may \
+hold the truth less often than it says and p be too small: what they call noise is noise, of the rest there is no verdict.
 """
 
 
@@ -117,7 +118,7 @@ def test_only_common_seeds_are_paired(study: Path) -> None:
     grpo, dapo = make_table(read_runs(find_results(study))).comparisons
     assert (grpo.algorithm, grpo.treatment, grpo.baseline, grpo.difference.seeds) == ("grpo", "full", "off", 2)
     assert grpo.difference.mean == pytest.approx(3 / 8)
-    assert (dapo.difference.seeds, dapo.difference.mean, dapo.verdict) == (1, 0.0, "few seeds")
+    assert (dapo.difference.seeds, dapo.difference.mean, dapo.verdict) == (1, 0.0, "noise")
 
 
 def test_without_a_common_seed_or_an_off_arm_nothing_is_compared(tmp_path: Path) -> None:
@@ -142,23 +143,33 @@ def test_every_arm_is_compared_with_off_in_the_papers_order(tmp_path: Path) -> N
     assert [c.corrected for c in comparisons] == pytest.approx([3 * 2 / 10_001] * 3)
 
 
-def test_below_five_seeds_nothing_is_tested(tmp_path: Path) -> None:
-    """The certain difference of four seeds has no p and does not count for Holm: the other's p stays 2/10,001."""
+def test_below_five_seeds_there_is_no_verdict_but_noise(tmp_path: Path) -> None:
+    """Two certain differences, p = 2/10,001 each and twice that by Holm: four seeds are too few to believe it, five are not."""
     for arm, final, seeds in (("off", 0, 5), ("full", 1, 5), ("future_bonus", 1, 4)):
         for seed in range(seeds):
             write_results(tmp_path, "grpo", arm, seed, {0: [0, 0], 2: [final, final]})
     few, enough = make_table(read_runs(find_results(tmp_path))).comparisons
     assert (few.treatment, few.difference.seeds, few.verdict) == ("future_bonus", 4, "few seeds")
-    assert math.isnan(few.corrected)
-    assert (enough.verdict, enough.corrected) == ("higher", pytest.approx(2 / 10_001))
+    assert (enough.treatment, enough.difference.seeds, enough.verdict) == ("full", 5, "higher")
+    assert few.corrected == enough.corrected == pytest.approx(2 * 2 / 10_001)
 
 
 @pytest.mark.parametrize(
-    ("mean", "corrected", "verdict"),
-    [(0.1, 0.0499, "higher"), (-0.1, 0.0499, "lower"), (0.1, 0.05, "noise"), (-0.1, 1.0, "noise")],
+    ("mean", "corrected", "seeds", "verdict"),
+    [
+        (0.1, 0.0499, 5, "higher"),
+        (-0.1, 0.0499, 5, "lower"),
+        (0.1, 0.05, 5, "noise"),
+        (-0.1, 1.0, 5, "noise"),
+        (0.1, 0.0499, 4, "few seeds"),
+        (0.1, 0.05, 4, "noise"),
+        (0.09, 0.0499, 5, "noise"),  # its interval holds 0
+    ],
 )
-def test_a_verdict_needs_the_corrected_p(mean: float, corrected: float, verdict: str) -> None:
-    difference = Difference(mean, mean - 0.1, mean + 0.1, 0.001, 2, 4)
+def test_a_verdict_needs_the_corrected_p_the_interval_and_seeds(
+    mean: float, corrected: float, seeds: int, verdict: str
+) -> None:
+    difference = Difference(mean, mean - 0.095, mean + 0.095, 0.001, seeds, 4)
     assert Comparison("success", "grpo", "full", "off", difference, corrected).verdict == verdict
 
 
@@ -189,7 +200,7 @@ def test_a_terminal_of_80_columns_shows_it_whole(
     said = capsys.readouterr().out
     assert "…" not in said
     assert "87.5 ± 17.7" in said
-    assert "few seeds" in said
+    assert "noise" in said
 
 
 def report(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -132,7 +132,8 @@ def test_the_csv_has_the_tables_numbers(study: Path, settings_file: Path, tmp_pa
     for row, line in zip(differences.rows, lines, strict=True):
         assert row[4:7] == (line["seeds"], line["tasks"], f"{float(line['difference']):+.1f}")
         assert row[-2:] == (f"{float(line['p_holm']):.3f}" if line["p_holm"] else "–", line["verdict"])
-        assert bool(line["p"]) == bool(line["p_holm"]) == (int(line["seeds"]) >= 5)
+        assert 0 < float(line["p"]) <= float(line["p_holm"]) <= 1
+        assert int(line["seeds"]) >= 5 or line["verdict"] in ("noise", "few seeds")
 
 
 def test_what_latex_reads_as_its_own_is_written_otherwise() -> None:

@@ -50,7 +50,7 @@ def test_means_and_intervals_by_hand(small: StudyTable) -> None:
 
 def test_the_difference_by_hand(small: StudyTable) -> None:
     assert grid_of(small, "Paired") == [
-        ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "+0.0 – +75.0", "–", "few seeds"]
+        ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "+0.0 – +75.0", "0.199", "noise"]
     ]
     assert "1 of 1 differences to EMPG off are noise." in notes_of(small)
 

@@ -18,6 +18,7 @@ from pipelines.reporting.figures.style import (
     grid_of,
     legend_above,
     nothing_to_draw,
+    seeds_said,
 )
 from pipelines.reporting.results import RunResult
 
@@ -45,12 +46,15 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         before = pd.concat(tables[id(run)]["entropy_before"] for series in panel.usual for run in series.runs)
         ax.set_xticks(_TICKS, [f"{tick}\n{before.quantile(tick / 100):.2f}" for tick in _TICKS])
     legend_above(figure, [ax for _, ax in placed])
-    steps = sum(len(table) for table in tables.values())
+    sizes = sorted({len(tables[id(run)]) for run in drawn})
+    steps = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
     says = (
-        f"Entropy after training minus before, of the same {steps:,} steps (those of each run's first rollout), averaged in "
-        f"{BINS} bins of {100 // BINS} % of the initial step entropy's percentile. Line: mean of the seeds; band: lowest to highest."
+        f"Entropy after training minus before, of the same steps (those of a run's first rollout, {steps}), averaged in "
+        f"{BINS} bins of {100 // BINS} % of the initial step entropy's percentile."
     )
-    return Figure(figure, TITLE, caption(says, f"Left out: {lacking}." if lacking else ""), claim(drawn))
+    return Figure(
+        figure, TITLE, caption(says, seeds_said(drawn), f"Left out: {lacking}." if lacking else ""), claim(drawn)
+    )
 
 
 def binned_change(steps: pd.DataFrame, bins: int = BINS) -> npt.NDArray[np.float64]:

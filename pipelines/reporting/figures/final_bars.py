@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.reporting.figures.study import Panel, Series, panels
-from pipelines.reporting.figures.style import COLOURS, QUIET, Figure, claim, pyplot
-from pipelines.reporting.results import RunResult, outcomes
-from pipelines.reporting.statistics import estimate
+from pipelines.reporting.figures.study import Panel, Series, headline, headline_said, panels
+from pipelines.reporting.figures.style import COLOURS, QUIET, Figure, caption, claim, pyplot
+from pipelines.reporting.results import RunResult
+from pipelines.reporting.statistics import estimate, seed_means
 
 TITLE = "Final results"
 
@@ -32,23 +32,23 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval of a bootstrap "
         "over seeds and tasks; dashed: mean before RL."
     )
-    return Figure(figure, TITLE, says, claim(runs))
+    return Figure(figure, TITLE, caption(says, headline_said(runs)), claim(runs))
 
 
 def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
     """Draws them; returns the highest number (%)."""
     starts, highest = [], 0.0
     for y, (_, series) in enumerate(bars):
-        values = outcomes(series.runs, "success")[0]
-        starts.append(outcomes(series.runs, "success", 0)[0].mean())
-        found, colour = estimate(values), COLOURS.get(series.arm, "#000000")
+        (values, types), start = headline(series.runs), seed_means(*headline(series.runs, 0))
+        starts.append(start.mean())
+        seeds, found, colour = seed_means(values, types), estimate(values, types), COLOURS.get(series.arm, "#000000")
         ax.barh(y, 100 * found.mean, height=0.66, color=colour, alpha=0.55, linewidth=0)
         ax.plot([100 * found.low, 100 * found.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         points = {"markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.6}
-        ax.plot(100 * values.mean(1), [y] * len(values), "o", color=colour, **points)
+        ax.plot(100 * seeds, [y] * len(seeds), "o", color=colour, **points)
         beside = ax.get_yaxis_transform()
         ax.text(1.01, y, f"{100 * found.mean:.1f}", va="center", fontsize=9, color="#333333", transform=beside)
-        highest = max(highest, 100 * found.high, 100 * values.mean(1).max())
+        highest = max(highest, 100 * found.high, 100 * seeds.max())
     ax.axvline(100 * sum(starts) / len(starts), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_yticks(range(len(bars)), [_name(panel, series) for panel, series in bars])
     ax.set_ylim(len(bars) - 0.4, -0.6)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.reporting.figures.study import panels, trained
+from pipelines.reporting.figures.study import headline, headline_said, panels, trained
 from pipelines.reporting.figures.style import (
     Figure,
     caption,
@@ -19,6 +19,7 @@ from pipelines.reporting.figures.style import (
     seeds_said,
 )
 from pipelines.reporting.results import RunResult, outcomes
+from pipelines.reporting.statistics import seed_means
 
 TITLE = "Learning curves"
 
@@ -32,10 +33,10 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         for series in panel.usual:
             members = series.runs
             iterations = sorted(set.intersection(*(set(run.evaluations["iteration"]) for run in members)))
-            means = np.array([outcomes(members, "success", i)[0].mean(1) for i in iterations]) * 100
+            means = np.array([seed_means(*headline(members, i)) for i in iterations]) * 100
             curve(ax, np.array(iterations), means, series)
         over_iterations(ax, f"{panel.series[0].runs[0].measures['success']} (%)")
     legend_above(figure, [ax for _, ax in placed])
     tasks = sorted({len(outcomes([run], "success")[1]) for run in drawn})
     says = f"Mean over the fixed evaluation panel ({' or '.join(map(str, tasks))} tasks), each task played once."
-    return Figure(figure, TITLE, caption(says, seeds_said(drawn)), claim(drawn))
+    return Figure(figure, TITLE, caption(says, headline_said(drawn), seeds_said(drawn)), claim(drawn))

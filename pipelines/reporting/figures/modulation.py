@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.reporting.figures.study import ENTROPY_CHANGE, TRAJECTORIES, Panel, analysis_table, panels, why_absent
@@ -24,6 +25,7 @@ from pipelines.reporting.figures.style import (
 from pipelines.reporting.results import RunResult
 
 TITLE = "Gain g and future clarity f against entropy"
+Shares = npt.NDArray[np.float64]
 _EPISODE = ["iteration", "group", "member"]
 _ITERATIONS = (("o", FIRST, "first iteration"), ("D", LAST, "last iteration"))
 
@@ -99,9 +101,22 @@ def points_of(run: RunResult, quantity: Quantity) -> pd.DataFrame:
 
 
 def _histogram(ax: Any, run: RunResult, top: float) -> None:
-    """The share of steps per 5 % of normalised entropy, the tallest bar a third of the axes high."""
-    table = analysis_table(run, ENTROPY_CHANGE)
-    if table is not None and len(table):
-        before = table["entropy_before"].to_numpy(np.float64)
-        share = np.histogram((before - before.min()) / (np.ptp(before) + 1e-8), 20, (0, 1))[0]
+    """Of steps per 5 % of normalised entropy, the tallest bar a third of the axes high."""
+    share = shares_of(run)
+    if share is not None:
         ax.bar(np.arange(20) / 20, share / share.max() * top / 3, width=0.05, align="edge", color="#DDDDDD", zorder=0.5)
+
+
+def shares_of(run: RunResult) -> Shares | None:
+    """Of the first rollout's steps by normalised entropy, in 20 bins of 5 %; None without them. Entropies are normalised as the
+    batch of the first iteration was (over the steps of the groups that it kept), which its own pairs of both tell."""
+    table, steps = analysis_table(run, ENTROPY_CHANGE), analysis_table(run, TRAJECTORIES)
+    if table is None or steps is None or table.empty:
+        return None
+    first = steps[steps["iteration"] == steps["iteration"].min()].astype({"H": np.float64, "H_norm": np.float64})
+    if first["H_norm"].nunique() < 2:
+        return None
+    span, lowest = np.polyfit(first["H_norm"], first["H"], 1)
+    normalised = (table["entropy_before"].to_numpy(np.float64) - lowest) / span
+    shares: Shares = np.histogram(normalised.clip(0, 1), 20, (0, 1))[0] / len(normalised)
+    return shares

@@ -10,15 +10,19 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from pipelines.errors import DataError
 from pipelines.files import read_json
 from pipelines.reporting.results import (
     ALGORITHMS,
     ARMS,
     RunResult,
+    check_compared,
     check_measured_alike,
     check_one_cell,
+    outcomes,
     read_run,
 )
+from pipelines.reporting.statistics import Matrix
 
 K = TypeVar("K")
 BENCHMARKS = {"alfworld": "ALFWorld", "webshop": "WebShop", "deepsearch": "Deep Search"}
@@ -64,15 +68,21 @@ def read_study(folders: Iterable[Path]) -> list[RunResult]:
     """All runs of a study; of several benchmarks and models.
 
     Raises:
-        DataError: as ``read_run``; runs of one benchmark and model were measured differently; runs of one series have other
-            settings than the seed, or the same seed.
+        DataError: as ``read_run``; runs are of several scales; those of one benchmark and model were measured differently, those
+            of one series have other settings than the seed, or the same seed; series of one panel differ in more than EMPG.
     """
     runs = [read_run(folder) for folder in folders]
-    for members in grouped(runs, lambda run: run.setting).values():
+    for run in runs:
+        if run.scale != runs[0].scale:
+            raise DataError(
+                f"{run.folder} is of {run.scale} scale, {runs[0].folder} of {runs[0].scale}: report them apart"
+            )
+    for members in grouped(runs, lambda run: (run.benchmark, model_name(run))).values():
         check_measured_alike(members)
     for panel in panels(runs):
         for series in panel.series:
             check_one_cell(series.runs, f"series ({panel.algorithm}, {series.label})")
+            check_compared(series.runs[0], panel.series[0].runs[0])
     return runs
 
 
@@ -86,6 +96,20 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
     ]
     benchmarks = list(BENCHMARKS.values())
     return sorted(found, key=lambda p: (_rank(p.benchmark, benchmarks), p.model, _rank(p.algorithm, ALGORITHMS)))
+
+
+def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
+    """The success that a benchmark's tables head: values [runs, tasks] as ``outcomes``, and the types that weigh the same, for
+    ``seed_means`` and ``estimate``; None where it is the mean over the panel's tasks."""
+    overall = runs[0].averages.get("overall") or []
+    if overall and set(overall) <= set(runs[0].evaluations["task_type"]):
+        return outcomes(runs, "success", iteration, overall)
+    return outcomes(runs, "success", iteration)[0], None
+
+
+def headline_said(runs: Iterable[RunResult]) -> str:
+    names = sorted({benchmark_name(run) for run in runs if headline([run])[1] is not None})
+    return f"{' and '.join(names)}: every question set weighs the same, as in the paper's Overall." if names else ""
 
 
 def trained(runs: Iterable[RunResult]) -> list[RunResult]:

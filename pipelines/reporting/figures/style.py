@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.reporting.figures.study import Panel, Series
+from pipelines.reporting.figures.study import Panel, Series, panels
 from pipelines.reporting.results import ARMS, RunResult
 
 # Okabe–Ito: told apart by colour-blind readers; off is grey, the treatment is strong. Markers tell apart in print.
@@ -47,6 +46,7 @@ class Figure:
 def pyplot() -> Any:
     import matplotlib
 
+    matplotlib.rcdefaults()  # not the user's: the same results give the same bytes
     matplotlib.use("Agg")
     matplotlib.rcParams.update(
         {
@@ -132,7 +132,7 @@ def claim(runs: Sequence[RunResult]) -> str:
 
 def seeds_said(runs: Sequence[RunResult]) -> str:
     """``runs``: of any cells."""
-    counts = sorted(set(Counter(run.folder.parent for run in runs).values()))
+    counts = sorted({len(series.runs) for panel in panels(runs) for series in panel.usual})
     if counts == [1]:
         return "One seed."
     return (

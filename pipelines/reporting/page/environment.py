@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.files import read_json
-from pipelines.reporting.figures.study import benchmark_name, grouped, model_name
+from pipelines.reporting.figures.study import benchmark_name, grouped, model_name, panels
 from pipelines.reporting.results import RunResult
 
 
@@ -49,7 +49,7 @@ def environment_of(runs: Sequence[RunResult]) -> Environment:
 def _setting(name: str, runs: Sequence[RunResult]) -> Setting:
     seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
     tasks = runs[0].evaluations["task_id"].nunique()
-    return Setting(name, len({run.folder.parent for run in runs}), seeds, tasks, runs[0].panel_sha256)
+    return Setting(name, sum(len(panel.series) for panel in panels(runs)), seeds, tasks, runs[0].panel_sha256)
 
 
 def _counted(values: Sequence[Any]) -> tuple[tuple[Any, int], ...]:
