@@ -12,7 +12,7 @@ CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cluster demo grid test test-cluster lint bench ui lock clean distclean
+.PHONY: help setup setup-cluster demo grid repro test test-cluster lint bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,7 +27,10 @@ demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: table
 	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
 grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs in about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
-	@$(PY) -m flows -m '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
+	@$(PY) -m flows.grid '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
+
+repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m dvc repro
 
 test: setup ## the tests (PYTEST_ARGS="-k …" to choose)
 	@$(PY) -m pytest -n 2 -q $(PYTEST_ARGS)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 from flows.cells import cell_of
@@ -70,16 +71,45 @@ def in_order(jobs: Iterable[Job]) -> list[Job]:
 
 
 def names(jobs: Sequence[Job]) -> list[str]:
-    """What tells the runs of a launch apart, short enough to leave room for a bar: the cell, or what differs; else the
-    folder's name."""
-    experiments = [job.config.experiment for job in jobs]
+    """What tells the runs of a launch apart, short enough to leave room for a bar: the cell and the seed."""
+    cells = cell_names(jobs)
+    if len(cells) == 1 and len(jobs) > 1 and not jobs[0].cells:
+        return [f"seed{job.config.experiment.seed}" for job in jobs]
+    return [f"{cells[job.folder.parent]} seed{job.config.experiment.seed}" for job in jobs]
+
+
+def title(jobs: Sequence[Job]) -> str:
+    """The launch in a few words: its tables, or its benchmarks, and its scale."""
+    tables = {cell.partition("/")[0] for job in jobs for cell in job.cells}
+    said = tables or {job.config.experiment.benchmark.name for job in jobs}
+    scales = {job.config.experiment.scale for job in jobs}
+    return f"{', '.join(sorted(said))} · {', '.join(sorted(scales))} · {len(jobs)} runs"
+
+
+def digest(jobs: Sequence[Job]) -> str:
+    """The same for the same runs."""
+    return sha256("\n".join(sorted(str(job.folder) for job in jobs)).encode()).hexdigest()[:20]
+
+
+def by_cell(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
+    """The seeds of each cell, by the folder that they share."""
+    cells: dict[Path, list[Job]] = {}
+    for job in jobs:
+        cells.setdefault(job.folder.parent, []).append(job)
+    return cells
+
+
+def cell_names(jobs: Sequence[Job]) -> dict[Path, str]:
+    """What tells the cells of a launch apart, by the folder of their seeds: the cell, or what differs; else the folder's
+    name."""
+    cells = by_cell(jobs)
+    first = [seeds[0] for seeds in cells.values()]
     parts = [
-        (e.benchmark.name, e.model.name, e.algorithm.name, e.empg.arm, f"seed{e.seed}")
-        for e in experiments
-    ]  # fmt: skip
-    differing = [i for i in range(5) if len({part[i] for part in parts}) > 1]
-    by_cell = [f"{job.cells[0]} seed{e.seed}" if job.cells else "" for job, e in zip(jobs, experiments, strict=True)]
-    for said in (by_cell, [" ".join(part[i] for i in differing) for part in parts]):
-        if all(said) and len(set(said)) == len(jobs):
-            return said
-    return [f"{job.folder.parent.name}/{job.folder.name}" for job in jobs]
+        (e.benchmark.name, e.model.name, e.algorithm.name, e.empg.arm) for e in (j.config.experiment for j in first)
+    ]
+    differing = [i for i in range(4) if len({part[i] for part in parts}) > 1]
+    by_name = [job.cells[0] if job.cells else "" for job in first]
+    for said in (by_name, [" ".join(part[i] for i in differing) for part in parts]):
+        if all(said) and len(set(said)) == len(first):
+            return dict(zip(cells, said, strict=True))
+    return {folder: folder.name for folder in cells}

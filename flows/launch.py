@@ -37,6 +37,7 @@ def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, see
         else:
             todo.append(job)
     if not todo:
+        _show_as_one(jobs)
         return 0
     for job in todo:
         build(job.config.experiment.benchmark, job.config.experiment.data).check()
@@ -45,8 +46,7 @@ def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, see
         claimed([job.folder for job in todo], todo[0].config.execution.runs),
         _shared(todo, jobs, seen_by_all=seen_by_all),
     ):
-        _execute(execute, todo)
-        failures = [Failure(job, _reason(job)) for job in todo if not is_finished(job.config)]
+        failures = _as_one(jobs, lambda: _executed(execute, todo))
     failed = {failure.job.folder for failure in failures}
     for job in todo:
         if job.folder not in failed:
@@ -54,6 +54,42 @@ def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, see
     if failures and len(jobs) > 1:
         show_failures(failures, jobs)
     return 1 if failures else 0
+
+
+def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Sequence[Failure]:
+    """Execute as a launch of many that Prefect and MLflow show as one; a single run shows itself."""
+    from flows.grid_tracking import GridTracker, cell_tags, write_launch_tags
+
+    if len(jobs) == 1:
+        if jobs[0].cells:
+            write_launch_tags(jobs[0], cell_tags(jobs[0], jobs[0].cells[0]))
+        return work()
+    from flows.grid_flow import as_grid
+
+    tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
+    tracker.begin()
+    try:
+        failures = as_grid(jobs, work)
+    except BaseException:
+        tracker.end("KILLED")
+        raise
+    tracker.end("FAILED" if failures else "FINISHED")
+    return failures
+
+
+def _show_as_one(jobs: Sequence[Job]) -> None:
+    """Nothing is left to do; but the runs may stand below another launch's in MLflow."""
+    if len(jobs) > 1:
+        from flows.grid_tracking import GridTracker
+
+        tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
+        tracker.begin()
+        tracker.end("FINISHED")
+
+
+def _executed(execute: Callable[[Sequence[Job]], None], todo: Sequence[Job]) -> list[Failure]:
+    _execute(execute, todo)
+    return [Failure(job, _reason(job)) for job in todo if not is_finished(job.config)]
 
 
 def _execute(execute: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
@@ -83,9 +119,9 @@ def _end_processes() -> None:
 
 @contextmanager
 def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | None) -> Iterator[None]:
+    from flows.mlflow_database import create_database
     from flows.overview import overview
     from flows.prefect_server import prefect_server
-    from flows.tracking import create_database
 
     calm_libraries()
     uri = todo[0].config.execution.tracking_uri

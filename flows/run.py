@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from flows.final_tables import publish_table, run_table
 from flows.observer import RunObserver, is_prefects, run_name, warn_without_prefect
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
@@ -23,6 +24,8 @@ def run(config: RunConfig) -> Path:
     from prefect.context import TagsContext
     from prefect.states import Completed
 
+    from flows.grid_flow import in_the_grid
+
     folder, experiment = run_folder(config), config.experiment
     observers: list[RunObserver] = []
     failures: list[Exception] = []
@@ -37,6 +40,7 @@ def run(config: RunConfig) -> Path:
         except Exception as error:
             failures.append(error)
             raise
+        publish_table(run_name(folder), lambda: run_table(folder / "results"))
         return Completed(message=f"results in {folder / 'results'}")
 
     labels = (
@@ -47,7 +51,7 @@ def run(config: RunConfig) -> Path:
     )
     try:
         with tags(*labels, f"seed-{experiment.seed}", experiment.scale):
-            as_flow()
+            in_the_grid(as_flow)
     except PlatformError:
         raise
     except Exception as error:

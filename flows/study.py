@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pipelines.archive import archive_run
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
 from pipelines.reporting.report import collect
@@ -23,17 +25,36 @@ class StudyError(PlatformError):
 
 
 def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Path:
-    """Collect the results of these finished runs and rebuild the study's tables and figures; returns
-    ``reports/<study>``.
+    """Collect the results of these finished runs and rebuild the study's tables and figures; returns ``reports/<study>``. The
+    demo is the last one's alone; the grid keeps what earlier ones collected, for its tables may be run one after the other.
 
     Raises:
         StudyError: DVC failed; the message is its stage's error, or its last words.
     """
+    if study == "demo":
+        shutil.rmtree("results/demo", ignore_errors=True)
     collect([run_folder(config) for config in configs], Path("results") / study)
     if study == "demo":
         _dvc("add", "results/demo")
     _dvc("repro", _PIPELINES[study])
     return Path("reports") / study
+
+
+def archive(configs: Sequence[RunConfig], study: str) -> Path:
+    """Gather these finished runs' trajectories and last checkpoints in ``archive/<study>``, tracked by DVC, so that ``dvc
+    push`` sends them to its remote; returns that folder.
+
+    Raises:
+        DataError: the artifact store has lost some.
+        StudyError: DVC failed.
+    """
+    folder = Path("archive") / study
+    for config in configs:
+        run = run_folder(config)
+        shutil.rmtree(folder / run.parent.name / run.name, ignore_errors=True)
+        archive_run(run, config.execution.artifacts, folder / run.parent.name / run.name)
+    _dvc("add", str(folder))
+    return folder
 
 
 def _dvc(*arguments: str) -> None:

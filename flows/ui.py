@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flows.comparison import last_comparison
+from flows.mlflow_database import ARTIFACTS, Database, create_database
 from flows.prefect_server import free_port, prefect_server, stop_process
-from flows.tracking import ARTIFACTS, create_database
 from pipelines.errors import PlatformError
 
 
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         mlflow = _start_mlflow(options.tracking_uri, port)
         with prefect_server(options.prefect_port) as address:
             print(f"MLflow:  http://127.0.0.1:{port}/?workflowType=machine_learning")
+            _print_comparison(options.tracking_uri, f"http://127.0.0.1:{port}")
             print(f"Prefect: {address.removesuffix('/api')}/runs")
             print("Ctrl-C ends both", flush=True)
             mlflow.wait()
@@ -41,6 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if mlflow is not None:
             stop_process(mlflow.pid)
+
+
+def _print_comparison(uri: str, base: str) -> None:
+    database = Database(uri, "the page")
+    database.guarded(lambda: print(f"compare: {last_comparison(database.client, base) or 'no launch of many yet'}"))
 
 
 def _start_mlflow(uri: str, port: int) -> subprocess.Popen[bytes]:

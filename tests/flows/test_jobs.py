@@ -40,7 +40,7 @@ def test_cells_are_called_by_their_names() -> None:
 def test_names_stay_unique() -> None:
     for choice in ([], ["+experiment=table1/webshop_7b_rloo"]):
         jobs = jobs_of("training.learning_rate=1e-3,2e-3", *choice)
-        assert names(jobs) == [f"{job.folder.parent.name}/seed0" for job in jobs]
+        assert names(jobs) == [f"{job.folder.parent.name} seed0" for job in jobs]
 
 
 def test_each_warm_start_is_begun_before_one_is_waited_for() -> None:

@@ -46,9 +46,19 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
 
     with sqlite3.connect(tmp_path / ".prefect" / "prefect.db") as database:
         runs = dict(database.execute("select name, state_type from flow_run").fetchall())
+        parents = dict(database.execute("select child.name, parent.name from flow_run child "
+            "join task_run on child.parent_task_run_id = task_run.id join flow_run parent on task_run.flow_run_id = parent.id"
+        ).fetchall())  # fmt: skip
+        artifacts = [key for (key,) in database.execute("select key from artifact").fetchall()]
         tasks = {name.split()[0] for (name,) in database.execute("select name from task_run").fetchall()}
     assert runs[f"{run_folder(good).parent.name}/seed0"] == "COMPLETED"
     assert runs[f"{run_folder(bad).parent.name}/seed0"] == "FAILED"
+    # The launch of two is a flow run, its runs subflows of it though they had processes of their own.
+    (grid,) = (name for name in runs if name.startswith("alfworld · smoke · 2 runs"))
+    assert runs[grid] == "FAILED"
+    assert parents == {f"{run_folder(config).parent.name}/seed0": grid for config in (good, bad)}
+    assert any(key.startswith("grid-") for key in artifacts)
+    assert any(key.startswith("smoke-alfworld") for key in artifacts)
     assert {"setup", "warm_start", "rollout", "advantage", "update", "evaluate"} <= tasks
 
 

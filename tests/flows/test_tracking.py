@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flows.tracking import Tracker, create_database
+from flows.mlflow_database import create_database
+from flows.tracking import Tracker
 
 INFO: dict[str, Any] = {
     "cell": "cell", "seed": 3, "fingerprint": "f" * 64, "panel_sha256": "p" * 64, "panel_size": 2, "commit": "c" * 40,
@@ -50,7 +51,7 @@ def test_a_run_and_its_resumption(uri: str, tmp_path: Path) -> None:
     second.end("FINISHED")
 
     client = MlflowClient(uri)
-    (experiment,) = [e for e in client.search_experiments() if e.name == "empg-alfworld"]
+    (experiment,) = [e for e in client.search_experiments() if e.name == "empg"]
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.params["empg.zeta"] == "0.05"

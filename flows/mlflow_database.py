@@ -1,0 +1,96 @@
+"""MLflow's database: one experiment, and whoever logs to it. A log, never an input: when it fails, one warning is given and
+the work goes on."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+
+EXPERIMENT = "empg"  # of all benchmarks: a grid's runs have one parent, and a page shows the runs of one experiment
+ARTIFACTS = Path("mlartifacts")
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
+
+
+def create_database(uri: str) -> None:
+    """Create or migrate the database once, in the parent: several processes on a fresh one die in the migration."""
+    if not uri.startswith(("sqlite", "postgresql", "mysql")):
+        return
+    try:
+        import logging
+
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        SqlAlchemyStore(uri, ARTIFACTS.resolve().as_uri())
+    except Exception as error:
+        warn(f"MLflow's database {_shown(uri)} cannot be opened, the launch goes on without it", error)
+
+
+class Database:
+    """A client that gives up after its first failure. ``what`` is logged: "this run", "this launch"."""
+
+    def __init__(self, uri: str, what: str) -> None:
+        self.uri, self._what = uri, what
+        self.client: Any = None
+        self.broken = False
+        self.guarded(self._connect)
+
+    def guarded(self, log: Callable[[], None]) -> None:
+        if self.broken:
+            return
+        try:
+            log()
+        except Exception as error:
+            self.broken = True
+            warn(f"MLflow at {_shown(self.uri)} failed, {self._what} is logged no further", error)
+
+    def experiment(self) -> str:
+        """Its id; several processes may want to create it at once."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            local = self.uri.startswith("sqlite")
+            location = (ARTIFACTS / EXPERIMENT).resolve().as_uri() if local else None
+            try:
+                return str(self.client.create_experiment(EXPERIMENT, artifact_location=location, tags=_TRAINING))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run is of this database, and not of another one that was used before."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
+    def _connect(self) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self.client = MlflowClient(self.uri)
+
+
+def _shown(uri: str) -> str:
+    """Without the password."""
+    return re.sub(r"(://[^:/@]+):[^@/]*@", r"\1:***@", uri)
+
+
+def warn(text: str, error: Exception) -> None:
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    print(f"warning: {text}: {reason}", file=sys.stderr, flush=True)

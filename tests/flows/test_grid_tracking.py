@@ -1,0 +1,147 @@
+"""MLflow's view of a launch of many, on a real SQLite database and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.comparison import last_comparison
+from flows.grid_tracking import PARENT, GridTracker
+from flows.jobs import Job
+from flows.mlflow_database import EXPERIMENT, create_database
+from flows.tracking import RUN_ID, Tracker
+from pipelines.run_folder import run_fingerprint
+from tests.flows.postgres import BIN, postgres
+from tests.flows.test_jobs import jobs_of
+
+CELLS = "+experiment=table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'mlflow.db'}"
+    elif BIN is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    else:
+        with postgres(tmp_path / "postgres") as address:
+            yield address
+
+
+def launch_of(uri: str, *overrides: str) -> list[Job]:
+    return jobs_of(CELLS, "seed=0,1", "scale=smoke", f"execution.tracking_uri={uri}", *overrides)
+
+
+def log_run(job: Job, uri: str, success: float) -> None:
+    """As a run does."""
+    experiment = job.config.experiment
+    info = {
+        "cell": experiment.cell, "seed": experiment.seed, "fingerprint": run_fingerprint(experiment),
+        "panel_sha256": "p" * 64, "commit": "c" * 40, "config": experiment.values(),
+    }  # fmt: skip
+    job.folder.mkdir(parents=True, exist_ok=True)
+    tracker = Tracker(uri, job.folder)
+    tracker.start(info)
+    tracker.metrics(0, {"evaluation/success": success / 2})
+    tracker.metrics(1, {"evaluation/success": success})
+    tracker.end("FINISHED")
+
+
+def runs_of(client: Any) -> dict[str, Any]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+@pytest.mark.timeout(300)
+def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
+    from mlflow.tracking import MlflowClient
+
+    create_database(uri)
+    client = MlflowClient(uri)
+    jobs = launch_of(uri)
+    log_run(jobs[0], uri, 0.25)  # by a launch of its own, before
+    assert last_comparison(client, "http://here") is None
+    grid = GridTracker(uri, jobs)
+    grid.begin()
+    for job in jobs[1:]:
+        log_run(job, uri, 0.5)
+    grid.end("FINISHED")
+
+    runs = runs_of(client)
+    top = runs["table1 · smoke · 4 runs"]
+    assert len(runs) == 1 + 2 + 4
+    assert (top.info.status, top.data.metrics["grid/runs"]) == ("FINISHED", 4.0)
+    assert PARENT not in top.data.tags
+    for arm in ("off", "full"):
+        name = f"table1/alfworld_1.5b_grpo_{arm}"
+        cell = runs[name]
+        assert cell.data.tags[PARENT] == top.info.run_id
+        shared = {"benchmark": "alfworld", "model": "qwen2.5-1.5b", "algorithm": "grpo", "empg": arm,
+                  "scale": "smoke", "table": "table1", "cell": name}  # fmt: skip
+        for run in (cell, *(runs[f"grpo {arm} seed{seed} · qwen2.5-1.5b smoke"] for seed in (0, 1))):
+            assert {key: run.data.tags[key] for key in shared} == shared
+            assert run.info.status == "FINISHED"
+        for seed in (0, 1):
+            tags = runs[f"grpo {arm} seed{seed} · qwen2.5-1.5b smoke"].data.tags
+            assert (tags[PARENT], tags["seed"], tags["grid"]) == (cell.info.run_id, str(seed), top.info.run_id)
+
+    # The page of the link: its view is kept in the experiment, and its filter finds the seeds' runs.
+    address = last_comparison(client, "http://here")
+    assert address is not None
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert address.startswith(f"http://here/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=")
+    key = address.partition("viewStateShareKey=")[2].partition("&")[0]
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
+    found = client.search_runs([experiment.experiment_id], view["searchFilter"])
+    assert sorted(run.data.tags["seed"] for run in found) == ["0", "0", "1", "1"]
+
+    # The same launch again goes on in the same runs; another one takes the runs that it shares below itself.
+    GridTracker(uri, jobs).begin()
+    assert len(runs_of(client)) == 7
+    smaller = GridTracker(uri, jobs[:2])
+    smaller.begin()
+    smaller.end("FINISHED")
+    again = runs_of(client)
+    assert len(again) == 7 + 1  # its cell has the name of another's
+    moved = again["grpo off seed0 · qwen2.5-1.5b smoke"].data.tags
+    assert moved["grid"] == again["table1 · smoke · 2 runs"].info.run_id
+    assert again["grpo full seed0 · qwen2.5-1.5b smoke"].data.tags["grid"] == top.info.run_id
+
+
+@pytest.mark.timeout(300)
+def test_a_long_run_is_logged_whole(uri: str) -> None:
+    """10,000 points of one metric, and the page that shows them (MLflow samples it itself)."""
+    from mlflow.tracking import MlflowClient
+
+    create_database(uri)
+    (job, *_) = launch_of(uri)
+    job.folder.mkdir(parents=True)
+    tracker = Tracker(uri, job.folder)
+    experiment = job.config.experiment
+    tracker.start({"cell": "c", "seed": 0, "fingerprint": "f", "panel_sha256": "p", "commit": "c",
+                   "config": experiment.values()})  # fmt: skip
+    for iteration in range(10_000):
+        tracker.metrics(iteration, {"update/kl": iteration / 10_000})
+    tracker.end("FINISHED")
+    history = MlflowClient(uri).get_metric_history((job.folder / RUN_ID).read_text(), "update/kl")
+    assert [metric.step for metric in history] == list(range(10_000))
+
+
+def test_a_database_that_is_down_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    down = "postgresql://empg:secret@127.0.0.1:9/empg"
+    grid = GridTracker(down, launch_of(down))
+    grid.begin()
+    grid.end("FAILED")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "warning: MLflow at postgresql://empg:***@127.0.0.1:9/empg failed, this launch is logged no further"
+    )
+    assert "secret" not in line
