@@ -18,8 +18,8 @@ from typing import NoReturn
 
 from flows.compose import CONF, compose_all, expand
 from flows.jobs import Job, is_launchers, make_jobs
-from flows.multirun import check_launcher, launch_jobs
-from flows.slurm import check_slurm, chosen_launcher, job_overrides, job_script, submitted
+from flows.multirun import check_launcher, launch_jobs, one_at_a_time
+from flows.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_all
 from flows.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         jobs = make_jobs(combinations, configs)
         if any(config.plan for config in configs):
-            return _plan(configs, len(jobs), combinations[0])
+            return _plan(configs, jobs, combinations[0])
         slurm = chosen_launcher(combinations[0])
         if slurm is not None:
             return _launch_on_slurm(slurm, jobs, overrides, many=options.multirun)
@@ -74,17 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plan(configs: Sequence[RunConfig], jobs: int, overrides: Sequence[str]) -> int:
+def _plan(configs: Sequence[RunConfig], jobs: Sequence[Job], overrides: Sequence[str]) -> int:
     """Say what is needed, once where two names mean the same, and the job script where SLURM is chosen. ``overrides``: of
     one of the jobs, the launch's too."""
     from flows.planning import show_plans
 
     slurm = chosen_launcher(overrides)
     code = show_plans([config for i, config in enumerate(configs) if config not in configs[:i]])
-    if slurm is not None:
-        asked = chosen_launcher([*overrides, *job_overrides(slurm, configs, overrides)])
+    for group in by_shape(jobs) if slurm is not None else []:
+        assert slurm is not None
+        asked = chosen_launcher([*overrides, *job_overrides(slurm, [job.config for job in group], overrides)])
         assert asked is not None
-        print(f"\nsubmitted as {jobs} job{'s' if jobs > 1 else ''}:\n\n{job_script(asked, jobs)}", end="")
+        many = f"{len(group)} job{'s' if len(group) > 1 else ''}"
+        print(f"\nsubmitted as {many}:\n\n{job_script(asked, len(group))}", end="")
     return code
 
 
@@ -94,7 +96,6 @@ def _launch_on_slurm(slurm: SlurmSettings, jobs: Sequence[Job], overrides: Seque
         raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
     configs = [job.config for job in jobs]
     launcher = [override for override in overrides if is_launchers(override)]
-    launcher += job_overrides(slurm, configs, launcher)
     for config in configs:
         config.experiment.check_runnable()
         check_fits(config.experiment)
@@ -110,11 +111,13 @@ def _launch(jobs: Sequence[Job], overrides: Sequence[str], *, many: bool, slurm:
     if not many:
         return launch(jobs, lambda _: _hydra(list(overrides)))
     launcher = [override for override in overrides if is_launchers(override)]
+    if slurm is None:
+        launcher += one_at_a_time(jobs, launcher)
     check_launcher(jobs, launcher)
     if slurm is None:
         return launch(jobs, lambda todo: launch_jobs(todo, launcher))
     folder = Path(slurm.submitit_folder).parent
-    return launch(jobs, lambda todo: submitted(lambda: launch_jobs(todo, launcher), folder), seen_by_all=folder)
+    return launch(jobs, lambda todo: submit_all(todo, slurm, launcher, launch_jobs), seen_by_all=folder)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -26,9 +26,8 @@ class Checkpoint:
     def is_stand_in(self) -> bool:
         """Whether it is one of the tiny models that are made here."""
         config = _config(self.model)
-        return (
-            config.get("model_type") == "qwen2" and int(config.get("vocab_size", _LARGE_VOCABULARY)) < _LARGE_VOCABULARY
-        )
+        vocabulary = config.get("vocab_size")
+        return config.get("model_type") == "qwen2" and isinstance(vocabulary, int) and vocabulary < _LARGE_VOCABULARY
 
     @property
     def architecture(self) -> str:
@@ -54,13 +53,10 @@ def find_checkpoint(folder: Path, store: Path) -> Checkpoint:
 
 
 def _of_run(run: Path, store: Path) -> Checkpoint:
-    import yaml
-
     try:
         if (damaged := damaged_file(run / "results")) is not None:
             raise MissingCheckpoint(f"{run / 'results' / damaged} is not what was written: launch the run again")
-        info = read_json(run / "results" / "run.json")
-        params = yaml.safe_load((run / "params.yaml").read_text())
+        info = read_json(run / "results" / "run.json")  # sealed; params.yaml is for people
     except (OSError, ValueError) as error:
         raise MissingCheckpoint(f"run {run} is not finished ({error}): launch it again, it continues") from None
     if "checkpoint" not in info:
@@ -72,7 +68,7 @@ def _of_run(run: Path, store: Path) -> Checkpoint:
             f"run {run} ended with {model}, whose weights are not there: set execution.artifacts to the store that has them, "
             "or launch the run again with execution.runs and execution.artifacts of its own"
         )
-    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, params)
+    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, info["config"])
 
 
 def _config(model: Path) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     configs = []
     for job in jobs:
+        _check_one_cell(job)
         rest, seed = _apart(job)
         try:
             if rest not in composed:
@@ -57,6 +58,15 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
         except ConfigError as error:
             raise _blamed(error, job) from None
     return configs
+
+
+def _check_one_cell(job: Sequence[str]) -> None:
+    """A list of cells would be laid over each other."""
+    several = [override for override in job if override.startswith(CHOICE)]
+    if len(several) > 1 or any(override.startswith(f"{CHOICE}[") for override in several):
+        raise ConfigError(
+            f"{' '.join(several)}: a run is of one cell; several are -m '{CHOICE}table1/…,table2/…' or '{CHOICE}glob([…])'"
+        )
 
 
 def _apart(job: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:

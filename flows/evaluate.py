@@ -90,6 +90,11 @@ def parse(arguments: Sequence[str]) -> Asked:
         hint = f" ({meant}?)" if meant else ""
         raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
     rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
+    trains = next((a for a in rest if a.lstrip("+~").startswith(("training.iterations=", "plan="))), None)
+    if trains:
+        raise ConfigError(f"{trains}: nothing is trained here, and nothing planned; leave it out")
+    if "out" in said and Path(said["out"]).is_file():
+        raise ConfigError(f"out={said['out']} is a file: name a folder")
     panel = [f"benchmark.evaluation_split={said['panel']}"] if "panel" in said else []
     return Asked(Path(said["checkpoint"]), Path(said["out"]) if "out" in said else None, (*rest, *panel))
 
@@ -135,14 +140,18 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     except Exception as error:
         raise ConfigError(explain(error)) from None
     for override in parsed:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: one evaluation has one value; give one")
         key, value = override.key_or_group, override.value()
+        if key == "benchmark" and value == params["benchmark"]["name"]:
+            continue
         if key in _OF_THE_RUN:
             raise ConfigError(
                 f"{override.input_line}: a run has its own {key}; set its values one by one ({key}.…=…), or evaluate its model "
                 "folder instead"
             )
         if key == "policy":
-            if value not in ("local", "scripted", "vllm"):
+            if value not in ("local", "vllm"):
                 raise ConfigError(f"policy={value} evaluates no run{known(['local', 'vllm'])}")
             plain.policy = yaml.safe_load((CONF / "policy" / f"{value}.yaml").read_text())
         else:

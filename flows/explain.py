@@ -90,7 +90,9 @@ def no_cell(name: str) -> str:
     """What to say of ``+experiment=<name>``, a name or a glob that is none."""
     close = difflib.get_close_matches(name, cells(), n=3, cutoff=0.6)
     inside = [cell for cell in cells() if cell.startswith(f"{name.rstrip('/')}/")]
-    if inside:
+    if set("*?[") & set(name):
+        hint = f"several are -m '{CHOICE}glob({name})'"
+    elif inside:
         hint = f"it is a folder of {len(inside)}: write {CHOICE}{inside[0]}, or -m '{CHOICE}glob({name.rstrip('/')}/*)'"
     elif close:
         hint = f"did you mean {', '.join(close)}?"

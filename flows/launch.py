@@ -13,12 +13,11 @@ from pathlib import Path
 
 from flows.claims import claimed
 from flows.failures import Failure, show_failures
-from flows.job import LAUNCH, failure_file
+from flows.job import LAUNCH, WITHOUT_PREFECT, failure_file
 from flows.jobs import Job, in_order
 from pipelines.environments import build
+from pipelines.errors import ServerDead
 from pipelines.run_folder import is_finished
-
-_LAUNCHES = 3
 
 
 def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, seen_by_all: Path | None = None) -> int:
@@ -64,17 +63,21 @@ def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Seque
         if jobs[0].cells:
             write_launch_tags(jobs[0], cell_tags(jobs[0], jobs[0].cells[0]))
         return work()
-    from flows.grid_flow import as_grid
-
     tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
     tracker.begin()
     try:
-        failures = as_grid(jobs, work)
+        failures = work() if os.environ.get(WITHOUT_PREFECT) else _in_a_flow(jobs, work)
     except BaseException:
         tracker.end("KILLED")
         raise
     tracker.end("FAILED" if failures else "FINISHED")
     return failures
+
+
+def _in_a_flow(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Sequence[Failure]:
+    from flows.grid_flow import as_grid
+
+    return as_grid(jobs, work)
 
 
 def _show_as_one(jobs: Sequence[Job]) -> None:
@@ -93,18 +96,23 @@ def _executed(execute: Callable[[Sequence[Job]], None], todo: Sequence[Job]) -> 
 
 
 def _execute(execute: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
-    """A killed process takes joblib's whole pool with it, the other runs too: they are launched again and continue."""
-    for attempt in range(_LAUNCHES):
-        left = [job for job in jobs if not (is_finished(job.config) or _has_failed(job))]
-        if not left:
-            break
+    """A killed process takes joblib's whole pool with it, the other runs too. Those that were running are launched again, one by
+    one and after all others: whichever it was, alone it takes nobody with it."""
+    waiting, suspects = list(jobs), list[Job]()
+    while waiting or suspects:
+        batch, waiting = (waiting, []) if waiting else ([suspects.pop(0)], [])
+        left = [job for job in batch if not (is_finished(job.config) or _has_failed(job))]
         try:
-            execute(left)
-            break
+            if left:
+                execute(left)
         except BrokenProcessPool:
-            last = attempt == _LAUNCHES - 1
-            again = "" if last else ", launching what is left again"
-            print(f"warning: the process of a run was killed (out of memory?){again}", file=sys.stderr, flush=True)
+            if len(left) == 1:
+                continue  # its end is told with the failures
+            print("warning: the process of a run was killed (out of memory?): going on with the others, and at the end with "
+                  "those that were running, one by one", file=sys.stderr, flush=True)  # fmt: skip
+            running = [job for job in left if _has_begun(job) and not is_finished(job.config)] or left
+            suspects += running
+            waiting = [job for job in left if job not in running]
         finally:
             _end_processes()
 
@@ -131,7 +139,12 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
             seen_by_all.mkdir(parents=True, exist_ok=True)
         os.environ[LAUNCH] = tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix="empg-launch-", dir=seen_by_all)
         stack.callback(shutil.rmtree, os.environ[LAUNCH], ignore_errors=True)
-        stack.enter_context(prefect_server(meanwhile=lambda: create_database(uri)))
+        try:
+            stack.enter_context(prefect_server(meanwhile=lambda: create_database(uri)))
+        except ServerDead as error:
+            print(f"warning: {error}; the launch goes on without Prefect's pages", file=sys.stderr, flush=True)
+            os.environ[WITHOUT_PREFECT] = "1"
+            stack.callback(os.environ.pop, WITHOUT_PREFECT, None)
         if len(jobs) > 1:
             stack.enter_context(overview(todo, jobs))
         yield
@@ -142,6 +155,11 @@ def calm_libraries() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _has_begun(job: Job) -> bool:
+    """In this launch: what earlier ones told is removed when it starts (``overview``)."""
+    return (job.folder / "progress.json").exists()
 
 
 def _has_failed(job: Job) -> bool:

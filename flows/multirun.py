@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.cells import CONF
 from flows.jobs import Job
+from pipelines.config import OpenrlhfPolicyConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError
 
 
@@ -24,6 +25,20 @@ def check_launcher(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']} needs {target.split('.')[1]}, which is not "
             "installed beside this Python: make setup-cluster, then .venv-cluster/bin/python -m flows …"
         )
+
+
+def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
+    """The launcher's override where runs want a GPU and nothing is said: each takes the machine's GPUs from the first on, so
+    one process per core would put all runs on the same ones."""
+    if any(override.lstrip("+").startswith(("hydra/launcher", "hydra.launcher.n_jobs")) for override in launcher):
+        return []
+    policies = [job.config.experiment.policy for job in jobs]
+    on_gpus = any(
+        isinstance(policy, VllmPolicyConfig)
+        or (isinstance(policy, OpenrlhfPolicyConfig) and policy.cluster.device == "cuda")
+        for policy in policies
+    )
+    return ["hydra.launcher.n_jobs=1"] if on_gpus else []
 
 
 def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
 from flows.final_tables import publish_table, run_table
+from flows.job import WITHOUT_PREFECT
 from flows.observer import RunObserver, is_prefects, run_name, warn_without_prefect
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
@@ -20,13 +22,16 @@ def run(config: RunConfig) -> Path:
 
     Prefect is a window, not a pillar: should its server die, one warning is given and the run goes on without it.
     """
+    folder, experiment = run_folder(config), config.experiment
+    if os.environ.get(WITHOUT_PREFECT):
+        _observed(config, RunObserver(config, folder, in_flow=False))
+        return folder
     from prefect import flow, tags
     from prefect.context import TagsContext
     from prefect.states import Completed
 
     from flows.grid_flow import in_the_grid
 
-    folder, experiment = run_folder(config), config.experiment
     observers: list[RunObserver] = []
     failures: list[Exception] = []
 

@@ -1,6 +1,7 @@
 """Jobs of a SLURM cluster (``hydra/launcher=slurm``): what they ask for, their script, and their failures.
 
-Hydra's submitit launcher submits them as one array of equal jobs, each of which runs one cell and seed.
+Hydra's submitit launcher submits arrays of equal jobs, each of which runs one cell and seed; cells that need other nodes or GPUs
+are an array of their own, submitted when the one before has ended.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from flows.explain import CONF, explain
+from flows.jobs import Job
 from flows.slurm_settings import SlurmSettings, slurm_settings
 from pipelines.config import OpenrlhfPolicyConfig, RunConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError, PlatformError
@@ -56,18 +59,8 @@ def chosen_launcher(overrides: Sequence[str]) -> SlurmSettings | None:
 
 def job_overrides(launcher: SlurmSettings, configs: Sequence[RunConfig], overrides: Sequence[str]) -> list[str]:
     """Overrides of the launcher: GPUs and nodes of the cells' policy, where ``overrides`` (of a job) say nothing; and after
-    the user's own set-up a Ray over all nodes.
-
-    Raises:
-        ConfigError: the cells need different ones.
-    """
-    shapes = {_shape(config) for config in configs}
-    if len(shapes) > 1:
-        said = ", ".join(f"{nodes} × {gpus or 'no'} GPUs" for nodes, gpus in sorted(shapes))
-        raise ConfigError(
-            f"one launch submits one array of equal jobs, and these cells need {said}: launch each by itself"
-        )
-    ((nodes, gpus),) = shapes
+    the user's own set-up a Ray over all nodes. ``configs``: of one shape (``by_shape``)."""
+    ((nodes, gpus),) = {_shape(config) for config in configs}
     asked = {"additional_parameters.nodes": nodes} | ({"gpus_per_node": gpus} if gpus else {})
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     ray = f"ray={shlex.quote(str(Path(sys.executable).with_name('ray')))}"
@@ -78,6 +71,14 @@ def job_overrides(launcher: SlurmSettings, configs: Sequence[RunConfig], overrid
         *(f"++hydra.launcher.{k}={v}" for k, v in asked.items() if f"hydra.launcher.{k}" not in given),
         f"++hydra.launcher.setup=['${{oc.env:{_SETUP}}}']",
     ]
+
+
+def by_shape(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs that can be one array: those that need the same nodes and GPUs."""
+    groups: dict[tuple[int, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(_shape(job.config), []).append(job)
+    return list(groups.values())
 
 
 def _shape(config: RunConfig) -> tuple[int, int]:
@@ -113,6 +114,24 @@ def check_slurm() -> None:
             f"hydra/launcher=slurm needs {missing[0]}, which is not on PATH: launch on the cluster's login node, or see the "
             "job script with plan=true"
         )
+
+
+def submit_all(
+    jobs: Sequence[Job],
+    slurm: SlurmSettings,
+    launcher: Sequence[str],
+    launch: Callable[[Sequence[Job], Sequence[str]], None],
+) -> None:
+    """An array for each shape. ``launch``: hands jobs to a launcher with these overrides. Raises JobFailed, after all arrays."""
+    failures: list[JobFailed] = []
+    for group in by_shape(jobs):
+        overrides = [*launcher, *job_overrides(slurm, [job.config for job in group], launcher)]
+        try:
+            submitted(partial(launch, group, overrides), Path(slurm.submitit_folder).parent)
+        except JobFailed as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def submitted(submit: Callable[[], None], logs: Path) -> None:

@@ -12,6 +12,15 @@ from pathlib import Path
 from flows.prefect_server import free_port
 
 BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+_AS_USER = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+
+
+def why_not() -> str:
+    """Why there can be no server here; "" when there can."""
+    if BIN is None:
+        return "no PostgreSQL here: apt-get install postgresql"
+    may = subprocess.run([*_AS_USER, "sh", "-c", ": > /dev/null"], capture_output=True, text=True, check=False)
+    return "" if may.returncode == 0 else f"PostgreSQL cannot be run here: {may.stderr.strip()}"
 
 
 @contextmanager
@@ -20,16 +29,14 @@ def postgres(folder: Path) -> Iterator[str]:
     assert BIN is not None
     data, port = folder / "data", free_port()
     data.mkdir(parents=True)
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        as_user = ["runuser", "-u", "postgres", "--"]
+    if _AS_USER:
         shutil.chown(data, "postgres")
         for above in (data, *data.parents):  # the temporary folders of pytest are root's alone
             if above != Path("/"):
                 above.chmod(above.stat().st_mode | 0o711)
 
     def run(*command: str) -> None:
-        done = subprocess.run([*as_user, *command], cwd=data, capture_output=True, text=True, check=False)
+        done = subprocess.run([*_AS_USER, *command], cwd=data, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"

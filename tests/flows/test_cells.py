@@ -101,6 +101,11 @@ def test_jobs_are_composed_as_each_alone() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["+experiment=table1/*"], r"no such cell; several are -m '\+experiment=glob\(table1/\*\)'"),
+        (
+            ["+experiment=[table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full]"],
+            r"^\+experiment=\[.*\]: a run is of one cell; several are -m",
+        ),
         (["+experiment=table1/nope"], r"\+experiment=table1/nope: no such cell; there are controls/…, table1/…"),
         (["+experiment=table1/alfworld_1.5b_grpo_ful"], r"did you mean table1/alfworld_1.5b_grpo_full, "),
         (

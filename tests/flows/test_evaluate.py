@@ -43,6 +43,15 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def test_the_sealed_configuration_counts_and_not_the_copy_for_people(trained: Path, here: Path, tmp_path: Path) -> None:
+    copy = here / "runs" / "copy" / "seed5"
+    shutil.copytree(trained, copy)
+    (copy / "params.yaml").write_text("max_steps: [")
+    assert main([f"checkpoint={copy}", "benchmark=webshop", *QUIET, f"out={tmp_path / 'out'}"]) == 0
+    assert main([f"checkpoint={trained}", *QUIET, f"out={tmp_path / 'same'}"]) == 0
+    assert played(tmp_path / "out") == played(tmp_path / "same")
+
+
 def played(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(folder / "evaluations.parquet").to_pylist()
     return rows
@@ -136,6 +145,12 @@ def test_a_damaged_weight_is_said(
             2,
             "benchmark=alfworld: a run has its own benchmark; set its values one by one",
         ),
+        (["RUN", "seed=0,1"], 2, "seed=0,1: one evaluation has one value; give one"),
+        (["RUN", "training.iterations=5"], 2, "training.iterations=5: nothing is trained here"),
+        (["RUN", "plan=true"], 2, "plan=true: nothing is trained here, and nothing planned; leave it out"),
+        (["RUN", f"out={__file__}"], 2, "is a file: name a folder"),
+        (["ODD", "benchmark=alfworld", "policy=local"], 2, "is a llama, and policy=local reads qwen2 alone"),
+        (["RUN", "policy=scripted"], 2, "policy=scripted evaluates no run; known: local, vllm"),
         (["RUN", "policy=openrlhf"], 2, "policy=openrlhf evaluates no run; known: local, vllm"),
         (["MODEL"], 2, "does not say what it shall play: add one of benchmark=alfworld, "),
         (["MODEL", "benchmark=webshpo"], 2, "benchmark=webshpo: no such option; did you mean webshop?"),
@@ -158,8 +173,10 @@ def test_a_mistake_is_one_line(
 ) -> None:  # fmt: skip
     (llama := tmp_path / "llama").mkdir()
     (llama / "config.json").write_text('{"model_type": "llama", "vocab_size": 128256}')
+    (odd := tmp_path / "odd").mkdir()
+    (odd / "config.json").write_text('{"model_type": "llama", "vocab_size": null}')
     run = json.loads((trained / "results" / "run.json").read_text())
-    folders = {"RUN": trained, "MODEL": here / "artifacts" / run["checkpoint"], "LLAMA": llama}
+    folders = {"RUN": trained, "MODEL": here / "artifacts" / run["checkpoint"], "LLAMA": llama, "ODD": odd}
     said = [f"checkpoint={folders[a]}" if a in folders else a for a in arguments]
     assert main(said) == code
     (line,) = capsys.readouterr().err.splitlines()

@@ -15,7 +15,7 @@ from flows.jobs import Job
 from flows.mlflow_database import EXPERIMENT, create_database
 from flows.tracking import RUN_ID, Tracker
 from pipelines.run_folder import run_fingerprint
-from tests.flows.postgres import BIN, postgres
+from tests.flows.postgres import postgres, why_not
 from tests.flows.test_jobs import jobs_of
 
 CELLS = "+experiment=table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full"
@@ -26,8 +26,8 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'mlflow.db'}"
-    elif BIN is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    elif reason := why_not():
+        pytest.skip(reason)
     else:
         with postgres(tmp_path / "postgres") as address:
             yield address

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from flows.compose import compose
+from flows.jobs import Job
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
 
@@ -49,7 +51,7 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
         parents = dict(database.execute("select child.name, parent.name from flow_run child "
             "join task_run on child.parent_task_run_id = task_run.id join flow_run parent on task_run.flow_run_id = parent.id"
         ).fetchall())  # fmt: skip
-        artifacts = [key for (key,) in database.execute("select key from artifact").fetchall()]
+        artifacts = [key or "" for (key,) in database.execute("select key from artifact").fetchall()]
         tasks = {name.split()[0] for (name,) in database.execute("select name from task_run").fetchall()}
     assert runs[f"{run_folder(good).parent.name}/seed0"] == "COMPLETED"
     assert runs[f"{run_folder(bad).parent.name}/seed0"] == "FAILED"
@@ -76,3 +78,49 @@ def test_a_dead_prefect_server_does_not_take_the_run_with_it(tmp_path: Path, mon
     _, said = run.communicate(timeout=200)
     assert run.returncode == 0, said
     assert is_finished(config)
+
+
+@pytest.mark.parametrize("bad", [0, 2, 5])
+def test_a_run_that_is_always_killed_takes_no_other_with_it(
+    bad: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six runs on two processes, in order; the bad one's process is killed each time that it has begun, and the pool with it."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from flows import launch
+    from tests.flows.test_jobs import jobs_of
+
+    jobs = jobs_of("seed=range(6)", f"execution.runs={tmp_path}")
+    killed = jobs[bad].folder
+    launches: list[list[int]] = []
+
+    def execute(left: Sequence[Job]) -> None:
+        launches.append([job.config.experiment.seed for job in left])
+        for pair in (left[i : i + 2] for i in range(0, len(left), 2)):
+            for job in pair:
+                job.folder.mkdir(parents=True, exist_ok=True)
+                (job.folder / "progress.json").touch()
+            if killed in [job.folder for job in pair]:
+                raise BrokenProcessPool
+            for job in pair:
+                (job.folder / "done").touch()
+
+    monkeypatch.setattr(launch, "is_finished", lambda config: (run_folder(config) / "done").exists())
+    launch._execute(execute, jobs)
+    done = [job.config.experiment.seed for job in jobs if (job.folder / "done").exists()]
+    assert done == [seed for seed in range(6) if seed != bad]
+    neighbour = bad + 1 - 2 * (bad % 2)
+    assert launches[-2:] == [[seed] for seed in sorted((bad, neighbour))]
+
+
+def test_without_a_prefect_server_the_launch_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its database is no database: the server cannot start."""
+    (tmp_path / ".prefect").mkdir()
+    (tmp_path / ".prefect" / "prefect.db").write_text("this is no database, whatever its name says" * 99)
+    done = flows(*SMALL, "seed=7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "warning: Prefect's server did not start" in done.stderr
+    assert "the launch goes on without Prefect's pages" in done.stderr
+    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert is_finished(compose([*SMALL, "seed=7"]))

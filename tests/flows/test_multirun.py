@@ -11,7 +11,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.compose import compose
-from flows.multirun import launch_jobs
+from flows.multirun import launch_jobs, one_at_a_time
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
@@ -52,6 +52,21 @@ def test_a_launcher_that_is_not_here_is_said(
         "error: hydra/launcher=ray needs hydra_ray_launcher, which is not installed beside this Python: "
     )
     assert "make setup-cluster" in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "launcher", "added"),
+    [
+        (["policy=openrlhf", "scale=paper"], [], ["hydra.launcher.n_jobs=1"]),
+        (["policy=vllm", "training.iterations=0"], [], ["hydra.launcher.n_jobs=1"]),
+        (["policy=openrlhf", "scale=laptop"], [], []),  # its ranks are processes of the CPU
+        (["policy=local"], [], []),
+        (["policy=openrlhf", "scale=paper"], ["hydra.launcher.n_jobs=2"], []),
+        (["policy=openrlhf", "scale=paper"], ["hydra/launcher=ray"], []),
+    ],
+)
+def test_runs_that_want_a_gpu_take_turns(overrides: list[str], launcher: list[str], added: list[str]) -> None:
+    assert one_at_a_time(jobs_of(*overrides, "seed=0,1"), launcher) == added
 
 
 @pytest.mark.cluster

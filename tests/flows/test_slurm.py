@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from flows.__main__ import main
 from flows.compose import CONF, compose
 from flows.job import job
-from flows.slurm import JobFailed, submitted
+from flows.jobs import Job
+from flows.slurm import JobFailed, chosen_launcher, submit_all, submitted
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment, run
+from tests.flows.test_jobs import jobs_of
 
 LARGE = ["-m", "scale=paper", "model=qwen2.5_32b", "seed=0,1,2", "hydra/launcher=slurm"]
 
@@ -107,13 +110,43 @@ def test_the_script_is_bash(capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["bash", "-n"], input="\n".join(script(LARGE, capsys)), text=True, check=True)
 
 
+def test_cells_of_other_shapes_are_another_array(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = "+experiment=table1/alfworld_1.5b_grpo_off,table1/alfworld_7b_grpo_off,table2/deepsearch_32b_dapo_off"
+    assert main(["-m", sizes, "seed=0,1", "scale=paper", "hydra/launcher=slurm", "plan=true"]) == 0
+    told = capsys.readouterr().out
+    scripts = told.split("submitted as 2 jobs:")[1:]
+    assert [re.findall("--(?:nodes|gpus-per-node|array)=[0-9-]+", script)[:3] for script in scripts] == [
+        ["--array=0-1", "--gpus-per-node=4", "--nodes=1"],
+        ["--array=0-1", "--gpus-per-node=8", "--nodes=1"],
+        ["--array=0-1", "--gpus-per-node=8", "--nodes=4"],
+    ]
+
+
+def test_an_array_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from submitit.core.utils import FailedSubmissionError
+
+    arguments = ["scale=paper", "model=qwen2.5_1.5b,qwen2.5_7b,qwen2.5_32b", "hydra/launcher=slurm"]
+    slurm = chosen_launcher([a for a in arguments if not a.startswith("model")])
+    assert slurm is not None
+    launched = []
+
+    def launch(jobs: Sequence[Job], overrides: Sequence[str]) -> None:
+        launched.append((jobs[0].config.experiment.model.name, [o for o in overrides if "gpus" in o]))
+        if len(launched) == 2:
+            raise FailedSubmissionError("no such partition")
+
+    with pytest.raises(JobFailed, match="no such partition"):
+        submit_all(jobs_of(*arguments), slurm, ["hydra/launcher=slurm"], launch)
+    assert launched == [
+        ("qwen2.5-1.5b", ["++hydra.launcher.gpus_per_node=4"]),
+        ("qwen2.5-7b", ["++hydra.launcher.gpus_per_node=8"]),
+        ("qwen2.5-32b", ["++hydra.launcher.gpus_per_node=8"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["-m", "scale=paper", "model=qwen2.5_7b,qwen2.5_32b", "plan=true"],
-            "these cells need 1 × 8 GPUs, 4 × 8 GPUs: launch",
-        ),
         (["scale=smoke"], "hydra/launcher=slurm submits the runs of a multirun: add -m"),
         (["-m", "scale=smoke"], "hydra/launcher=slurm needs sbatch, which is not on PATH"),
         (["-m", "scale=paper", "policy.cluster.gpu.memory_gib=8"], "does not fit"),

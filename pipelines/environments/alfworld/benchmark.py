@@ -27,10 +27,18 @@ class AlfworldBenchmark:
     its artifacts."""
 
     name = "alfworld"
-    remarks = ()
 
     def __init__(self, config: AlfworldConfig, data: AlfworldGenerated | RealData) -> None:
         self.config, self.data, self.max_steps = config, data, config.max_steps
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        if not isinstance(self.data, RealData):
+            return ()
+        return (
+            "a panel takes ALFWorld's task types in turn: one smaller than its split has fewer of the frequent types than the "
+            "split, so All weighs them less",
+        )
 
     # ---------------------------------------------------------------------------------------------------------- data
 

@@ -30,10 +30,20 @@ class DeepsearchBenchmark:
     """``Benchmark`` protocol; picklable. Indexes are cached in the store, outside its artifacts, by their corpus' hash."""
 
     name = "deepsearch"
-    remarks = ()
 
     def __init__(self, config: DeepsearchConfig, data: DeepsearchGenerated | DeepsearchReal) -> None:
         self.config, self.data, self.max_steps = config, data, config.max_steps
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        if not isinstance(self.data, DeepsearchReal):
+            return ()
+        searched = self.data.corpus if self.config.retrieval.backend == "embedded" else self.config.retrieval.collection
+        judged = f"the judge {self.config.judge.model}" if self.config.reward == "judge" else "exact match"
+        return (
+            f"{searched or 'a remote collection'} was searched, and the paper searched the web",
+            f"answers were right by {judged}; what judged the paper's, and how many questions each set had, is not stated",
+        )
 
     # ---------------------------------------------------------------------------------------------------------- data
 
