@@ -161,10 +161,11 @@ def check_compared(treatment: RunResult, baseline: RunResult) -> None:
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:
-    return _rank(run.algorithm, ALGORITHMS), _rank(run.arm, ARMS), run.cell, run.seed
+    return rank(run.algorithm, ALGORITHMS), rank(run.arm, ARMS), run.cell, run.seed
 
 
-def _rank(name: str, known: Sequence[str]) -> tuple[int, str]:
+def rank(name: str, known: Sequence[str]) -> tuple[int, str]:
+    """Sorts names by a known order; what it does not know follows, by name."""
     return known.index(name) if name in known else len(known), name
 
 

@@ -20,6 +20,7 @@ from pipelines.reporting.results import (
     check_measured_alike,
     check_one_cell,
     outcomes,
+    rank,
     read_run,
 )
 from pipelines.reporting.statistics import Matrix
@@ -95,7 +96,7 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
         ).items()
     ]
     benchmarks = list(BENCHMARKS.values())
-    return sorted(found, key=lambda p: (_rank(p.benchmark, benchmarks), p.model, _rank(p.algorithm, ALGORITHMS)))
+    return sorted(found, key=lambda p: (rank(p.benchmark, benchmarks), p.model, rank(p.algorithm, ALGORITHMS)))
 
 
 def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
@@ -119,7 +120,7 @@ def trained(runs: Iterable[RunResult]) -> list[RunResult]:
 
 def _series(runs: Sequence[RunResult]) -> list[Series]:
     found = []
-    for arm, of_arm in sorted(grouped(runs, lambda run: run.arm).items(), key=lambda item: _rank(item[0], ARMS)):
+    for arm, of_arm in sorted(grouped(runs, lambda run: run.arm).items(), key=lambda item: rank(item[0], ARMS)):
         choices = grouped(of_arm, _strengths)
         usual = _usual(list(choices))
         for choice, members in sorted(choices.items(), key=lambda item: (item[0] != usual, str(item[0]))):
@@ -146,10 +147,6 @@ def _text(choice: Strengths, usual: Strengths) -> str:
     names = ("ζ", "k", "k′", "normalisation")
     both = zip(names, choice, usual, strict=True)
     return ", ".join(f"{name} = {one}" for name, one, other in both if one != other)
-
-
-def _rank(name: str, known: Sequence[str]) -> tuple[int, str]:
-    return known.index(name) if name in known else len(known), name
 
 
 def benchmark_name(run: RunResult) -> str:
