@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         create_database(options.tracking_uri)
         port = options.mlflow_port or free_port()
-        mlflow = _start_mlflow(options.tracking_uri, port)
+        mlflow = start_mlflow(options.tracking_uri, port)
         with prefect_server(options.prefect_port) as address:
             print(f"MLflow:  http://127.0.0.1:{port}/?workflowType=machine_learning")
             _print_comparison(options.tracking_uri, f"http://127.0.0.1:{port}")
@@ -50,7 +50,8 @@ def _print_comparison(uri: str, base: str) -> None:
     database.guarded(lambda: print(f"compare: {last_comparison(database.client, base) or 'no launch of many yet'}"))
 
 
-def _start_mlflow(uri: str, port: int) -> subprocess.Popen[bytes]:
+def start_mlflow(uri: str, port: int) -> subprocess.Popen[bytes]:
+    """MLflow's server, which leads a session of its own; it answers some seconds later."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", str(ARTIFACTS)]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}

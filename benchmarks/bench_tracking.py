@@ -1,0 +1,96 @@
+"""MLflow: what its page asks for when it compares 12 runs of 10,000 points each, against runs of 100 points.
+
+The server is the one of ``make ui``; the requests are those of the comparison's page: the runs, and a chart's histories.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Row, at_most, say, seconds, take_turns
+
+TARGET, REPEATS, RUNS, METRIC = 3.0, 5, 12, "update/kl"
+_SHOWN = 320  # points of a run that MLflow's charts ask for
+_ROOT = Path(__file__).parent.parent
+
+
+def bench_tracking() -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        uri = f"sqlite:///{folder}/mlflow.db"
+        few, many = _logged(uri, 100), _logged(uri, 10_000)
+        server, base = _served(uri)
+        try:
+            pairs = take_turns(lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, "a chart of 12 runs")
+        finally:
+            from flows.prefect_server import stop_process
+
+            stop_process(server.pid)
+            os.chdir(_ROOT)
+    return [at_most("page's requests for a chart of 12 runs of 10,000 points, over 100", pairs, TARGET, "s")]
+
+
+def _logged(uri: str, points: int) -> list[str]:
+    """Ids of runs with so many points of one metric, logged as a run logs them."""
+    from flows.mlflow_database import create_database
+    from flows.tracking import RUN_ID, Tracker
+
+    create_database(uri)
+    names = {key: {"name": key} for key in ("benchmark", "model", "algorithm")}
+    said = {"cell": "c", "fingerprint": "f", "panel_sha256": "p", "commit": "c"}
+    config = names | {"empg": {"arm": "off"}, "scale": "s"}
+    start, ids = time.perf_counter(), []
+    for seed in range(RUNS):
+        run = Path(f"{points}-{seed}")
+        run.mkdir()
+        tracker = Tracker(uri, run)
+        tracker.start(said | {"seed": seed, "config": config})
+        for iteration in range(points):
+            tracker.metrics(iteration, {METRIC: iteration / points})
+        tracker.end("FINISHED")
+        ids.append((run / RUN_ID).read_text())
+    say(f"{RUNS} runs of {points:,} points logged in {time.perf_counter() - start:.1f} s")
+    return ids
+
+
+def _served(uri: str) -> tuple[subprocess.Popen[bytes], str]:
+    from flows.prefect_server import free_port
+    from flows.ui import start_mlflow
+
+    port = free_port()
+    server, base = start_mlflow(uri, port), f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            _get(f"{base}/health")
+            return server, base
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("MLflow's server did not start")
+
+
+def _asked(base: str, ids: list[str]) -> float:
+    query = "&".join(f"run_ids={run}" for run in ids)
+    asked = f"{query}&metric_key={METRIC}&max_results={_SHOWN}"
+    history = f"{base}/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?{asked}"
+    search = {"experiment_ids": ["1"], "max_results": 100}
+
+    def page() -> None:
+        _get(f"{base}/ajax-api/2.0/mlflow/runs/search", json.dumps(search).encode())
+        assert len(json.loads(_get(history))["metrics"]) >= RUNS
+
+    return seconds(page)
+
+
+def _get(url: str, data: bytes | None = None) -> Any:
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=60) as reply:
+        return reply.read()
