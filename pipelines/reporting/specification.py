@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pipelines.config.section import Section
 
 PAPER = Path(__file__).with_name("paper")
+_UNTRAINED = ("prompting", "react")  # the names that their cells have
 _WITHOUT_STRENGTH = (None, "off", "center_only")
 
 
@@ -56,10 +57,12 @@ class Row(Section):
 
 
 def methods_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the tables call the way a run got its policy. One that trains: its algorithm. Without training: prompting with
-    the benchmark's own prompt, react with the whole transcript. A stand-in's own prompt is the whole transcript."""
-    if config["training"]["iterations"]:
-        return (str(config["algorithm"]["name"]),)
+    """What the tables call the way a run got its policy. One that trains, or says which of the two it is: its algorithm.
+    Another without training: prompting with the benchmark's own prompt, react with the whole transcript. A stand-in's own prompt
+    is the whole transcript."""
+    name = str(config["algorithm"]["name"])
+    if config["training"]["iterations"] or name in _UNTRAINED:
+        return (name,)
     if config["benchmark"]["prompt"]["history"] != "full":
         return ("prompting",)
     return ("prompting", "react") if config["model"]["weights"] == "stand_in" else ("react",)

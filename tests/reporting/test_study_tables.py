@@ -188,6 +188,8 @@ def test_every_full_cell_has_all_columns(tmp_path: Path) -> None:
         ("empg=full empg.normalization=group", ["controls_alfworld qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0, per group)"]),
         ("empg=center_only", ["controls_alfworld qwen2.5-1.5b grpo center only"]),
         ("empg=off algorithm=dr_grpo", []),
+        ("empg=off training.iterations=0 algorithm.name=prompting", ["table1 qwen2.5-1.5b prompting"]),
+        ("empg=off training.iterations=0 algorithm.name=react", ["table1 qwen2.5-1.5b react"]),
         ("empg=off training.iterations=0", ["table1 qwen2.5-1.5b prompting", "table1 qwen2.5-1.5b react"]),
         ("scale=paper empg=off training.iterations=0", ["table1 qwen2.5-1.5b prompting"]),
         ("scale=paper empg=off training.iterations=0 benchmark.prompt.history=full", ["table1 qwen2.5-1.5b react"]),
