@@ -90,9 +90,8 @@ def parse(arguments: Sequence[str]) -> Asked:
         hint = f" ({meant}?)" if meant else ""
         raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
     rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
-    trains = next((a for a in rest if a.lstrip("+~").startswith(("training.iterations=", "plan="))), None)
-    if trains:
-        raise ConfigError(f"{trains}: nothing is trained here, and nothing planned; leave it out")
+    if any(argument.lstrip("+").startswith("plan=") for argument in rest):
+        raise ConfigError("plan=…: an evaluation is not planned; leave it out")
     if "out" in said and Path(said["out"]).is_file():
         raise ConfigError(f"out={said['out']} is a file: name a folder")
     panel = [f"benchmark.evaluation_split={said['panel']}"] if "panel" in said else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flows.__main__ import leave
@@ -35,9 +35,10 @@ def main(overrides: Sequence[str]) -> int:
 
     try:
         combinations = expand(overrides)
-        configs = [job.config for job in make_jobs(combinations, compose_all(combinations))]
+        jobs = make_jobs(combinations, compose_all(combinations))
+        configs = [job.config for job in jobs]
         report = publish(configs, "grid")
-        _show_tables(report)
+        _show_tables(report, {cell.partition("/")[0] for job in jobs for cell in job.cells})
         archived = archive(configs, "grid")
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,7 +50,8 @@ def main(overrides: Sequence[str]) -> int:
     return 0
 
 
-def _show_tables(report: Path) -> None:
+def _show_tables(report: Path, asked: Iterable[str]) -> None:
+    """``asked``: folders of conf/experiment."""
     from pipelines.reporting.cells import read_study
     from pipelines.reporting.deviations import read_settings
     from pipelines.reporting.specification import specifications
@@ -58,9 +60,8 @@ def _show_tables(report: Path) -> None:
 
     runs, settings = read_study(Path("results") / report.name), read_settings(Path("reports/paper_settings.json"))
     for name in specifications():
-        table = make_study_table(name, runs, settings)
-        if table.contrasts:
-            show(table)
+        if name.startswith(tuple(asked)):
+            show(make_study_table(name, runs, settings))
 
 
 if __name__ == "__main__":

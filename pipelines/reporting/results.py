@@ -69,8 +69,8 @@ class RunResult:
 
 def find_results(root: Path) -> list[Path]:
     """The ``results`` folders of finished runs below ``root``, sorted. Raises DataError when there is none."""
-    # By any of their files: a folder that has lost one is named by ``read_run``, and not left out.
-    folders = {path.parent for name in _FILES for path in root.rglob(name)}
+    # Also by its checksums: a folder that has lost its record is named by ``read_run``, and not left out.
+    folders = {path.parent for name in ("run.json", CHECKSUMS) for path in root.rglob(name)}
     found = sorted(folder for folder in folders if not folder.name.startswith("."))
     if not found:
         raise DataError(f"no finished run below {root}: launch one (`make demo`, `python -m flows`), then report again")

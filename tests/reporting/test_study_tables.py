@@ -279,6 +279,13 @@ def test_a_bad_file_is_named_whatever_table_it_is_of(tmp_path: Path) -> None:
     assert refusal_of(tmp_path / "grid", "table2").startswith(f"{folder / 'evaluations.parquet'} is missing: ")
 
 
+def test_a_result_that_lost_its_record_is_named(tmp_path: Path) -> None:
+    write_cell(tmp_path / "grid", f"{GRPO} empg=full", FULL[:1])
+    (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1])
+    (folder / "run.json").unlink()
+    assert refusal_of(tmp_path / "grid").startswith(f"{folder / 'run.json'} is missing: ")
+
+
 def test_a_record_without_what_decides_its_row_is_named(tmp_path: Path) -> None:
     (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1], config={
         key: value for key, value in experiment_of(*GRPO.split()).values().items() if key != "training"
