@@ -62,16 +62,33 @@ def test_a_run_and_its_resumption(uri: str, tmp_path: Path) -> None:
     assert {a.path for a in client.list_artifacts(run.info.run_id)} == {"evaluations", "params.yaml", "results"}
 
 
-def test_a_broken_database_warns_once_and_the_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_database_warns_once_and_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPG_MLFLOW_DOWN", "")  # and back, after the test
     (tmp_path / "mlflow.db").write_bytes(b"this is no database, whatever its name says" * 99)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     create_database(uri)
     assert "the launch goes on without it" in capsys.readouterr().err
-    tracker = Tracker(uri, tmp_path)
+    for told in (True, False):  # by the launch; by nobody, where it broke later
+        if not told:
+            monkeypatch.delenv("EMPG_MLFLOW_DOWN")
+        tracker = Tracker(uri, tmp_path)
+        tracker.start(INFO)
+        tracker.metrics(1, {"x": 1.0})
+        tracker.evaluation(1, pa.table({"task_id": ["a"]}))
+        tracker.end("FINISHED")
+        said = capsys.readouterr().err
+        assert said.count("this run is logged no further") == len(said.splitlines()) == (not told)
+
+
+def test_a_server_that_is_down_is_told_by_the_launch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPG_MLFLOW_DOWN", "")
+    create_database("http://127.0.0.1:9")
+    tracker = Tracker("http://127.0.0.1:9", tmp_path)
     tracker.start(INFO)
-    tracker.metrics(1, {"x": 1.0})
-    tracker.evaluation(1, pa.table({"task_id": ["a"]}))
     tracker.end("FINISHED")
-    said = capsys.readouterr().err
-    assert said.count("this run is logged no further") == 1
-    assert len(said.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: MLflow at http://127.0.0.1:9 cannot be opened, the launch goes on without it: ")
