@@ -32,8 +32,8 @@ grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, 103 to 113 minu
 repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m dvc repro
 
-test: setup ## the tests (PYTEST_ARGS="-k …" to choose)
-	@$(PY) -m pytest -n 2 -q $(PYTEST_ARGS)
+test: setup ## the tests, three at a time: some only wait (PYTEST_ARGS="-k …" to choose)
+	@$(PY) -m pytest -n 3 --dist worksteal -q $(PYTEST_ARGS)
 
 test-cluster: setup-cluster ## the tests that need the engines, in .venv-cluster
 	@.venv-cluster/bin/python -m pytest -q -m cluster $(PYTEST_ARGS)
