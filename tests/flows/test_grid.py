@@ -15,6 +15,7 @@ import pytest
 
 from flows.grid import main
 from pipelines.files import sha256_file
+from pipelines.reporting.report import collect, write_study_table
 from tests.reporting.test_dvc import keep_some
 
 REPOSITORY = Path(__file__).parents[2]
@@ -36,18 +37,23 @@ def checkout(root: Path) -> Path:
     return root
 
 
-def start(root: Path) -> subprocess.Popen[str]:
+def start(root: Path, command: str = "flows.grid") -> subprocess.Popen[str]:
     own = {f"DVC_{name}_DIR": str(root / ".own" / name) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     environment = {**os.environ, **own, "DVC_NO_ANALYTICS": "true"}
     environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "flows.grid", *CELLS]
+    arguments = ["-m", *CELLS] if command == "flows" else CELLS
     return subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", command, *arguments],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
-def finish(root: Path) -> str:
-    launch = start(root)
+def finish(root: Path, command: str = "flows.grid") -> str:
+    launch = start(root, command)
     said, _ = launch.communicate(timeout=280)
     assert launch.returncode == 0, said
     return said
@@ -74,11 +80,11 @@ def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(tmp_path: Path)
     killed, whole = checkout(tmp_path / "killed"), checkout(tmp_path / "whole")
     kill_when(killed, lambda: len(list((killed / "artifacts" / "rollout").glob("*/record.json"))) > 0)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
-    finish(killed)
-    said = finish(whole)
+    said = finish(killed)
     assert "Table 1: ALFWorld and WebShop, smoke scale" in said
+    finish(whole, "flows")
 
-    made = digests(whole, "reports", "archive", "results")
+    made = digests(killed, "reports", "archive", "results")
     assert {
         "reports/grid/tables/table1.md", "reports/grid/tables/table1_differences.csv", "reports/grid/report.html",
         "archive/grid.dvc",
@@ -87,7 +93,15 @@ def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(tmp_path: Path)
         names = [name for name in made if name.startswith(f"archive/grid/smoke-alfworld-qwen2.5-1.5b-grpo-{cell}-")]
         assert sum(name.endswith("steps.parquet") for name in names) == 2
         assert any(name.endswith("rollouts/iteration0001/trajectories.parquet") for name in names)
-    assert digests(killed, "reports", "archive", "results") == made
+
+    # The same results, byte for byte, and so the same tables.
+    collect([results.parent for results in (whole / "runs").glob("*/*/results")], whole / "results" / "grid")
+    assert digests(whole, "results") == digests(killed, "results")
+    write_study_table(
+        "table1", whole / "results" / "grid", killed / "reports" / "paper_settings.json", whole / "tables"
+    )
+    for table in (whole / "tables").iterdir():
+        assert table.read_bytes() == (killed / "reports" / "grid" / "tables" / table.name).read_bytes()
 
 
 def test_the_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
