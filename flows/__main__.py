@@ -81,8 +81,9 @@ def _plan(configs: Sequence[RunConfig], jobs: Sequence[Job], overrides: Sequence
 
     slurm = chosen_launcher(overrides)
     code = show_plans([config for i, config in enumerate(configs) if config not in configs[:i]])
-    for group in by_shape(jobs) if slurm is not None else []:
-        assert slurm is not None
+    if slurm is None:
+        return code
+    for group in by_shape(jobs):
         asked = chosen_launcher([*overrides, *job_overrides(slurm, [job.config for job in group], overrides)])
         assert asked is not None
         many = f"{len(group)} job{'s' if len(group) > 1 else ''}"

@@ -5,7 +5,6 @@ A log, as everywhere: what a run is, and whether it is done, is read from its fo
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from flows.comparison import share_comparison
 from flows.final_tables import grid_table
 from flows.jobs import Job, by_cell, cell_names, digest, title
 from flows.mlflow_database import Database
-from flows.tracking import LAUNCH_TAGS, RUN_ID, experiment_tags, set_tags
+from flows.tracking import LAUNCH_TAGS, RUN_ID, experiment_tags, remembered, set_tags
 from pipelines.files import write_json
 from pipelines.run_folder import is_finished
 
@@ -44,7 +43,7 @@ class GridTracker:
 
     def _begin(self) -> None:
         memory = self._jobs[0].config.execution.runs / ".grids" / f"{digest(self._jobs)}.json"
-        known = _known(memory)
+        known = remembered(memory)
         self._grid = self._open(known.get("grid", ""), title(self._jobs), {"level": "grid"} | _common(self._jobs))
         called = cell_names(self._jobs)
         for folder, jobs in by_cell(self._jobs).items():
@@ -105,13 +104,6 @@ def _common(jobs: Sequence[Job]) -> dict[str, str]:
     """The tags in which all of them agree."""
     each = [experiment_tags(job.config.experiment.values()) for job in jobs]
     return {key: value for key, value in each[0].items() if all(tags.get(key) == value for tags in each)}
-
-
-def _known(memory: Path) -> dict[str, str]:
-    try:
-        return {str(key): str(value) for key, value in json.loads(memory.read_text()).items()}
-    except (OSError, ValueError):
-        return {}
 
 
 def _now() -> str:

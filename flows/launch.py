@@ -66,18 +66,17 @@ def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Seque
     tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
     tracker.begin()
     try:
-        failures = work() if os.environ.get(WITHOUT_PREFECT) else _in_a_flow(jobs, work)
+        if os.environ.get(WITHOUT_PREFECT):
+            failures = work()
+        else:
+            from flows.grid_flow import as_grid
+
+            failures = as_grid(jobs, work)
     except BaseException:
         tracker.end("KILLED")
         raise
     tracker.end("FAILED" if failures else "FINISHED")
     return failures
-
-
-def _in_a_flow(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Sequence[Failure]:
-    from flows.grid_flow import as_grid
-
-    return as_grid(jobs, work)
 
 
 def _show_as_one(jobs: Sequence[Job]) -> None:

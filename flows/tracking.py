@@ -66,7 +66,7 @@ class Tracker:
     def _start(self, info: Mapping[str, Any]) -> None:
         memory = self._folder / RUN_ID
         known = memory.read_text().strip() if memory.exists() else ""
-        tags = _tags(info) | launch_tags(self._folder)
+        tags = _tags(info) | remembered(self._folder / LAUNCH_TAGS)
         if known and self._database.has_run(known):
             self._resume(known, tags)
         else:
@@ -112,10 +112,10 @@ class Tracker:
             self._client.log_artifacts(self._run_id, str(model), "model")
 
 
-def launch_tags(folder: Path) -> dict[str, str]:
-    """What the launch of this run's folder left there; nothing where a launch left nothing."""
+def remembered(file: Path) -> dict[str, str]:
+    """What ``write_json`` left there; nothing where it left nothing."""
     try:
-        return {str(key): str(value) for key, value in read_json(folder / LAUNCH_TAGS).items()}
+        return {str(key): str(value) for key, value in read_json(file).items()}
     except (OSError, ValueError):
         return {}
 
