@@ -11,7 +11,7 @@ from pipelines.records import Evaluation, StopReason, Task
 from pipelines.seeds import derive_seed
 from pipelines.stages.episodes import EpisodeSpec, play
 
-VERSION = 1
+VERSION = 2
 
 
 def evaluate(

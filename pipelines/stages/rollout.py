@@ -17,7 +17,7 @@ from pipelines.seeds import derive_seed
 from pipelines.stages.entropies import with_entropies
 from pipelines.stages.episodes import EpisodeSpec, play
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

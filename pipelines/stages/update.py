@@ -12,7 +12,7 @@ from pipelines.protocols import Policy
 from pipelines.records import ScoredTrajectory
 from pipelines.stages.sequences import training_sequences
 
-VERSION = 1
+VERSION = 2
 
 
 def learning_rate_at(settings: UpdateSettings, iteration: int, iterations: int) -> UpdateSettings:

@@ -14,7 +14,7 @@ from pipelines.policies.local.imitation import DemoSequence, imitate
 from pipelines.protocols import TextCodec
 from pipelines.stages.demonstrations import demonstrations
 
-VERSION = 1
+VERSION = 2
 _MOST_REFUSED = 256  # in a row
 
 

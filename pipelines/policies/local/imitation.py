@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from pipelines.config import WarmStartConfig
 from pipelines.errors import NonFiniteLoss
+from pipelines.policies.local.linear import linear
 from pipelines.policies.local.parameters import Qwen2Parameters, load_model
 from pipelines.policies.local.transformer import forward, packed, packed_positions, rotations, weights_of
 
@@ -55,7 +56,7 @@ def imitate(
         weights = weights_of(model, turned)
         hidden = forward(weights, tokens[None], packed_positions(lengths), packed(lengths))[0]
         predicted = weight.nonzero().squeeze(1)
-        logits = hidden.index_select(0, predicted - 1) @ weights.lm_head.t()
+        logits = linear(hidden.index_select(0, predicted - 1), weights.lm_head)
         nll = F.cross_entropy(logits, tokens[predicted], reduction="none")
         loss = (nll * weight[predicted]).sum() / weight.sum()
         loss.backward()

@@ -18,7 +18,7 @@ from pipelines.policies.local.parameters import Qwen2Parameters
 from pipelines.policies.local.transformer import forward, packed, packed_positions, rotations, weights_of
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
-_SCORING_TOKENS = 16384
+_SCORING_TOKENS = 8192  # buffers beyond 32 MB are new pages each time
 
 
 @dataclass(frozen=True, eq=False)

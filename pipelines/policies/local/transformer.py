@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from pipelines.policies.local.linear import linear
 from pipelines.policies.local.parameters import Qwen2Parameters
 
 # (layer, q [B, H, P, d], k [B, G, P, d], v [B, G, P, d]) → [B, H, P, d]
@@ -96,15 +97,15 @@ def forward(weights: Weights, token_ids: torch.Tensor, positions: torch.Tensor, 
     sizes = (w.heads, w.kv_heads, w.kv_heads)
     for number, layer in enumerate(w.layers):
         h = F.rms_norm(x, x.shape[-1:], layer.norm, w.eps)
-        qkv = F.linear(h, layer.qkv, layer.qkv_bias).view(batch, length, -1, w.head_dim).transpose(1, 2)
+        qkv = linear(h, layer.qkv, layer.qkv_bias).view(batch, length, -1, w.head_dim).transpose(1, 2)
         qk = qkv[:, : w.heads + w.kv_heads]
         qk = torch.addcmul(qk * cos, qk.roll(w.head_dim // 2, -1), sin)  # rotate_half with its sign in sin
         q, k = qk.split(sizes[:2], 1)
         mixed = attend(number, q, k, qkv[:, w.heads + w.kv_heads :])
-        x = x + F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), layer.out)
+        x = x + linear(mixed.transpose(1, 2).reshape(batch, length, -1), layer.out)
         h = F.rms_norm(x, x.shape[-1:], layer.mlp_norm, w.eps)
-        gate, up = F.linear(h, layer.gate_up).chunk(2, -1)
-        x = x + F.linear(F.silu(gate) * up, layer.down)
+        gate, up = linear(h, layer.gate_up).chunk(2, -1)
+        x = x + linear(F.silu(gate) * up, layer.down)
     return F.rms_norm(x, x.shape[-1:], w.norm, w.eps)
 
 

@@ -1,0 +1,59 @@
+"""The product by oneDNN and its derivatives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipelines.policies.local.linear import linear
+
+
+def operands(rows: tuple[int, ...], inputs: int, outputs: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((*rows, inputs), (outputs, inputs), (outputs,))
+    return [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("rows", [(7,), (2, 5), (1, 300)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(6, 4), (4, 6), (32, 96), (96, 32), (5, 1), (1, 5)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_results_and_gradients_are_those_of_the_definition(
+    rows: tuple[int, ...], inputs: int, outputs: int, biased: bool
+) -> None:
+    """x Wᵀ + b in float64, its derivatives by autograd; wide and narrow matrices take different ways in oneDNN."""
+
+    def derivatives(dtype: torch.dtype) -> list[torch.Tensor]:
+        x, weight, bias = (t.to(dtype).requires_grad_() for t in operands(rows, inputs, outputs, torch.float64))
+        if dtype == torch.float64:
+            result = torch.einsum("...d,od->...o", x, weight) + (bias if biased else 0.0)
+        else:
+            result = linear(x, weight, bias if biased else None)
+        (result * torch.linspace(-1, 1, result.numel(), dtype=dtype).view(result.shape)).sum().backward()
+        return [result.detach(), *(t.grad for t in (x, weight, *([bias] if biased else [])) if t.grad is not None)]
+
+    expected, found = derivatives(torch.float64), derivatives(torch.float32)
+    assert len(expected) == len(found) == (4 if biased else 3)
+    for a, b in zip(expected, found, strict=True):
+        assert b.dtype == torch.float32
+        torch.testing.assert_close(b.double(), a, rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_is_asked_for_gets_a_gradient() -> None:
+    x, weight, bias = operands((3,), 4, 5, torch.float32)
+    linear(x, weight.requires_grad_(), bias).sum().backward()
+    assert x.grad is None
+    assert bias.grad is None
+    assert weight.grad is not None
+    assert not linear(x, weight.detach(), bias).requires_grad
+
+
+def test_a_bias_alone_is_trained() -> None:
+    x, weight, bias = operands((3,), 4, 5, torch.float32)
+    linear(x, weight, bias.requires_grad_()).sum().backward()
+    assert bias.grad is not None
+    assert bias.grad.tolist() == [3.0] * 5
+
+
+def test_other_dtypes_are_torchs_own() -> None:
+    x, weight, bias = operands((3,), 4, 5, torch.float64)
+    assert linear(x, weight, bias).equal(torch.nn.functional.linear(x, weight, bias))
