@@ -1,28 +1,26 @@
 """Batched generation with the key-value cache kept across the turns of an episode.
 
-One cache row per episode. A turn prefills only what the row's cache does not hold yet (ragged, padded on the right),
-then decodes until every row has ended. Log-probs and exact entropies come from the very logits that were sampled from.
+One cache row per episode. A turn prefills only what the row's cache does not hold yet (rows of like length together,
+padded on the right), then decodes until every row has ended. The rows that are decoded are the first of the cache, so
+that attention reads them where they are: rows that end are swapped behind those that go on. Log-probs and exact
+entropies come from the very logits that were sampled from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from pipelines.policies.local.linear import linear
 from pipelines.policies.local.transformer import Weights, forward
 from pipelines.protocols import GenerationRequest
 
 _GROW = 128  # cache positions are added in steps of this
-
-
-@dataclass
-class _Row:
-    """The tokens whose keys and values a cache row holds."""
-
-    ids: list[int] = field(default_factory=list)
+_PREFILL_TOKENS = 512  # of rows prefilled together, padding included
+_IDLE = 0.2  # of the rows that are decoded may have ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,45 +37,46 @@ class Sampler:
 
     def __init__(self, weights: Weights, episodes: int, end_of_message: int) -> None:
         self._w, self._end = weights, end_of_message
-        self._rows = {episode: _Row() for episode in range(episodes)}
-        self._slot = {episode: episode for episode in range(episodes)}  # cache row of each episode
+        self._held: dict[int, list[int]] = {episode: [] for episode in range(episodes)}  # tokens in its cache row
+        self._episodes = np.arange(episodes)  # of each cache row
         shape = (len(weights.layers), episodes, weights.kv_heads, _GROW, weights.head_dim)
         self._keys, self._values = torch.zeros(shape), torch.zeros(shape)
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
-        """One turn for every request (distinct episodes, ascending)."""
-        self._compact({request.episode for request in requests})
+        """One turn for every request (distinct episodes)."""
         longest = max(len(r.context_ids) + r.sampling.max_tokens for r in requests)
         self._grow(min(longest, len(self._w.cos)))
-        slots = torch.tensor([self._slot[r.episode] for r in requests])
-        hidden, lengths = self._prefill(requests, slots)
-        return self._decode(requests, slots, hidden, lengths)
+        place = {request.episode: i for i, request in enumerate(requests)}
+        self._bring_forward(np.isin(self._episodes, list(place)))
+        order = [place[episode] for episode in self._episodes[: len(requests)].tolist()]  # requests by cache row
+        rows = [requests[i] for i in order]
+        sampled = dict(zip(order, self._decode(rows, *self._prefill(rows)), strict=True))
+        return [sampled[i] for i in range(len(requests))]
 
     # ------------------------------------------------------------------------------------------------------- prefill
 
-    def _prefill(self, requests: Sequence[GenerationRequest], slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _prefill(self, requests: Sequence[GenerationRequest]) -> tuple[torch.Tensor, torch.Tensor]:
         """Bring every row's cache up to its context; hidden states [B, D] of the last tokens, and context lengths."""
-        fresh, starts = [], []
+        starts = [_reusable(self._held[request.episode], request.context_ids) for request in requests]
+        fresh = [request.context_ids[start:] for request, start in zip(requests, starts, strict=True)]
+        hidden = torch.empty(len(fresh), self._w.embedding.shape[1])
+        for rows in _alike([len(ids) for ids in fresh]):
+            width = len(fresh[rows[-1]])
+            tokens = torch.zeros(len(rows), width, dtype=torch.int64)
+            for i, row in enumerate(rows):
+                tokens[i, : len(fresh[row])] = torch.tensor(fresh[row])
+            start = torch.tensor([starts[row] for row in rows])
+            positions = (start[:, None] + torch.arange(width)).clamp(max=len(self._w.cos) - 1)
+            last = torch.tensor([len(fresh[row]) - 1 for row in rows])
+            hidden[rows] = self._run(tokens, positions, torch.tensor(rows))[torch.arange(len(rows)), last]
         for request in requests:
-            held = _shared_prefix(self._rows[request.episode].ids, request.context_ids)
-            held = min(held, len(request.context_ids) - 1)  # at least one token must be run for its hidden state
-            starts.append(held)
-            fresh.append(request.context_ids[held:])
-        width = max(map(len, fresh))
-        tokens = torch.zeros(len(fresh), width, dtype=torch.int64)
-        for i, ids in enumerate(fresh):
-            tokens[i, : len(ids)] = torch.tensor(ids)
-        start = torch.tensor(starts)
-        positions = (start[:, None] + torch.arange(width)).clamp(max=len(self._w.cos) - 1)
-        hidden = self._run(tokens, positions, slots)
-        last = torch.tensor([len(ids) - 1 for ids in fresh])
-        for request in requests:
-            self._rows[request.episode].ids = list(request.context_ids)
-        return hidden[torch.arange(len(fresh)), last], start + last + 1
+            self._held[request.episode] = list(request.context_ids)
+        return hidden, torch.tensor([len(request.context_ids) for request in requests])
 
-    def _run(self, tokens: torch.Tensor, positions: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """Forward with the cache: write keys and values at ``positions``, look at all positions up to one's own.
+    def _run(self, tokens: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Forward with the cache ``rows``: write keys and values at ``positions``, look at all positions up to one's
+        own. A slice of rows is read where it lies, others are copied.
 
         What padding writes lies behind the row's end: it is never looked at, and overwritten by what comes there.
         """
@@ -87,15 +86,14 @@ class Sampler:
         batch, length = tokens.shape
         hidden_keys = torch.arange(seen) > positions[:, :, None]  # [B, P, seen]
         mask = torch.zeros(batch, 1, 1, length, seen).masked_fill_(hidden_keys[:, None, None], float("-inf"))
-        everyone = batch == self._keys.shape[1] and bool((slots == torch.arange(batch)).all())
         groups, scale = w.heads // w.kv_heads, w.head_dim**-0.5
+        written = (torch.arange(batch) if isinstance(rows, slice) else rows)[:, None]
 
         def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             keys, values = self._keys[layer], self._values[layer]
-            keys[slots[:, None], :, positions] = k.transpose(1, 2)
-            values[slots[:, None], :, positions] = v.transpose(1, 2)
-            keys = keys[:, :, :seen] if everyone else keys[slots, :, :seen]
-            values = values[:, :, :seen] if everyone else values[slots, :, :seen]
+            keys[written, :, positions] = k.transpose(1, 2)
+            values[written, :, positions] = v.transpose(1, 2)
+            keys, values = keys[rows, :, :seen], values[rows, :, :seen]
             grouped = (q * scale).reshape(batch, w.kv_heads, groups * length, w.head_dim)
             scores = (grouped @ keys.transpose(-1, -2)).view(batch, w.kv_heads, groups, length, seen)
             weights = (scores + mask).softmax(-1).view(batch, w.kv_heads, groups * length, seen)
@@ -107,8 +105,9 @@ class Sampler:
     # -------------------------------------------------------------------------------------------------------- decode
 
     def _decode(
-        self, requests: Sequence[GenerationRequest], slots: torch.Tensor, hidden: torch.Tensor, lengths: torch.Tensor
+        self, requests: Sequence[GenerationRequest], hidden: torch.Tensor, lengths: torch.Tensor
     ) -> list[Sampled]:
+        """``requests``: of the first cache rows, in their order."""
         most = max(r.sampling.max_tokens for r in requests)
         uniforms = torch.from_numpy(np.stack([_uniforms(r.seed, most) for r in requests]))
         temperatures = torch.tensor([r.sampling.temperature for r in requests])
@@ -117,25 +116,30 @@ class Sampler:
             torch.zeros(len(requests), most, dtype=t) for t in (torch.int64, torch.float32, torch.float32)
         )
         counts = torch.zeros(len(requests), dtype=torch.int64)
-        active = torch.arange(len(requests))
+        order = torch.arange(len(requests))  # the request of each row that is decoded
+        going = torch.ones(len(requests), dtype=torch.bool)  # of those rows: has not ended
         for step in range(most):
-            token, logprob, entropy = self._sample(hidden, uniforms[active, step], temperatures[active])
-            ids[active, step], logprobs[active, step], entropies[active, step] = token, logprob, entropy
-            counts[active] = step + 1
-            going = (token != self._end) & (budgets[active] > step + 1)
-            if not going.all():
-                active, token = active[going], token[going]
-            if not len(active):
+            token, logprob, entropy = self._sample(hidden, uniforms[order, step], temperatures[order])
+            at = order[going]
+            ids[at, step], logprobs[at, step], entropies[at, step] = token[going], logprob[going], entropy[going]
+            counts[at] = step + 1
+            going = going & (token != self._end) & (budgets[order] > step + 1)
+            left = int(going.sum())
+            if not left:
                 break
-            positions = (lengths[active] + step)[:, None]
-            hidden = self._run(token[:, None], positions, slots[active])[:, 0]
+            if left < (1 - _IDLE) * len(order):
+                moved = self._bring_forward(going.numpy())
+                order, token, going = order[moved][:left], token[moved][:left], going[moved][:left]
+            # A row that has ended writes, again and again, to the place behind its end.
+            positions = (lengths[order] + counts[order] - 1)[:, None]
+            hidden = self._run(token[:, None], positions, slice(len(order)))[:, 0]
         return self._sampled(requests, ids.numpy(), logprobs.numpy(), entropies.numpy(), counts.tolist())
 
     def _sample(
         self, hidden: torch.Tensor, uniform: torch.Tensor, temperature: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Inverse-CDF sampling: the token is a function of the logits and the uniform number."""
-        logits = hidden @ self._w.lm_head.t()
+        logits = linear(hidden, self._w.lm_head)
         greedy = temperature == 0
         logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
         p = logp.exp()
@@ -156,7 +160,7 @@ class Sampler:
         results = []
         for i, (request, n) in enumerate(zip(requests, counts, strict=True)):
             # The last sampled token was not run: its keys are not in the cache.
-            self._rows[request.episode].ids += ids[i, : n - 1].tolist()
+            self._held[request.episode] += ids[i, : n - 1].tolist()
             results.append(Sampled(ids[i, :n].astype(np.int32), logprobs[i, :n].copy(), entropies[i, :n].copy()))
         return results
 
@@ -170,23 +174,40 @@ class Sampler:
             self._keys = torch.cat([self._keys, torch.zeros(more)], 3)
             self._values = torch.cat([self._values, torch.zeros(more)], 3)
 
-    def _compact(self, live: set[int]) -> None:
-        """Drop the rows of episodes that ended, once they are a sixth of the cache."""
-        if len(live) > 0.83 * self._keys.shape[1]:
-            return
-        order = sorted(live)
-        keep = torch.tensor([self._slot[episode] for episode in order])
-        self._keys, self._values = self._keys[:, keep], self._values[:, keep]
-        self._slot = {episode: slot for slot, episode in enumerate(order)}
-        self._rows = {episode: self._rows[episode] for episode in order}
+    def _bring_forward(self, wanted: np.ndarray) -> np.ndarray:
+        """Swap cache rows such that the ``wanted`` ones, bool of the first so many rows, lie before the others. Returns
+        int64 of as many: which row lies there now."""
+        count = int(wanted.sum())
+        leaving, coming = np.flatnonzero(~wanted[:count]), count + np.flatnonzero(wanted[count:])
+        moved = np.arange(len(wanted))
+        moved[leaving], moved[coming] = coming, leaving
+        if len(leaving):
+            places, sources = np.concatenate([leaving, coming]), np.concatenate([coming, leaving])
+            for cache in (self._keys, self._values):
+                cache[:, places] = cache[:, sources]
+            self._episodes[places] = self._episodes[sources]
+        return moved
 
 
-def _shared_prefix(held: Sequence[int], wanted: Sequence[int]) -> int:
-    """Length of the common prefix; the usual case, held is all of it, is one comparison."""
-    n = min(len(held), len(wanted))
-    if list(held[:n]) == list(wanted[:n]):
+def _reusable(held: Sequence[int], context: Sequence[int]) -> int:
+    """How many of a context's tokens need not be run: those its row holds, but the last, whose hidden state is needed.
+    The usual case, all that is held begins the context, is one comparison."""
+    n = min(len(held), len(context) - 1)
+    if tuple(held[:n]) == tuple(context[:n]):
         return n
-    return next(i for i in range(n) if held[i] != wanted[i])
+    return next(i for i in range(n) if held[i] != context[i])
+
+
+def _alike(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of like length, shortest first, cut so that padded they hold ≤ ``_PREFILL_TOKENS`` (a longer row goes
+    alone)."""
+    part: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
+        if part and (len(part) + 1) * lengths[row] > _PREFILL_TOKENS:
+            yield part
+            part = []
+        part.append(row)
+    yield part
 
 
 def _uniforms(seed: int, count: int) -> np.ndarray:
