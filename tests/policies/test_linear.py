@@ -14,7 +14,7 @@ def operands(rows: tuple[int, ...], inputs: int, outputs: int, dtype: torch.dtyp
     return [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
 
 
-@pytest.mark.parametrize("rows", [(7,), (2, 5), (1, 300)])
+@pytest.mark.parametrize("rows", [(0,), (7,), (2, 5), (32,), (1, 300), (1500,)])
 @pytest.mark.parametrize(("inputs", "outputs"), [(6, 4), (4, 6), (32, 96), (96, 32), (5, 1), (1, 5)])
 @pytest.mark.parametrize("biased", [True, False])
 def test_results_and_gradients_are_those_of_the_definition(
@@ -35,7 +35,7 @@ def test_results_and_gradients_are_those_of_the_definition(
     assert len(expected) == len(found) == (4 if biased else 3)
     for a, b in zip(expected, found, strict=True):
         assert b.dtype == torch.float32
-        torch.testing.assert_close(b.double(), a, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(b.double(), a, rtol=1e-4, atol=5e-4)
 
 
 def test_only_what_is_asked_for_gets_a_gradient() -> None:

@@ -1,12 +1,19 @@
 """x Wᵀ + b by oneDNN, which torch keeps for its compiler: its own ``F.linear`` calls MKL, which leaves the wide vector
-units of a processor that is not Intel's idle (``benchmarks/bench_linear.py``)."""
+units of a processor that is not Intel's idle (``benchmarks/bench_linear.py``).
+
+oneDNN compiles a kernel for every shape: milliseconds and megabytes. So it is given rows in blocks of few sizes, and MKL
+the last few.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+
+_BLOCKS = (1024, 512, 256, 128, 64, 32)  # rows
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -18,25 +25,54 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     return result
 
 
-def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
-
-
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return _rows_times(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        (grad,) = grads
-        d_x = _product(grad, weight.t()) if ctx.needs_input_grad[0] else None
-        rows, of_rows = x.flatten(0, -2), grad.flatten(0, -2)
+        rows, grad = x.flatten(0, -2), grads[0].flatten(0, -2)
+        d_x = _rows_times(grad, weight.t()).view(x.shape) if ctx.needs_input_grad[0] else None
         d_weight = None
         if ctx.needs_input_grad[1]:  # the shorter side first: oneDNN is up to twice as fast
-            wide = of_rows.shape[1] > rows.shape[1]
-            d_weight = _product(rows.t(), of_rows.t()).t() if wide else _product(of_rows.t(), rows.t())
-        return d_x, d_weight, of_rows.sum(0) if ctx.needs_input_grad[2] else None
+            wide = grad.shape[1] > rows.shape[1]
+            d_weight = _outer(rows, grad).t() if wide else _outer(grad, rows)
+        return d_x, d_weight, grad.sum(0) if ctx.needs_input_grad[2] else None
+
+
+def _rows_times(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """rows [N, D] weightᵀ + bias: [N, O]."""
+    parts = [
+        F.linear(part, weight, bias) if len(part) < _BLOCKS[-1] else _product(part, weight, bias)
+        for part in _blocks(rows)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """aᵀ b of a [N, A] and b [N, B]: [A, B]."""
+    total = torch.zeros(a.shape[1], b.shape[1])
+    for part, other in zip(_blocks(a), _blocks(b), strict=True):
+        if len(part) < _BLOCKS[-1]:
+            total.addmm_(part.t(), other)
+        else:
+            total += _product(part.t(), other.t())
+    return total
+
+
+def _blocks(rows: torch.Tensor) -> Iterator[torch.Tensor]:
+    start = 0
+    for size in _BLOCKS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+    if start < len(rows) or not len(rows):
+        yield rows[start:]
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
