@@ -15,8 +15,11 @@ import pytest
 from flows.compose import compose
 from flows.evaluate import main
 from flows.evaluation_report import rows_of, wilson
+from pipelines.config import RunConfig
 from pipelines.experiment import run_experiment
+from pipelines.run_folder import run_folder
 from tests.flows.test_command_line import HEAVY
+from tests.once import made_once
 from tests.pipelines.runs import Quiet
 
 SMALL = [
@@ -30,9 +33,13 @@ QUIET = ["execution.progress=false"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run; its store is beside it."""
-    root = tmp_path_factory.mktemp("evaluate")
-    folders = [f"execution.runs={root / 'runs'}", f"execution.artifacts={root / 'artifacts'}"]
-    return run_experiment(compose([*SMALL, *QUIET, *folders]), Quiet())
+
+    def config(root: Path) -> RunConfig:
+        folders = [f"execution.runs={root / 'runs'}", f"execution.artifacts={root / 'artifacts'}"]
+        return compose([*SMALL, *QUIET, *folders])
+
+    root = made_once(tmp_path_factory, "evaluate", lambda root: run_experiment(config(root), Quiet()))
+    return run_folder(config(root))
 
 
 @pytest.fixture

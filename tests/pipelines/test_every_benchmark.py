@@ -13,6 +13,7 @@ import pytest
 from pipelines.environments.webshop.shop import close_shops
 from pipelines.errors import ConfigError, CorruptArtifact
 from pipelines.experiment import is_finished, run_experiment
+from tests.once import made_once
 from tests.pipelines.kills import Launches
 from tests.pipelines.runs import BENCHMARKS, Quiet, damage, digests, flip, remedied, small_config
 
@@ -23,9 +24,10 @@ STAGES = ("data", "model", "warm_start", "evaluate", "rollout", "advantage", "up
 @pytest.fixture(scope="module", params=OTHERS)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A benchmark's name, and where its run is."""
-    root = tmp_path_factory.mktemp(request.param)
-    run_experiment(small_config(root, request.param), Quiet())
-    return request.param, root
+    name = request.param
+    return name, made_once(
+        tmp_path_factory, f"finished-{name}", lambda root: run_experiment(small_config(root, name), Quiet())
+    )
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: tuple[str, Path], tmp_path: Path) -> None:

@@ -22,15 +22,14 @@ from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFul
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.run_folder import run_lock
 from tests.empg.reference import empg
+from tests.once import made_once
 from tests.pipelines.kills import Launches
 from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("finished")
-    run_experiment(small_config(root), Quiet())
-    return root
+    return made_once(tmp_path_factory, "finished", lambda root: run_experiment(small_config(root), Quiet()))
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pipelines.config import RunConfig
 from pipelines.reporting.figures.__main__ import FIGURES
 from pipelines.reporting.specification import specifications
 from pipelines.run_folder import run_folder
+from tests.once import made_once
 from tests.pipelines.runs import small_config
 from tests.reporting.results import edit_table, write_run
 from tests.reporting.study import experiment_of, write_cell
@@ -54,7 +55,14 @@ def configs_of(root: Path) -> list[RunConfig]:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git checkout with what the stages need. Its study "demo" was published after a launch of two runs, its study "grid"
     after one of three."""
-    root = tmp_path_factory.mktemp("checkout")
+
+    def make(root: Path) -> None:
+        publish_both(root, tmp_path_factory.mktemp("dvc"))
+
+    return made_once(tmp_path_factory, "checkout", make)
+
+
+def publish_both(root: Path, own: Path) -> None:
     for name in ("dvc.yaml", "demo/dvc.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, root / name)
@@ -67,11 +75,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for config, arm in zip(configs, FINAL, strict=True):
         write_run(run_folder(config) / "results", "grpo", arm, 0, {0: [0, 0, 0, 0], 2: FINAL[arm]})
     with pytest.MonkeyPatch.context() as patch:
-        keep_dvc_in(tmp_path_factory.mktemp("dvc"), patch)
+        keep_dvc_in(own, patch)
         patch.chdir(root)
         assert publish(configs, "demo") == Path("reports/demo")
         assert publish([finished(root, cell) for cell in GRID_CELLS], "grid") == Path("reports/grid")
-    return root
 
 
 def keep_some(stages: Path, tables: str, figures: str) -> None:
@@ -187,6 +194,40 @@ def test_again_nothing_is_made_and_a_push_brings_it_back(checkout: Path) -> None
     dvc("pull")
     assert digests(results, reports) == made
     assert "up to date" in dvc("status")
+
+
+def test_a_bucket_is_a_remote_by_configuration_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3's own protocol, spoken by a server of this test."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": host,
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        monkeypatch.chdir(tmp_path)
+        for name in (".dvc/config", ".dvcignore"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, tmp_path / name)
+        subprocess.run(["git", "init", "-q"], check=True)
+        checkpoint = tmp_path / "archive" / "grid" / "checkpoint"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_text("weights")
+        dvc("remote", "add", "-d", "team", "s3://bucket/path")
+        dvc("add", "archive/grid")
+        dvc("push")
+        shutil.rmtree(tmp_path / "archive" / "grid")
+        shutil.rmtree(tmp_path / ".dvc" / "cache")
+        dvc("pull")
+        assert checkpoint.read_text() == "weights"
+    finally:
+        server.stop()
 
 
 def test_what_depends_on_a_change_is_made_again(checkout: Path) -> None:
