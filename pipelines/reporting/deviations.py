@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ from pipelines.errors import DataError
 from pipelines.files import read_json
 
 Settings = Mapping[str, Mapping[str, Any]]  # flows.paper_settings
+Run = tuple[str, str, Mapping[str, Any]]  # one of a row of a table: the row's name, its method, the run's configuration
+
+TITLE = "Deviations from the paper's settings (scale=paper)"
+HEADER = ("Setting", "Here", "Paper", "Where")
 
 # What a row of a table says itself; what bears on nothing without training; what react is.
 _SAID = {"seed", "scale", "empg"}
@@ -47,6 +51,25 @@ def deviations_of(config: Mapping[str, Any], method: str, settings: Settings) ->
     for group in ("algorithm", "model"):
         paper[group] = settings[group].get(config[group]["name"])
     return {found for found in _differences(config, paper) if not left_out & _parents(found.setting)}
+
+
+def declared(runs: Iterable[Run], settings: Settings) -> dict[Deviation, str]:
+    """Each with where it holds: on which benchmarks, or in which of their rows."""
+    cells: dict[Deviation, list[tuple[str, str]]] = {}
+    rows: dict[str, list[str]] = {}
+    for row, method, config in runs:
+        benchmark = str(config["benchmark"]["name"])
+        rows.setdefault(benchmark, []).append(row)
+        for deviation in deviations_of(config, method, settings):
+            cells.setdefault(deviation, []).append((benchmark, row))
+
+    def where(at: Sequence[tuple[str, str]]) -> Iterator[str]:
+        for benchmark, there in rows.items():
+            here = [row for on, row in at if on == benchmark]
+            if here:
+                yield benchmark if len(here) == len(there) else f"{benchmark}: {'; '.join(here)}"
+
+    return {deviation: ", ".join(where(cells[deviation])) for deviation in sorted(cells)}
 
 
 def _differences(here: Mapping[str, Any], paper: Mapping[str, Any], prefix: str = "") -> Iterator[Deviation]:

@@ -83,9 +83,10 @@ def comparisons_of(table: Table, measure: str) -> Text:
     return header, lines
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Table, *more: tuple[str, Text]) -> str:
+    """``more``: sections that follow the table's own."""
     parts = [f"# {table.title}"]
-    for title, (header, lines) in sections(table):
+    for title, (header, lines) in (*sections(table), *more):
         parts += [f"## {title}", markdown_table(header, lines)]
     parts.append(
         "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "

@@ -8,19 +8,23 @@ from pathlib import Path
 
 from pipelines.reporting import study_printing
 from pipelines.reporting.cells import read_study
-from pipelines.reporting.deviations import read_settings
+from pipelines.reporting.deviations import HEADER, TITLE, declared, read_settings
 from pipelines.reporting.printing import markdown, to_csv
-from pipelines.reporting.results import find_results, read_runs
+from pipelines.reporting.results import by_cell, find_results, read_runs
 from pipelines.reporting.study_csv import differences_csv, numbers_csv
 from pipelines.reporting.study_tables import StudyTable, make_study_table
 from pipelines.reporting.tables import Table, make_table
 
 
-def write_tables(runs: Path, out: Path) -> Table:
-    """``table.md`` and ``table.csv``; the same results give the same bytes. Raises DataError naming a bad file."""
-    table = make_table(read_runs(find_results(runs)))
+def write_tables(runs: Path, settings: Path, out: Path) -> Table:
+    """``table.md``, with the deviations from the paper's ``settings``, and ``table.csv``; the same results give the same
+    bytes. Raises DataError naming a bad file."""
+    found = read_runs(find_results(runs))
+    table = make_table(found)
+    rows = [(f"{run.algorithm} {run.arm}", run.algorithm, run.config) for run, *_ in by_cell(found).values()]
+    lines = [[d.setting, d.here, d.paper, where] for d, where in declared(rows, read_settings(settings)).items()]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(markdown(table))
+    (out / "table.md").write_text(markdown(table, (TITLE, (list(HEADER), lines))))
     (out / "table.csv").write_text(to_csv(table))
     return table
 

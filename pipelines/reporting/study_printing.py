@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.reporting import deviations
 from pipelines.reporting.markup import Grid, Heading, latex_list, latex_table, markdown_table
 from pipelines.reporting.printing import percent, remark_of
 from pipelines.reporting.published import Number
@@ -134,8 +135,7 @@ def _sizes(table: StudyTable) -> Grid:
 
 def _deviations(table: StudyTable) -> Grid:
     rows = tuple((d.setting, d.here, d.paper, where) for d, where in table.deviations.items())
-    header = tuple(map(Heading, ("Setting", "Here", "Paper", "Where")))
-    return Grid("Deviations from the paper's settings (scale=paper)", header, rows, len(header))
+    return Grid(deviations.TITLE, tuple(map(Heading, deviations.HEADER)), rows, len(deviations.HEADER))
 
 
 def _grid(table: StudyTable, title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str] = ()) -> Grid:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from pipelines.reporting.cells import Cells
-from pipelines.reporting.deviations import Deviation, Settings, deviations_of
+from pipelines.reporting.deviations import Deviation, Run, Settings, declared
 from pipelines.reporting.published import Number, Published, errors_of, quoted_in
 from pipelines.reporting.results import RunResult, check_compared, outcomes
 from pipelines.reporting.specification import Column, Row, Specification, specifications
@@ -87,7 +87,7 @@ def make_study_table(name: str, runs: Sequence[RunResult], settings: Settings) -
         lines,
         _contrasts(lines, cells, columns),
         published,
-        _deviations(lines, settings),
+        declared(_declaring(lines), settings),
         tuple(_missing(lines, cells, list(specification.columns))),
         (*_remarks(lines, cells, columns), *of_the_paper),
     )
@@ -143,23 +143,11 @@ def _published(name: str, specification: Specification, columns: Sequence[Shown]
     return {pair: number for pair in pairs if (number := paper.number(*pair)) is not None}
 
 
-def _deviations(lines: Sequence[Line], settings: Settings) -> dict[Deviation, str]:
-    """Each with where it holds: on which benchmarks, or in which of their rows."""
-    cells: dict[Deviation, list[tuple[str, Row]]] = {}
-    rows: dict[str, list[Row]] = {}
+def _declaring(lines: Sequence[Line]) -> Iterator[Run]:
+    """One run of every cell."""
     for line in lines:
-        for benchmark, runs in line.runs.items():
-            rows.setdefault(benchmark, []).append(line.row)
-            for deviation in deviations_of(runs[0].config, line.row.method, settings):
-                cells.setdefault(deviation, []).append((benchmark, line.row))
-
-    def where(at: Sequence[tuple[str, Row]]) -> Iterator[str]:
-        for benchmark, there in rows.items():
-            here = [row for on, row in at if on == benchmark]
-            if here:
-                yield benchmark if len(here) == len(there) else f"{benchmark}: {'; '.join(map(str, here))}"
-
-    return {deviation: ", ".join(where(cells[deviation])) for deviation in sorted(cells)}
+        for runs in line.runs.values():
+            yield str(line.row), line.row.method, runs[0].config
 
 
 def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> Iterator[str]:

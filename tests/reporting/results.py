@@ -49,7 +49,7 @@ def write_run(
     folder.mkdir(parents=True)
     config = {
         "scale": "test", "seed": seed, "benchmark": {"name": "alfworld"}, "model": {"name": model},
-        "algorithm": {"name": algorithm},
+        "algorithm": {"name": algorithm}, "training": {"iterations": 2},
         "empg": {"arm": arm, "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "batch"}, **settings,
     }  # fmt: skip
     cell = f"test-alfworld-{model}-{algorithm}-{arm}"

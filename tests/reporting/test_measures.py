@@ -13,6 +13,7 @@ from pipelines.reporting.report import write_tables
 from pipelines.reporting.results import find_results, read_runs
 from pipelines.reporting.tables import Table, make_table
 from tests.reporting.results import write_results
+from tests.reporting.study import write_settings
 
 AVERAGES = {
     "in_domain": ["one_hop", "two_hop"], "out_of_domain": ["three_hop"], "overall": ["one_hop", "two_hop", "three_hop"],
@@ -209,6 +210,6 @@ def test_a_terminal_of_80_columns_shows_it_whole(
 
 def test_the_files_and_the_figure_say_what_was_measured(tmp_path: Path) -> None:
     table = questions(tmp_path / "runs")
-    assert write_tables(tmp_path / "runs", tmp_path / "out") == table
+    assert write_tables(tmp_path / "runs", write_settings(tmp_path / "settings.json"), tmp_path / "out") == table
     write_figure("learning_curves", tmp_path / "runs", tmp_path / "out")
     assert "<!-- exact match (%) -->" in (tmp_path / "out" / "learning_curves.svg").read_text()

@@ -19,6 +19,7 @@ from pipelines.reporting.results import find_results, read_runs
 from pipelines.reporting.statistics import Difference
 from pipelines.reporting.tables import Comparison, make_table
 from tests.reporting.results import edit_table, write_results, write_study
+from tests.reporting.study import write_settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -108,8 +109,14 @@ def test_the_csv_by_hand(study: Path) -> None:
 
 
 def test_the_files_are_the_table(study: Path, tmp_path: Path) -> None:
-    table = write_tables(study, tmp_path / "new" / "folder")
-    assert (tmp_path / "new" / "folder" / "table.md").read_text() == markdown(table)
+    """With the settings that are not the paper's: here those that the results, made by hand, do not even have."""
+    settings = write_settings(tmp_path / "settings.json")
+    table = write_tables(study, settings, tmp_path / "new" / "folder")
+    text = (tmp_path / "new" / "folder" / "table.md").read_text()
+    beginning, _, deviations = text.partition("## Deviations from the paper's settings (scale=paper)\n\n")
+    assert markdown(table).startswith(beginning)
+    assert markdown(table).endswith(deviations.partition("\n\n")[2])
+    assert "| training.iterations | 2 | 150 | alfworld |" in deviations
     assert (tmp_path / "new" / "folder" / "table.csv").read_text() == CSV
 
 
@@ -183,8 +190,9 @@ def test_runs_that_did_not_play_the_same_tasks_are_refused(study: Path, tmp_path
 
 def test_the_same_results_give_the_same_bytes_in_another_process(study: Path, tmp_path: Path) -> None:
     """Here, and by the command with another order of hashing."""
-    write_tables(study, tmp_path / "here")
-    done = report("tables", "--runs", str(study), "--out", str(tmp_path / "there"))
+    settings = write_settings(tmp_path / "settings.json")
+    write_tables(study, settings, tmp_path / "here")
+    done = report("tables", "--runs", str(study), "--settings", str(settings), "--out", str(tmp_path / "there"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for folder in ("here", "there"):
         assert sorted(path.name for path in (tmp_path / folder).iterdir()) == ["table.csv", "table.md"]
@@ -217,7 +225,8 @@ def test_the_command_says_what_is_wrong_in_one_line(
         (tmp_path / "nothing", "no finished run below"),
         (tmp_path / "runs", "metrics.parquet is missing"),
     ):
-        monkeypatch.setattr(sys, "argv", ["reporting", "tables", "--runs", str(runs), "--out", str(tmp_path / "out")])
+        folders = ["--runs", str(runs), "--settings", str(tmp_path / "none"), "--out", str(tmp_path / "out")]
+        monkeypatch.setattr(sys, "argv", ["reporting", "tables", *folders])
         assert main() == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ")
@@ -227,7 +236,7 @@ def test_the_command_says_what_is_wrong_in_one_line(
 
 
 def test_the_command_exits_with_1(tmp_path: Path) -> None:
-    done = report("tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out"))
+    done = report("tables", "--runs", str(tmp_path), "--settings", "none", "--out", str(tmp_path / "out"))
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith(f"error: no finished run below {tmp_path}: launch one")
