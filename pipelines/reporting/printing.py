@@ -13,6 +13,13 @@ from pipelines.reporting.tables import Result, Table
 
 _COLUMNS = 80  # of a terminal
 
+CAUTION = (
+    "“noise”: inside what seeds and tasks vary by, which does not say that there is no difference: with three seeds and 128 "
+    "tasks a true one of ten points is called noise about every second time. "
+    f"Below {FEW_SEEDS} seeds interval and p are too narrow and small where seeds differ much, too wide and large where they "
+    "hardly do: there is no verdict but noise."
+)
+
 
 def percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
@@ -90,10 +97,7 @@ def markdown(table: Table, *more: tuple[str, Text]) -> str:
         parts += [f"## {title}", markdown_table(header, lines)]
     parts.append(
         "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
-        f"({RESAMPLES:,} resamples); "
-        "p-values from the same bootstrap, corrected by Holm for the number of comparisons. Below "
-        f"{FEW_SEEDS} seeds an interval may hold the truth less often than it says and p be too small: what they call noise is "
-        "noise, of the rest there is no verdict."
+        f"({RESAMPLES:,} resamples); p-values from the same bootstrap, corrected by Holm for the number of comparisons. {CAUTION}"
     )
     if any(measured.averages for measured in table.rows[0].of.values()):
         parts.append("In an average every task type weighs the same; tasks are resampled within their type.")

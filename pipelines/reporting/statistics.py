@@ -94,8 +94,8 @@ def corrected(differences: Sequence[Difference]) -> list[float]:
 
 
 def verdict(difference: Difference, corrected_p: float) -> str:
-    """In a word, at 5 %. Below ``FEW_SEEDS`` the interval is too narrow and p too small: what they call noise is noise, what
-    they do not is open."""
+    """In a word, at 5 %. "noise": inside what seeds and tasks vary by, which is no proof that there is no difference. Below
+    ``FEW_SEEDS`` interval and p are too far off for any other word."""
     if corrected_p >= 0.05 or difference.low <= 0 <= difference.high:
         return "noise"
     if difference.seeds < FEW_SEEDS:

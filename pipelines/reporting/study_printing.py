@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pipelines.reporting import deviations
 from pipelines.reporting.markup import Grid, Heading, latex_list, latex_table, markdown_table
-from pipelines.reporting.printing import percent, remark_of
+from pipelines.reporting.printing import CAUTION, percent, remark_of
 from pipelines.reporting.published import Number
 from pipelines.reporting.specification import Column, Row
-from pipelines.reporting.statistics import FEW_SEEDS, RESAMPLES, Estimate
+from pipelines.reporting.statistics import RESAMPLES, Estimate
 from pipelines.reporting.study_tables import Contrast, Line, StudyTable
 
 _NONE = "–"
@@ -75,8 +75,7 @@ def notes_of(table: StudyTable) -> list[str]:
     notes = [
         "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
         f"({RESAMPLES:,} resamples; tasks of an average within their type); p-values from the same bootstrap, corrected by "
-        f"Holm for the number of comparisons. Below {FEW_SEEDS} seeds an interval may hold the truth less often than it says and p "
-        "be too small: what they call noise is noise, of the rest there is no verdict."
+        f"Holm for the number of comparisons. {CAUTION}"
     ]
     if table.contrasts:
         noise = sum(contrast.is_noise for contrast in table.contrasts)

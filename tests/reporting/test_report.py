@@ -76,8 +76,10 @@ MARKDOWN = """\
 | dapo | full | 1 | +0.0 | +0.0 – +0.0 | 1.000 | noise |
 
 Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks (10,000 resamples); p-values \
-from the same bootstrap, corrected by Holm for the number of comparisons. Below 5 seeds an interval may \
-hold the truth less often than it says and p be too small: what they call noise is noise, of the rest there is no verdict.
+from the same bootstrap, corrected by Holm for the number of comparisons. “noise”: inside what seeds and \
+tasks vary by, which does not say that there is no difference: with three seeds and 128 tasks a true one of ten points is \
+called noise about every second time. Below 5 seeds interval and p are too narrow and small where seeds differ much, too wide \
+and large where they hardly do: there is no verdict but noise.
 """
 
 

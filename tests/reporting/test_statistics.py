@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipelines.reporting import statistics
-from pipelines.reporting.statistics import RESAMPLES, Matrix, estimate, holm, paired_difference, seed_means
+from pipelines.reporting.statistics import RESAMPLES, Matrix, estimate, holm, paired_difference, seed_means, verdict
 
 matrices = st.tuples(st.integers(1, 4), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.sampled_from([0.0, 1.0]))
@@ -166,6 +166,26 @@ def test_intervals_of_few_seeds_cover_less(monkeypatch: pytest.MonkeyPatch) -> N
     of one degree of freedom is 12.7 where the bootstrap has about 2."""
     monkeypatch.setattr(statistics, "RESAMPLES", 1000)
     assert 0.6 <= coverage(2, 400, studies=300) <= 0.89
+
+
+def test_noise_is_no_proof_that_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands below the tables: three seeds that differ by .05, 128 tasks played once, and a true difference of .1.
+
+    Chances spread by .3 around a half, so a game varies by about .25 − .3² = .16 and the mean of 384 differences by
+    √(2·.16/384) = .029; by seeds it is √(2·.05²/3) = .041: .05 in all, where significance wants ±.098. So half of 60 studies;
+    4 standard deviations are 4·√(.25/60) = 26 %.
+    """
+    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
+    rng, noise = np.random.default_rng(0), 0
+    for _ in range(60):
+        task = rng.normal(0, 0.3, (1, 128))
+        better, usual = (
+            (rng.random((3, 128)) < 0.5 + gain + rng.normal(0, 0.05, (3, 1)) + task).astype(np.float64)
+            for gain in (0.1, 0.0)
+        )
+        difference = paired_difference(better, usual)
+        noise += verdict(difference, difference.p) == "noise"
+    assert 0.24 <= noise / 60 <= 0.76
 
 
 @settings(max_examples=25, deadline=None)
