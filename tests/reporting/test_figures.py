@@ -282,6 +282,15 @@ def test_the_line_of_g_goes_through_its_points(study: Path) -> None:
     assert gain.get_lines()[1].get_ydata().tolist() == pytest.approx([1.5, 1.5 * np.exp(-1)])
 
 
+def test_groups_that_are_normalised_each_by_itself_have_no_line_in_common(study: Path, tmp_path: Path) -> None:
+    empg = {"arm": "full", "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "group"}
+    folder = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, empg=empg)
+    add_trajectories(folder, trajectory(H_norm=[0.1, 0.2], g=[1, 2], f=[0.8, 0.7]))
+    for ax in draw("modulation", tmp_path).plot.axes:
+        assert [line.get_marker() for line in ax.get_lines()] == ["o"]
+        assert not ax.patches
+
+
 def test_the_histogram_is_on_the_axis_of_the_points(study: Path) -> None:
     """H = 0.1 + 1.6 H_norm in the batch; the rollout's entropies 0, .1 … 1.9, of groups that were left out too, are normalised
     alike, (H − .1)/1.6 cut to [0, 1]: 0 and .1 → 0; .2 → .0625; .3 → .125 … 1.7 and above → 1. Of bins of .05 the first

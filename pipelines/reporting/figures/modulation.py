@@ -65,7 +65,8 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     legend_above(figure, axes.flat)
     says = (
         "Points: steps of the kept trajectories, as the advantage stage computed them. Lines: exp(−k·H_norm), for g over its mean "
-        "in the batch, which makes the mean of g 1. Grey: where the steps of the first rollout lie. Of each setting's first seed."
+        "in the batch, which makes the mean of g 1. Grey: where the steps of the first rollout lie; both where entropies are "
+        "normalised over the batch. Of each setting's first seed."
     )
     return Figure(figure, TITLE, caption(says, f"Left out: {lacking}." if lacking else ""), claim(shown))
 
@@ -79,16 +80,19 @@ def _draw_quantity(ax: Any, quantity: Quantity, panel: Panel) -> None:
         ax.text(0.5, 0.5, f"no step with {quantity.column}", ha="center", color=QUIET, transform=ax.transAxes)
         return
     k, h = float(run.config["empg"][quantity.strength]), np.linspace(0, 1, 100)
+    one_scale = run.config["empg"]["normalization"] == "batch"  # else each group has its own
     for iteration, (marker, colour, label) in zip(sorted(set(points["iteration"])), _ITERATIONS, strict=False):
         rows = points[points["iteration"] == iteration]
-        scale = (rows["value"] * np.exp(k * rows["h"])).median()  # the same at every step of a batch
-        ax.plot(h, scale * np.exp(-k * h), color=colour, linewidth=1.2)
+        if one_scale:
+            scale = (rows["value"] * np.exp(k * rows["h"])).median()
+            ax.plot(h, scale * np.exp(-k * h), color=colour, linewidth=1.2)
         ax.plot(
             rows["h"], rows["value"], marker, markersize=4.5, color=colour, alpha=0.7, markeredgewidth=0, label=label
         )
     top = 1.08 * max(float(points["value"].max()), 1.0)
     ax.set_ylim(0, top)
-    _histogram(ax, run, top)
+    if one_scale:
+        _histogram(ax, run, top)
 
 
 def points_of(run: RunResult, quantity: Quantity) -> pd.DataFrame:
