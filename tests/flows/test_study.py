@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from flows.study import _cause, alone
 
 
-def test_whoever_comes_second_says_so_once_and_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_whoever_comes_second_says_so_once_and_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "results").mkdir()
-    other, order = FileLock(tmp_path / "results" / ".lock", thread_local=False), list[str]()
-    other.acquire()
+    held, told, order = threading.Event(), threading.Event(), list[str]()
 
-    def release() -> None:
-        order.append("the first ends")
-        other.release()
+    class Said(io.StringIO):
+        def flush(self) -> None:
+            told.set()
 
-    timer = threading.Timer(0.2, release)
-    timer.start()
+    def first() -> None:
+        with alone():
+            held.set()
+            told.wait(60)
+            order.append("the first ends")
+
+    said = Said()
+    monkeypatch.setattr(sys, "stderr", said)
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait(60)
     with alone():
         order.append("the second begins")
-    timer.join()
+    thread.join()
     assert order == ["the first ends", "the second begins"]
-    assert capsys.readouterr().err == "another launch is making its tables in this folder: waiting for it\n"
-    with alone():
-        pass
-    assert capsys.readouterr().err == ""
+    assert said.getvalue() == "another launch is making its tables in this folder: waiting for it\n"
 
 
 def test_a_dvc_that_is_at_work_is_named_and_its_lock_is_not_to_be_removed() -> None:
