@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,10 +27,17 @@ from pipelines.files import DISK_FULL
 from pipelines.planning.readiness import check_engines, check_fits, check_machine
 
 _INFORM = ("help", "hydra_help", "info", "cfg", "shell_completion")
+Launch = Callable[[], int]
 _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _alone(jobs: Sequence[Job], launch: Launch) -> int:
+    return launch()
+
+
+def main(arguments: Sequence[str] | None = None, around: Callable[[Sequence[Job], Launch], int] = _alone) -> int:
+    """Returns the exit code. ``around``: called for runs that are to be launched, not only explained or planned; it launches
+    them, does what comes before and after, and returns the exit code. Its errors are told like a launch's."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # hydra/launcher/ray.yaml fills the plugin's settings of this name on purpose; and what Ray will do in another version.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
@@ -48,16 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = make_jobs(combinations, configs)
         if any(config.plan for config in configs):
             return _plan(configs, jobs, combinations[0])
-        slurm = chosen_launcher(combinations[0])
-        if slurm is not None:
-            return _launch_on_slurm(slurm, jobs, overrides, many=options.multirun)
-        for config in configs:
-            config.experiment.check_runnable()
-            check_fits(config.experiment)
-            check_machine(config.experiment)
         if len(jobs) < len(combinations):
             print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
-        return _launch(jobs, overrides, many=options.multirun)
+        return around(jobs, lambda: _launch_checked(jobs, combinations[0], overrides, many=options.multirun))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -72,6 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: launch the same command again to continue", file=sys.stderr)
         return 130
+
+
+def _launch_checked(jobs: Sequence[Job], first: Sequence[str], overrides: Sequence[str], *, many: bool) -> int:
+    """``first``: the overrides of one of the jobs, the launch's too."""
+    slurm = chosen_launcher(first)
+    if slurm is not None:
+        return _launch_on_slurm(slurm, jobs, overrides, many=many)
+    for job in jobs:
+        job.config.experiment.check_runnable()
+        check_fits(job.config.experiment)
+        check_machine(job.config.experiment)
+    return _launch(jobs, overrides, many=many)
 
 
 def _plan(configs: Sequence[RunConfig], jobs: Sequence[Job], overrides: Sequence[str]) -> int:

@@ -6,32 +6,34 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from flows.__main__ import leave
+from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
-from flows.compose import compose, expand
-from pipelines.errors import PlatformError
+from flows.jobs import Job
 
 SWEEP = ["algorithm=grpo,dapo", "empg=off,full", "seed=0,1"]
 
 
-def main(overrides: list[str]) -> int:
+def main(overrides: Sequence[str]) -> int:
     """``overrides`` go to every run, e.g. ``scale=smoke``. Returns the launch's exit code, or 1 if the report failed."""
+    return launch_many(["-m", *SWEEP, *overrides], around=_as_study)
+
+
+def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
     start = time.monotonic()
-    code = launch_many(["-m", *SWEEP, *overrides])
+    code = launch()
     if code:
         return code
-    from flows.study import publish
+    from flows.study import alone, publish
     from pipelines.reporting.printing import show
     from pipelines.reporting.results import find_results, read_runs
     from pipelines.reporting.tables import make_table
 
-    try:
-        report = publish([compose(job) for job in expand([*SWEEP, *overrides])], "demo")
-        show(make_table(read_runs(find_results(report.parent.parent / "results" / "demo"))))
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with alone():
+        report = publish([job.config for job in jobs], "demo")
+        show(make_table(read_runs(find_results(Path("results/demo")))))
     print(f"table:   {report / 'tables' / 'table.md'}")
     print(f"report:  {report / 'report.html'}")
     print(f"took {time.monotonic() - start:.0f} s; `make ui` opens the MLflow and Prefect pages")

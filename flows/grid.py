@@ -10,16 +10,18 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flows.__main__ import leave
+from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
-from flows.compose import compose_all, expand
-from flows.jobs import make_jobs
-from pipelines.errors import PlatformError
+from flows.jobs import Job
+from pipelines.errors import ConfigError, DataError
+from pipelines.reporting.comparable import Planned, check_study, planned_study
+from pipelines.run_folder import is_finished
 
 _USAGE = """usage: python -m flows.grid '+experiment=glob(table1/*)' seed=0,1,2 scale=laptop
 
 The launch of `python -m flows -m` with the same overrides; then results/grid (the results, for git), archive/grid
 (trajectories and checkpoints, for `dvc push`), and by DVC reports/grid (tables, figures, report.html)."""
+_STUDY = Path("results/grid")
 
 
 def main(overrides: Sequence[str]) -> int:
@@ -27,27 +29,56 @@ def main(overrides: Sequence[str]) -> int:
     if {"-h", "--help"} & set(overrides) or not overrides:
         print(_USAGE)
         return 0 if overrides else 2
-    start = time.monotonic()
-    code = launch_many(["-m", *overrides])
-    if code:
-        return code
-    from flows.study import archive, publish
+    return launch_many(["-m", *overrides], around=_as_study)
 
+
+def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
+    """The tables say what is missing: runs that failed keep no others from them."""
+    start = time.monotonic()
+    check_fits_study(jobs, _STUDY)
+    code = launch()
+    finished = [job for job in jobs if is_finished(job.config)]
+    if finished:
+        _publish(finished)
+        print(
+            f"took {(time.monotonic() - start) / 60:.0f} min; `make ui` opens MLflow's comparison and Prefect's pages"
+        )
+    if len(finished) < len(jobs):
+        what = (
+            f"the tables lack {len(jobs) - len(finished)} of {len(jobs)} runs"
+            if finished
+            else "no run is finished, there are no tables"
+        )
+        print(f"error: {what}: the same launch again runs them", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
+    """Raises ConfigError when the study's tables would refuse these runs beside those that it has; said before they run."""
+    planned = [Planned(job.folder, job.config.experiment.values()) for job in jobs]
+    names = {run.folder.parts[-2:] for run in planned}
+    others = [run for run in planned_study(study) if run.folder.parts[-2:] not in names]
     try:
-        combinations = expand(overrides)
-        jobs = make_jobs(combinations, compose_all(combinations))
-        configs = [job.config for job in jobs]
+        check_study([*others, *planned])
+    except DataError as error:
+        raise ConfigError(
+            f"{study} and this launch are not one study, its tables would be refused: {error}. Remove from {study} what is to "
+            "give way (git keeps what is committed), or launch without tables: python -m flows -m …"
+        ) from None
+
+
+def _publish(jobs: Sequence[Job]) -> None:
+    from flows.study import alone, archive, publish
+
+    configs = [job.config for job in jobs]
+    with alone():
         report = publish(configs, "grid")
         _show_tables(report, {cell.partition("/")[0] for job in jobs for cell in job.cells})
+        print(f"report:       {report / 'report.html'}")
+        print(f"tables:       {report / 'tables'}   figures: {report / 'figures'}", flush=True)
         archived = archive(configs, "grid")
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"report:       {report / 'report.html'}")
-    print(f"tables:       {report / 'tables'}   figures: {report / 'figures'}")
     print(f"trajectories: {archived} (tracked by DVC; `dvc push` sends them, and the last checkpoints, to its remote)")
-    print(f"took {(time.monotonic() - start) / 60:.0f} min; `make ui` opens MLflow's comparison and Prefect's pages")
-    return 0
 
 
 def _show_tables(report: Path, asked: Iterable[str]) -> None:
@@ -58,7 +89,7 @@ def _show_tables(report: Path, asked: Iterable[str]) -> None:
     from pipelines.reporting.study_printing import show
     from pipelines.reporting.study_tables import make_study_table
 
-    runs, settings = read_study(Path("results") / report.name), read_settings(Path("reports/paper_settings.json"))
+    runs, settings = read_study(_STUDY), read_settings(Path("reports/paper_settings.json"))
     for name in specifications():
         if name.startswith(tuple(asked)):
             show(make_study_table(name, runs, settings))

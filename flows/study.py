@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +20,31 @@ from pipelines.run_folder import run_folder
 
 # The last demo's results come and go, so DVC tracks them; the grid's are kept in git, in every clone.
 _PIPELINES = {"demo": "demo/dvc.yaml", "grid": "dvc.yaml"}
+_BUSY = re.compile(r"is busy, it is being blocked by:\s*\(PID (\d+)\): (.+)")
 
 
 class StudyError(PlatformError):
     """DVC could not track or rebuild the study."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold ``results``, ``archive`` and ``reports``, which all launches of this folder share; waits for whoever has them. The
+    lock is the operating system's: it goes when its process dies."""
+    from filelock import FileLock, Timeout
+
+    results = Path("results")
+    results.mkdir(exist_ok=True)
+    lock = FileLock(results / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another launch is making its tables in this folder: waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Path:
@@ -51,7 +74,6 @@ def archive(configs: Sequence[RunConfig], study: str) -> Path:
     folder = Path("archive") / study
     for config in configs:
         run = run_folder(config)
-        shutil.rmtree(folder / run.parent.name / run.name, ignore_errors=True)
         archive_run(run, config.execution.artifacts, folder / run.parent.name / run.name)
     _dvc("add", str(folder))
     return folder
@@ -68,7 +90,14 @@ def _dvc(*arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        # A stage's own line says what is wrong; DVC's last, only that a command failed.
-        cause = next((line for line in words if line.startswith("error: ")), words[-1])
-        raise StudyError(f"dvc {' '.join(arguments)} failed: {cause.removeprefix('error: ')}")
+        raise StudyError(f"dvc {' '.join(arguments)} failed: {_cause(done.stderr or done.stdout)}")
+
+
+def _cause(said: str) -> str:
+    """What was wrong, in a line, by what a DVC that failed said."""
+    if busy := _BUSY.search(said):
+        # DVC's last line speaks of removing the lock: of a process that is gone, DVC has removed it itself.
+        return f"process {busy[1]} ({busy[2].strip()}) is at work on the same files: wait for it, or stop it, and launch again"
+    words = said.strip().splitlines() or ["no output"]
+    # A stage's own line says what is wrong; DVC's last, only that a command failed.
+    return next((line for line in words if line.startswith("error: ")), words[-1]).removeprefix("error: ")

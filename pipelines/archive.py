@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines.artifacts import RECORD
 from pipelines.errors import DataError
-from pipelines.files import read_json
+from pipelines.files import DISK_FULL, read_json, replaced_folder, sha256_file
+
+_ROLLOUT = ("steps.parquet", "trajectories.parquet")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A file of an artifact, and what its record says of it."""
+
+    artifact: Path
+    name: str
+    sha256: str
 
 
 def archive_run(run: Path, store: Path, out: Path) -> None:
-    """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder).
-    Files are hard links where the file system has them: the store's are never written again.
+    """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder), as
+    copies; nothing where ``out`` holds them already. If it fails, ``out`` is as it was.
 
     Raises:
         DataError: the run is not finished, or the store has no longer what it was made of.
+        OSError: the disk is full.
     """
     try:
         last = store / read_json(run / "results" / "run.json")["checkpoint"]
-        _link_tree(last / "model", out / "checkpoint")
-        for iteration, rollout in _rollouts(last, store):
-            for name in ("steps.parquet", "trajectories.parquet"):
-                _link(rollout / name, out / "rollouts" / f"iteration{iteration:04d}" / name)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"run {run} cannot be archived ({error}): launch it again, then archive again") from None
-
-
-def _rollouts(checkpoint: Path, store: Path) -> Iterator[tuple[int, Path]]:
-    """From the last iteration back to the first: an update's record names the rollout and the policy that it was made of."""
-    record: dict[str, Any] = read_json(checkpoint / RECORD)
-    while record["stage"] == "update":
-        inputs = record["inputs"]
-        yield int(record["values"]["iteration"]), store / "rollout" / inputs["rollout"][:20]
-        before = store / "update" / inputs["policy"][:20]
-        if not before.is_dir():  # the policy that RL began with
+        files = dict(_files(last, store))
+        if _holds(out, files):
             return
-        record = read_json(before / RECORD)
+        with replaced_folder(out) as draft:
+            for name, stored in files.items():
+                _copy(stored, draft / name)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
+        raise DataError(
+            f"run {run} cannot be archived ({error}): remove {run / 'results'} and launch it again, what is lost is made anew"
+        ) from None
 
 
-def _link_tree(source: Path, target: Path) -> None:
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        _link(file, target / file.relative_to(source))
-    if not target.is_dir():
-        raise FileNotFoundError(f"{source} is not there")
+def _files(last: Path, store: Path) -> Iterator[tuple[str, _Stored]]:
+    """``last``: the run's last policy."""
+    record = read_json(last / RECORD)
+    model = [name for name in record["files"] if PurePosixPath(name).is_relative_to("model")]
+    if not model:
+        raise ValueError(f"{last} holds no model")
+    for name in model:
+        yield f"checkpoint/{PurePosixPath(name).relative_to('model')}", _stored(last, record, name)
+    if record["stage"] != "update":  # it did not train
+        return
+    for iteration, rollout in _rollouts(record, store):
+        played = read_json(rollout / RECORD)
+        for name in _ROLLOUT:
+            yield f"rollouts/iteration{iteration:04d}/{name}", _stored(rollout, played, name)
 
 
-def _link(source: Path, target: Path) -> None:
+def _rollouts(update: Mapping[str, Any], store: Path) -> Iterator[tuple[int, Path]]:
+    """From the last update's record back to the first's: each names the rollout and the policy that it was made of."""
+    while True:
+        iteration, inputs = int(update["values"]["iteration"]), update["inputs"]
+        yield iteration, store / "rollout" / inputs["rollout"][:20]
+        if iteration == 0:
+            return
+        update = read_json(store / "update" / inputs["policy"][:20] / RECORD)
+
+
+def _stored(artifact: Path, record: Mapping[str, Any], name: str) -> _Stored:
+    return _Stored(artifact, name, record["files"][name]["sha256"])
+
+
+def _holds(folder: Path, files: Mapping[str, _Stored]) -> bool:
+    """Whether these are its files, and no others."""
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return there.keys() == files.keys() and all(sha256_file(path) == files[name].sha256 for name, path in there.items())
+
+
+def _copy(stored: _Stored, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
+    shutil.copyfile(stored.artifact / stored.name, target)
+    if sha256_file(target) != stored.sha256:
+        raise ValueError(f"{stored.artifact / stored.name} is damaged, remove its folder {stored.artifact} too")

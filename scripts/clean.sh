@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Remove what runs made. Asks first when it is a person who calls.
+# Remove what runs made. Asks first when it is a person who calls. Kept: results/grid, which is git's, and archive with DVC's
+# cache, which are there to outlive the runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 made=(runs artifacts results/demo reports evaluations .prefect mlflow.db mlruns mlartifacts outputs multirun .mypy_cache .ruff_cache .hypothesis)
@@ -12,3 +13,6 @@ if [ -t 0 ]; then
   [ "$answer" = y ] || exit 1
 fi
 rm -rf "${there[@]}"
+for name in archive .dvc/cache; do
+  [ ! -e "$name" ] || echo "kept: $(du -sh "$name" | tr '\t' ' ') (for dvc push)"
+done

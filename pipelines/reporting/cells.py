@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.errors import DataError
-from pipelines.reporting.results import RunResult, check_measured_alike, check_one_cell, find_results, read_run
+from pipelines.reporting.comparable import how_to_restore, members_of
+from pipelines.reporting.results import RunResult, check_measured_alike, find_results, read_run
 from pipelines.reporting.specification import Row, Specification, methods_of
 
 
@@ -17,9 +18,7 @@ def read_study(root: Path) -> list[RunResult]:
         try:
             methods_of(run.config)
         except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{run.folder / 'run.json'} is malformed ({error}): launch the run again, or `dvc checkout` the results"
-            ) from None
+            raise DataError(f"{run.folder / 'run.json'} is malformed ({error}): {how_to_restore(run.folder)}") from None
     return runs
 
 
@@ -31,20 +30,10 @@ class Cells:
     """
 
     def __init__(self, specification: Specification, runs: Sequence[RunResult]) -> None:
-        rows = dict.fromkeys([*specification.rows, *(row.baseline for row in specification.rows if row.baseline)])
-        self._of: dict[tuple[Row, str], list[RunResult]] = {}
+        self._of = members_of(specification, runs)
         for benchmark in specification.columns:
-            here = [run for run in runs if run.benchmark == benchmark]
-            for row in rows:
-                members = sorted((run for run in here if row.holds(run.config)), key=lambda run: (run.seed, run.folder))
-                check_one_cell(members, f"row ({row})")
-                self._of[row, benchmark] = members
             check_measured_alike(self.on(benchmark))
         self.all = [run for benchmark in specification.columns for run in self.on(benchmark)]
-        for run in self.all:
-            if run.scale != self.scale:
-                one = self.all[0]
-                raise DataError(f"{run.folder} is of {run.scale} scale, {one.folder} of {one.scale}: report them apart")
 
     @property
     def scale(self) -> str | None:

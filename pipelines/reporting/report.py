@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.files import replaced_folder
 from pipelines.reporting import study_printing
 from pipelines.reporting.cells import read_study
 from pipelines.reporting.deviations import HEADER, TITLE, declared, read_settings
@@ -45,9 +46,6 @@ def collect(runs: Sequence[Path], study: Path) -> None:
     """Copy finished runs' ``results`` into ``results/<study>/<cell>/<seed>``, beside those of other runs that are there: the
     study's tables depend on that folder alone, and not on runs that come and go."""
     for run in runs:
-        there = study / run.parent.name / run.name
-        draft = there.with_name(f".{run.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(run / "results", draft)
-        shutil.rmtree(there, ignore_errors=True)
-        draft.rename(there)
+        with replaced_folder(study / run.parent.name / run.name) as draft:
+            for file in sorted((run / "results").iterdir()):
+                shutil.copyfile(file, draft / file.name)

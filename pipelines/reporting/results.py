@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.files import CHECKSUMS, damaged_file, read_json
+from pipelines.reporting.comparable import check_one_cell, how_to_restore
 from pipelines.reporting.statistics import Matrix
 
 # The order of rows and lines everywhere: the paper's. Names that are not listed follow, by name.
@@ -81,7 +81,7 @@ def read_run(folder: Path) -> RunResult:
     """Raises DataError naming the file that is missing or malformed."""
     for name in _FILES:
         if not (folder / name).is_file():
-            raise DataError(f"{folder / name} is missing: launch the run again, or `dvc pull` the results")
+            raise DataError(f"{folder / name} is missing: {how_to_restore(folder)}")
     path = folder / "run.json"
     try:
         if (damaged := damaged_file(folder)) is not None:
@@ -103,7 +103,7 @@ def read_run(folder: Path) -> RunResult:
         path = folder / "metrics.parquet"
         _ = metrics["iteration"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{path} is malformed ({error}): launch the run again, or `dvc checkout` the results") from None
+        raise DataError(f"{path} is malformed ({error}): {how_to_restore(folder)}") from None
     return run
 
 
@@ -133,31 +133,6 @@ def check_measured_alike(runs: Sequence[RunResult]) -> None:
             one, other = getattr(runs[0], what), getattr(run, what)
             if one != other:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
-
-
-def check_one_cell(runs: Sequence[RunResult], what: str = "cell") -> None:
-    """Raises DataError when runs differ in more than their seeds, or not even there. ``what`` they are the same of."""
-    for one, other in pairwise(runs):
-        if one.config | {"seed": 0} != other.config | {"seed": 0}:
-            raise DataError(
-                f"{one.folder} and {other.folder} are the same {what} with other settings than the seed: report one"
-            )
-        if one.seed == other.seed:
-            raise DataError(f"{one.folder} and {other.folder} are the same {what} and seed: report one")
-
-
-def check_compared(treatment: RunResult, baseline: RunResult) -> None:
-    """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds."""
-    differing = [
-        name
-        for name in sorted(treatment.config.keys() | baseline.config.keys())
-        if name not in ("seed", "empg") and treatment.config.get(name) != baseline.config.get(name)
-    ]
-    if differing:
-        raise DataError(
-            f"{treatment.folder} and {baseline.folder} differ in more than EMPG ({', '.join(differing)}): "
-            "run both with the same settings, or report them apart"
-        )
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:
@@ -198,7 +173,7 @@ def outcomes(
         if rows and played != tasks:
             raise DataError(
                 f"{run.folder / 'evaluations.parquet'} and {runs[0].folder / 'evaluations.parquet'} have other tasks at "
-                f"iteration {at}: launch the runs again, or `dvc checkout` the results"
+                f"iteration {at}: they cannot be compared, report them apart"
             )
         tasks = played
         rows.append(table[measure].to_numpy(dtype=np.float64))

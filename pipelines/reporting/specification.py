@@ -109,6 +109,10 @@ class Specification(Section):
         rows = [row if row.get("empg") in _WITHOUT_STRENGTH else defaults | row for row in values["rows"]]
         return values | {"rows": rows}
 
+    def compares(self, benchmark: str) -> bool:
+        """Whether a row's numbers there are compared with its baseline's."""
+        return any(isinstance(entry, Column) and entry.compared for entry in self.columns[benchmark])
+
     def columns_of(self, benchmark: str, averages: Mapping[str, list[str]]) -> list[Column]:
         """``averages``: of the benchmark's data, name → task types."""
         columns: list[Column] = []

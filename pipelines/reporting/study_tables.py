@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from pipelines.reporting.cells import Cells
+from pipelines.reporting.comparable import seeds_of_both
 from pipelines.reporting.deviations import Deviation, Run, Settings, declared
 from pipelines.reporting.published import Number, Published, errors_of, quoted_in
-from pipelines.reporting.results import RunResult, check_compared, outcomes
+from pipelines.reporting.results import RunResult, outcomes
 from pipelines.reporting.specification import Column, Row, Specification, specifications
 from pipelines.reporting.statistics import Difference, Estimate, corrected, estimate, paired_difference, verdict
 
@@ -127,14 +128,12 @@ def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) ->
 
 def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:
     """Over the seeds that both have; None without one."""
-    seeds = {run.seed for run in treatment} & {run.seed for run in baseline}
-    pairs = [[run for run in runs if run.seed in seeds] for runs in (treatment, baseline)]
-    if not seeds:
+    one, other = seeds_of_both(treatment, baseline)
+    if not one:
         return None
-    check_compared(pairs[0][0], pairs[1][0])
-    values, kinds = outcomes([*pairs[0], *pairs[1]], column.measure, types=_parts(treatment[0], column.of))
+    values, kinds = outcomes([*one, *other], column.measure, types=_parts(treatment[0], column.of))
     weighed = _weighed(treatment[0], column.of, kinds)
-    return paired_difference(values[: len(seeds)], values[len(seeds) :], weighed)
+    return paired_difference(values[: len(one)], values[len(one) :], weighed)
 
 
 def _published(name: str, specification: Specification, columns: Sequence[Shown]) -> dict[tuple[Row, Column], Number]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.reporting.results import RunResult, algorithms_of, by_cell, check_compared, outcomes
+from pipelines.reporting.comparable import check_compared
+from pipelines.reporting.results import RunResult, algorithms_of, by_cell, outcomes
 from pipelines.reporting.statistics import (
     Difference,
     Estimate,

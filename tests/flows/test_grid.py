@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.grid import main
+from flows.grid import _as_study, check_fits_study, main
+from flows.jobs import Job
+from flows.study import StudyError
+from pipelines.errors import ConfigError
 from pipelines.files import sha256_file
 from pipelines.reporting.report import collect, write_study_table
+from tests.flows.test_jobs import jobs_of
+from tests.reporting.study import PICK_LOOK, write_cell
 from tests.reporting.test_dvc import keep_some
 
 REPOSITORY = Path(__file__).parents[2]
@@ -72,7 +78,9 @@ def kill_when(root: Path, reached: Callable[[], bool]) -> None:
 
 def digests(root: Path, *folders: str) -> dict[str, str]:
     files = [file for folder in folders for file in sorted((root / folder).rglob("*")) if file.is_file()]
-    return {str(file.relative_to(root)): sha256_file(file) for file in files if file.name != ".gitignore"}
+    return {
+        str(file.relative_to(root)): sha256_file(file) for file in files if file.name not in (".gitignore", ".lock")
+    }
 
 
 @pytest.mark.timeout(900)
@@ -108,3 +116,98 @@ def test_the_usage_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "results/grid" in capsys.readouterr().out
     assert main([]) == 2
+
+
+def test_a_plan_is_printed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*CELLS, "plan=true"]) == 0
+    said = capsys.readouterr()
+    assert "none: policy=scripted is one process on this machine" in said.out
+    assert said.err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+GRPO = "benchmark=alfworld model=qwen2.5_1.5b algorithm=grpo"
+
+
+def jobs_and_grid(root: Path, *overrides: str) -> tuple[list[Job], Path]:
+    """Runs that are to be launched, and a grid that has GRPO without EMPG, seed 0."""
+    (results,) = write_cell(root / "made", f"{GRPO} empg=off", [[1, 0]], types=PICK_LOOK[:2])
+    (job,) = jobs_of(*GRPO.split(), "empg=off")
+    shutil.copytree(results, root.joinpath("grid", *job.folder.parts[-2:]))
+    return jobs_of(*GRPO.split(), *overrides), root / "grid"
+
+
+@pytest.mark.parametrize(
+    "overrides", [["empg=off", "seed=1"], ["empg=off,full", "seed=0,1"], ["empg=off", "algorithm=dapo"]]
+)
+def test_what_belongs_into_the_tables_is_launched(tmp_path: Path, overrides: list[str]) -> None:
+    check_fits_study(*jobs_and_grid(tmp_path, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["empg=full", "scale=smoke"], "of smoke scale, {there} of laptop"),
+        (
+            ["empg=off", "seed=1", "training.learning_rate=1e-3"],
+            "the same row (qwen2.5-1.5b grpo off) with other settings",
+        ),
+        (["empg=full", "training.learning_rate=1e-3"], "and {there} differ in more than EMPG (training)"),
+        (
+            ["empg=full", "training.learning_rate=1e-3,2e-3"],
+            "the same row (qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0))",
+        ),
+    ],
+)
+def test_what_the_tables_would_refuse_is_refused_before_it_is_run(
+    tmp_path: Path, overrides: list[str], why: str
+) -> None:
+    jobs, grid = jobs_and_grid(tmp_path, *overrides)
+    with pytest.raises(ConfigError) as caught:
+        check_fits_study(jobs, grid)
+    (there,) = (file.parent for file in grid.rglob("run.json"))
+    said = str(caught.value)
+    assert why.format(there=there) in said
+    assert str(jobs[-1].folder) in said
+    assert f"Remove from {grid} what is to give way" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("failed", "code"), [((), 0), ((1,), 1), ((0, 1), 1)])
+def test_what_finished_is_published_though_others_failed(
+    failed: tuple[int, ...],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs, published = jobs_of("seed=0,1"), list[Job]()
+    monkeypatch.setattr("flows.grid.is_finished", lambda config: config.experiment.seed not in failed)
+    monkeypatch.setattr("flows.grid._publish", published.extend)
+    assert _as_study(jobs, lambda: 1 if failed else 0) == code
+    assert [job.config.experiment.seed for job in published] == [seed for seed in (0, 1) if seed not in failed]
+    said = {0: "", 1: "error: the tables lack 1 of 2 runs: ", 2: "error: no run is finished, there are no tables: "}
+    assert capsys.readouterr().err.startswith(said[len(failed)])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted: launch the same command again"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "free some space and launch again"),
+        (StudyError("dvc repro failed"), 1, "error: dvc repro failed"),
+    ],
+)
+def test_what_follows_the_launch_ends_in_a_line_too(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object, launch: object) -> int:
+        raise error
+
+    monkeypatch.setattr("flows.grid._as_study", fail)
+    assert main(["seed=0"]) == code
+    assert said in capsys.readouterr().err

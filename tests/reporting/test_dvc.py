@@ -277,7 +277,8 @@ def test_what_a_stage_said_is_told(checkout: Path) -> None:
     with pytest.raises(StudyError) as caught:
         _dvc("repro", "demo/dvc.yaml")
     assert str(caught.value) == (
-        f"dvc repro demo/dvc.yaml failed: {file} is missing: launch the run again, or `dvc pull` the results"
+        f"dvc repro demo/dvc.yaml failed: {file} is missing: `dvc checkout results/demo.dvc` brings it back, or launch the run "
+        "again"
     )
 
 

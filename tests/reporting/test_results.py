@@ -64,7 +64,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(DataError) as caught:
         read_run(folder)
-    assert str(caught.value) == f"{folder / name} is missing: launch the run again, or `dvc pull` the results"
+    assert str(caught.value) == f"{folder / name} is missing: launch the run again"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -79,10 +79,26 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: Callable[[by
     assert_malformed(folder / accused, str(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("study", "remedy"),
+    [
+        ("results/grid", "`git checkout -- {folder}` has it as committed, or launch the run again"),
+        ("results/demo", "`dvc checkout results/demo.dvc` brings it back, or launch the run again"),
+        ("runs/any", "launch the run again"),
+    ],
+)
+def test_the_remedy_is_of_whoever_keeps_the_results(tmp_path: Path, study: str, remedy: str) -> None:
+    folder = write_results(tmp_path / study, "grpo", "off", 0, {0: [0], 2: [1]})
+    (folder / "metrics.parquet").unlink()
+    with pytest.raises(DataError) as caught:
+        read_run(folder)
+    assert str(caught.value) == f"{folder / 'metrics.parquet'} is missing: {remedy.format(folder=folder)}"
+
+
 def assert_malformed(file: Path, said: str) -> None:
     """One line: the file, the reason, the remedy."""
     said = said.removeprefix(f"{file} is malformed (")
-    assert re.fullmatch(r".+\): launch the run again, or `dvc checkout` the results", said)
+    assert re.fullmatch(r".+\): launch the run again", said)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +181,7 @@ def test_what_did_not_play_the_same_tasks_is_not_paired(
         outcomes(runs, "success", 2)
     assert str(caught.value) == (
         f"{other}/evaluations.parquet and {one}/evaluations.parquet have other tasks at iteration 2: "
-        "launch the runs again, or `dvc checkout` the results"
+        "they cannot be compared, report them apart"
     )
     assert outcomes(runs, "success", 0)[0].tolist() == [[0, 0], [0, 0]]
 

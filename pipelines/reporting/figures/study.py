@@ -10,15 +10,13 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from pipelines.errors import DataError
 from pipelines.files import read_json
+from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
 from pipelines.reporting.results import (
     ALGORITHMS,
     ARMS,
     RunResult,
-    check_compared,
     check_measured_alike,
-    check_one_cell,
     outcomes,
     rank,
     read_run,
@@ -73,11 +71,7 @@ def read_study(folders: Iterable[Path]) -> list[RunResult]:
             of one series have other settings than the seed, or the same seed; series of one panel differ in more than EMPG.
     """
     runs = [read_run(folder) for folder in folders]
-    for run in runs:
-        if run.scale != runs[0].scale:
-            raise DataError(
-                f"{run.folder} is of {run.scale} scale, {runs[0].folder} of {runs[0].scale}: report them apart"
-            )
+    check_one_scale(runs)
     for members in grouped(runs, lambda run: (run.benchmark, model_name(run))).values():
         check_measured_alike(members)
     for panel in panels(runs):

@@ -1,0 +1,142 @@
+"""What may stand in one table, by the runs' configurations alone. Light to import: a launch asks before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pipelines.errors import DataError
+from pipelines.files import read_json
+from pipelines.reporting.specification import Row, Specification, specifications
+
+
+class Configured(Protocol):
+    """A run: where it is, and its configuration as plain JSON values."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One that may not have been played."""
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+
+R = TypeVar("R", bound=Configured)
+
+
+def check_study(runs: Sequence[Configured]) -> None:
+    """Raises DataError for what the tables or figures of a study of these runs would refuse by their configurations."""
+    check_one_scale(runs)
+    for specification in specifications().values():
+        members = members_of(specification, runs)
+        for row in specification.rows:
+            for benchmark in specification.columns:
+                if row.baseline and specification.compares(benchmark):
+                    seeds_of_both(members[row, benchmark], members[row.baseline, benchmark])
+    first: dict[tuple[str, ...], Configured] = {}
+    for run in runs:
+        panel = tuple(str(run.config[group]["name"]) for group in ("benchmark", "model", "algorithm"))
+        check_compared(run, first.setdefault(panel, run))
+
+
+def planned_study(root: Path) -> list[Planned]:
+    """The finished runs below a folder, none if there is no such folder. Raises DataError naming a bad file."""
+    return [_recorded(file) for file in sorted(root.rglob("run.json")) if not file.parent.name.startswith(".")]
+
+
+def _recorded(file: Path) -> Planned:
+    try:
+        run = Planned(file.parent, read_json(file)["config"])
+        _ = run.seed, run.config["scale"], run.config["empg"]["arm"]
+        _ = [run.config[group]["name"] for group in ("benchmark", "model", "algorithm")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is malformed ({error}): {how_to_restore(file.parent)}") from None
+    return run
+
+
+def how_to_restore(folder: Path) -> str:
+    """The remedy for lost or damaged results: the grid's are kept by git, the last demo's by DVC, a run makes its own anew."""
+    kept_by = {
+        "grid": f"`git checkout -- {folder}` has it as committed",
+        "demo": "`dvc checkout results/demo.dvc` brings it back",
+    }
+    parents = [parent.name for parent in folder.absolute().parents]
+    known = kept_by.get(parents[1]) if len(parents) > 2 and parents[2] == "results" else None
+    return f"{known}, or launch the run again" if known else "launch the run again"
+
+
+def members_of(specification: Specification, runs: Sequence[R]) -> dict[tuple[Row, str], list[R]]:
+    """The runs of a table's rows, and of the rows that those are compared with, by row and benchmark; by seed.
+
+    Raises:
+        DataError: two runs are the same row and differ in more than the seed, or not even there; two are of different scales.
+    """
+    rows = dict.fromkeys([*specification.rows, *(row.baseline for row in specification.rows if row.baseline)])
+    found: dict[tuple[Row, str], list[R]] = {}
+    for benchmark in specification.columns:
+        here = [run for run in runs if run.config["benchmark"]["name"] == benchmark]
+        for row in rows:
+            members = sorted((run for run in here if row.holds(run.config)), key=lambda run: (run.seed, run.folder))
+            check_one_cell(members, f"row ({row})")
+            found[row, benchmark] = members
+    check_one_scale([run for members in found.values() for run in members])
+    return found
+
+
+def seeds_of_both(treatment: Sequence[R], baseline: Sequence[R]) -> tuple[list[R], list[R]]:
+    """The runs of the seeds that both have. Raises DataError when they differ in more than EMPG and their seeds."""
+    seeds = {run.seed for run in treatment} & {run.seed for run in baseline}
+    one, other = ([run for run in runs if run.seed in seeds] for runs in (treatment, baseline))
+    if seeds:
+        check_compared(one[0], other[0])
+    return one, other
+
+
+def check_one_scale(runs: Sequence[Configured]) -> None:
+    """Raises DataError when runs are of different scales."""
+    for run in runs[1:]:
+        if run.config["scale"] != runs[0].config["scale"]:
+            raise DataError(
+                f"{run.folder} is of {run.config['scale']} scale, {runs[0].folder} of {runs[0].config['scale']}: "
+                "report them apart"
+            )
+
+
+def check_one_cell(runs: Sequence[Configured], what: str = "cell") -> None:
+    """Raises DataError when runs differ in more than their seeds, or not even there. ``what`` they are the same of."""
+    for one, other in pairwise(runs):
+        if {**one.config, "seed": 0} != {**other.config, "seed": 0}:
+            raise DataError(
+                f"{one.folder} and {other.folder} are the same {what} with other settings than the seed: report one"
+            )
+        if one.seed == other.seed:
+            raise DataError(f"{one.folder} and {other.folder} are the same {what} and seed: report one")
+
+
+def check_compared(treatment: Configured, baseline: Configured) -> None:
+    """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds."""
+    differing = [
+        name
+        for name in sorted(treatment.config.keys() | baseline.config.keys())
+        if name not in ("seed", "empg") and treatment.config.get(name) != baseline.config.get(name)
+    ]
+    if differing:
+        raise DataError(
+            f"{treatment.folder} and {baseline.folder} differ in more than EMPG ({', '.join(differing)}): "
+            "run both with the same settings, or report them apart"
+        )

@@ -1,0 +1,126 @@
+"""Archiving a finished run: all of its iterations, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.archive import archive_run
+from pipelines.artifacts import Artifact, ArtifactStore, Draft
+from pipelines.errors import DataError
+from pipelines.files import write_json
+
+
+class Finished:
+    """A run of three updates, made by the store itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.run, self.out, self.store = (
+            root / "run",
+            root / "archive" / "cell" / "seed0",
+            ArtifactStore(root / "store", {}),
+        )
+        policy = self._make("warm_start", {}, {}, ("model/config.json",))
+        self.updates: list[Artifact] = []
+        for i in range(3):
+            rollout = self._make("rollout", {"at": i}, {}, ("steps.parquet", "trajectories.parquet"))
+            inputs = {"policy": policy.fingerprint, "rollout": rollout.fingerprint}
+            policy = self._make(
+                "update", {"iteration": i}, inputs, ("model/config.json", "model/weights", "metrics.json")
+            )
+            self.updates.append(policy)
+        (self.run / "results").mkdir(parents=True)
+        checkpoint = policy.folder.relative_to(self.store.root).as_posix()
+        write_json(self.run / "results" / "run.json", {"checkpoint": checkpoint})
+
+    def _make(self, stage: str, values: dict[str, Any], inputs: dict[str, str], files: tuple[str, ...]) -> Artifact:
+        def make(draft: Draft) -> None:
+            for name in files:
+                draft.path(name).parent.mkdir(parents=True, exist_ok=True)
+                draft.path(name).write_text(f"{stage} {values} {name}")
+
+        return self.store.get_or_make(stage, 1, values, inputs, make)
+
+    def archive(self) -> dict[str, str]:
+        archive_run(self.run, self.store.root, self.out)
+        return self.archived()
+
+    def archived(self) -> dict[str, str]:
+        return {
+            path.relative_to(self.out).as_posix(): path.read_text() for path in self.out.rglob("*") if path.is_file()
+        }
+
+    def refusal(self) -> str:
+        with pytest.raises(DataError) as caught:
+            self.archive()
+        said = str(caught.value)
+        assert said.startswith(f"run {self.run} cannot be archived (")
+        assert said.endswith(f"): remove {self.run / 'results'} and launch it again, what is lost is made anew")
+        return said
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Finished:
+    return Finished(tmp_path)
+
+
+def test_every_iteration_and_the_last_checkpoint(finished: Finished) -> None:
+    archived = finished.archive()
+    rollouts = [f"rollouts/iteration000{i}/{name}.parquet" for i in range(3) for name in ("steps", "trajectories")]
+    assert archived.keys() == {*rollouts, "checkpoint/config.json", "checkpoint/weights"}
+    assert archived["rollouts/iteration0001/steps.parquet"] == "rollout {'at': 1} steps.parquet"
+    assert archived["checkpoint/weights"] == "update {'iteration': 2} model/weights"
+
+
+def test_what_is_archived_is_left_alone_and_what_differs_is_made_again(finished: Finished) -> None:
+    whole = finished.archive()
+    before = finished.out.stat().st_ino
+    finished.archive()
+    assert finished.out.stat().st_ino == before
+    (finished.out / "checkpoint" / "weights").write_text("others")
+    (finished.out / "left_over").write_text("of another run")
+    assert finished.archive() == whole
+
+
+def test_writing_into_the_archive_leaves_the_store_as_it_is(finished: Finished) -> None:
+    finished.archive()
+    (finished.out / "checkpoint" / "weights").write_text("mine")
+    finished.updates[2].verify()
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_update_is_no_start_of_rl(finished: Finished, lost: int) -> None:
+    """Before, the iterations up to it were left out, and nobody was told. What was archived stays."""
+    whole = finished.archive()
+    (finished.out / "left_over").write_text("so that there is something to do")
+    shutil.rmtree(finished.updates[lost].folder)
+    assert str(finished.updates[lost].folder) in finished.refusal()
+    assert finished.archived() == whole | {"left_over": "so that there is something to do"}
+    assert [path.name for path in finished.out.parent.iterdir()] == ["seed0"]
+
+
+def test_a_lost_and_a_damaged_file_are_named(finished: Finished) -> None:
+    weights = finished.updates[2].folder / "model" / "weights"
+    weights.write_text("update {'iteration': 2} model/weightz")
+    assert f"({weights} is damaged, remove its folder {finished.updates[2].folder} too)" in finished.refusal()
+    weights.unlink()
+    assert str(weights) in finished.refusal()
+    assert not finished.out.exists()
+
+
+def test_a_run_without_results_is_not_archived(finished: Finished) -> None:
+    (finished.run / "results" / "run.json").unlink()
+    assert "run.json" in finished.refusal()
+
+
+def test_a_full_disk_is_no_fault_of_the_run(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        finished.archive()
