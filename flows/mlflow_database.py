@@ -21,14 +21,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 EXPERIMENT = "empg"  # of all benchmarks: a grid's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
 _RETRIES = 3  # of opening a database, in about a second; MLflow's own ten take 100 seconds
-_DOWN = "EMPG_MLFLOW_DOWN"  # the URI that the launch could not open
+DOWN = "EMPG_MLFLOW_DOWN"  # the URI that the launch could not open
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 
 
 def create_database(uri: str) -> None:
     """Create or migrate the database once, in the parent: several processes on a fresh one die in the migration. One that cannot
     be opened, or a server that does not answer, is told here once; this process and its children then log nothing there."""
-    os.environ.pop(_DOWN, None)
+    os.environ.pop(DOWN, None)
     try:
         if uri.startswith(("sqlite", "postgresql", "mysql")):
             _migrate(uri)
@@ -37,7 +37,7 @@ def create_database(uri: str) -> None:
 
             MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:
-        os.environ[_DOWN] = uri
+        os.environ[DOWN] = uri
         warn(f"MLflow at {_shown(uri)} cannot be opened, the launch goes on without it", error)
 
 
@@ -58,7 +58,7 @@ class Database:
     def __init__(self, uri: str, what: str) -> None:
         self.uri, self._what = uri, what
         self.client: Any = None
-        self.broken = os.environ.get(_DOWN) == uri  # which was told
+        self.broken = os.environ.get(DOWN) == uri  # which was told
         self.guarded(self._connect)
 
     def guarded(self, log: Callable[[], None]) -> None:
