@@ -32,9 +32,10 @@ _PASSWORDS = (  # in a URI's query, and before its host, where one may hold what
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 
 
-def create_database(uri: str) -> None:
+def create_database(uri: str, without: str = "the launch goes on without it") -> bool:
     """Create or migrate the database once, in the parent: several processes on a fresh one die in the migration. One that cannot
-    be opened, or a server that does not answer, is told here once; this process and its children then log nothing there."""
+    be opened, or a server that does not answer, is told here once, with what comes ``without`` it; this process and its children
+    then log nothing there, and False is returned."""
     os.environ.pop(DOWN, None)
     try:
         if uri.startswith(("sqlite", "postgresql", "mysql")):
@@ -45,7 +46,9 @@ def create_database(uri: str) -> None:
             MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:
         os.environ[DOWN] = uri
-        warn(f"MLflow at {uri} cannot be opened, the launch goes on without it", error)
+        warn(f"MLflow at {uri} cannot be opened, {without}", error)
+        return False
+    return True
 
 
 def _migrate(uri: str) -> None:
