@@ -13,7 +13,7 @@ from flows.__main__ import main
 from flows.compose import compose
 from flows.job import FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
 from flows.mlflow_database import DOWN
-from flows.multirun import _composed, launch_jobs, one_at_a_time
+from flows.multirun import JobFailed, _composed, launch_jobs, one_at_a_time
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
@@ -54,6 +54,23 @@ def test_a_launcher_that_is_not_here_is_said(
         "error: hydra/launcher=ray needs hydra_ray_launcher, which is not installed beside this Python: "
     )
     assert "make setup-cluster" in line
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("ray.exceptions", "Ray: the worker died; the same launch continues what is left"), ("elsewhere", None)],
+)
+def test_what_ray_loses_is_one_line(module: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is a bug keeps its traceback."""
+    error = type("WorkerCrashedError", (Exception,), {"__module__": module})
+
+    def lose(*_: object, **__: object) -> None:
+        raise error("\nthe worker died\nsee its log")
+
+    monkeypatch.setattr("hydra._internal.core_plugins.basic_launcher.BasicLauncher.launch", lose)
+    with pytest.raises(JobFailed if said else error) as raised:
+        launch_jobs(jobs_of("seed=0"), ["hydra/launcher=basic"])
+    assert said in (None, str(raised.value))
 
 
 def test_rays_machines_are_told_what_the_launch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
