@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_what_ray_loses_is_one_line(module: str, said: str | None, monkeypatch: 
     def lose(*_: object, **__: object) -> None:
         raise error("\nthe worker died\nsee its log")
 
-    monkeypatch.setattr("hydra._internal.core_plugins.basic_launcher.BasicLauncher.launch", lose)
+    monkeypatch.setattr("hydra.core.plugins.Plugins.instantiate_launcher", lambda *_: SimpleNamespace(launch=lose))
     with pytest.raises(JobFailed if said else error) as raised:
         launch_jobs(jobs_of("seed=0"), ["hydra/launcher=basic"])
     assert said in (None, str(raised.value))
