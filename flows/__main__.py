@@ -19,7 +19,7 @@ from typing import NoReturn
 from flows.compose import CONF, compose_all, expand
 from flows.jobs import Job, is_launchers, make_jobs
 from flows.multirun import check_launcher, launch_jobs, one_at_a_time
-from flows.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_all
+from flows.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_array
 from flows.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
@@ -130,7 +130,9 @@ def _launch(jobs: Sequence[Job], overrides: Sequence[str], *, many: bool, slurm:
     if slurm is None:
         return launch(jobs, lambda todo: launch_jobs(todo, launcher))
     folder = Path(slurm.submitit_folder).parent
-    return launch(jobs, lambda todo: submit_all(todo, slurm, launcher, launch_jobs), seen_by_all=folder)
+    return launch(
+        jobs, lambda array: submit_array(array, slurm, launcher, launch_jobs), batches=by_shape, seen_by_all=folder
+    )
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

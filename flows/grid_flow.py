@@ -14,6 +14,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.context import FlowRunContext, with_context
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.failures import Failure
@@ -21,6 +22,7 @@ from flows.final_tables import grid_table, publish_table
 from flows.job import LAUNCH
 from flows.jobs import Job, digest, title
 from flows.observer import is_prefects, warn_without_prefect
+from flows.prefect_server import mark_crashed
 
 _FILE = "prefect_context.pickle"  # in the launch's folder: what makes a run of another process a subflow
 _work: ContextVar[Callable[[], State[Any]]] = ContextVar("_work")
@@ -37,11 +39,13 @@ grid = flow(name="grid", persist_result=False, validate_parameters=False)(_grid)
 
 def as_grid(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Sequence[Failure]:
     """``work``, which executes what is left of ``jobs`` and returns what failed, as a flow run with the table of all that are
-    finished."""
+    finished. Called while the jobs are claimed: whatever else Prefect shows running under its name was killed."""
+    name = f"{title(jobs)} {digest(jobs)[:6]}"
     results: list[Sequence[Failure]] = []
     errors: list[BaseException] = []
 
     def told() -> State[Any]:
+        mark_crashed(os.environ.get("PREFECT_API_URL", ""), name, but=str(flow_run.id))
         try:
             results.append(work())
         except BaseException as error:
@@ -55,7 +59,7 @@ def as_grid(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Seque
 
     before = _work.set(told)
     try:
-        grid.with_options(flow_run_name=f"{title(jobs)} {digest(jobs)[:6]}")(return_state=True)
+        grid.with_options(flow_run_name=name)(return_state=True)
     except Exception as error:
         if not is_prefects(error):
             raise

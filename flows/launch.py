@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from flows.claims import claimed
 from flows.failures import Failure, show_failures
 from flows.job import LAUNCH, WITHOUT_PREFECT, failure_file
 from flows.jobs import Job, in_order
+from flows.multirun import JobFailed
 from pipelines.environments import build
 from pipelines.errors import ServerDead
 from pipelines.run_folder import is_finished
 
+_KILLED = "its process ended without a word (killed?); launch again to continue"
 
-def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, seen_by_all: Path | None = None) -> int:
+Execute = Callable[[Sequence[Job]], None]  # raises BrokenProcessPool, JobFailed: a launcher lost processes or jobs
+
+
+def launch(
+    jobs: Sequence[Job],
+    execute: Execute,
+    *,
+    batches: Callable[[Sequence[Job]], Sequence[Sequence[Job]]] = lambda jobs: [jobs],
+    seen_by_all: Path | None = None,
+) -> int:
     """Execute what is not done; tell what was done already and what failed. Returns the exit code.
 
+    ``batches``: of jobs that are executed together, each when the one before has ended.
     ``seen_by_all``: a folder that other machines' jobs see too, where there are some.
 
     Raises:
@@ -45,7 +60,7 @@ def launch(jobs: Sequence[Job], execute: Callable[[Sequence[Job]], None], *, see
         claimed([job.folder for job in todo], todo[0].config.execution.runs),
         _shared(todo, jobs, seen_by_all=seen_by_all),
     ):
-        failures = _as_one(jobs, lambda: _executed(execute, todo))
+        failures = _as_one(jobs, lambda: _executed(execute, todo, batches(todo)))
     failed = {failure.job.folder for failure in failures}
     for job in todo:
         if job.folder not in failed:
@@ -89,12 +104,18 @@ def _show_as_one(jobs: Sequence[Job]) -> None:
         tracker.end("FINISHED")
 
 
-def _executed(execute: Callable[[Sequence[Job]], None], todo: Sequence[Job]) -> list[Failure]:
-    _execute(execute, todo)
-    return [Failure(job, _reason(job)) for job in todo if not is_finished(job.config)]
+def _executed(execute: Execute, todo: Sequence[Job], batches: Sequence[Sequence[Job]]) -> list[Failure]:
+    said: dict[Path, str] = {}  # by the launcher, of runs that could say nothing themselves
+    for batch in batches:
+        try:
+            _execute(execute, batch)
+        except JobFailed as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            said |= {job.folder: str(error) for job in batch}
+    return [Failure(job, _reason(job, said.get(job.folder, _KILLED))) for job in todo if not is_finished(job.config)]
 
 
-def _execute(execute: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
+def _execute(execute: Execute, jobs: Sequence[Job]) -> None:
     """A killed process takes joblib's whole pool with it, the other runs too. Those that were running are launched again, one by
     one and after all others: whichever it was, alone it takes nobody with it."""
     waiting, suspects = list(jobs), list[Job]()
@@ -136,10 +157,10 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
         if seen_by_all is not None:
             seen_by_all = seen_by_all.absolute()
             seen_by_all.mkdir(parents=True, exist_ok=True)
-        os.environ[LAUNCH] = tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix="empg-launch-", dir=seen_by_all)
+        os.environ[LAUNCH] = _launch_folder(seen_by_all)
         stack.callback(shutil.rmtree, os.environ[LAUNCH], ignore_errors=True)
         try:
-            stack.enter_context(prefect_server(meanwhile=lambda: create_database(uri)))
+            stack.enter_context(prefect_server(meanwhile=partial(create_database, uri)))
         except ServerDead as error:
             print(f"warning: {error}; the launch goes on without Prefect's pages", file=sys.stderr, flush=True)
             os.environ[WITHOUT_PREFECT] = "1"
@@ -147,6 +168,20 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
         if len(jobs) > 1:
             stack.enter_context(overview(todo, jobs))
         yield
+
+
+def _launch_folder(seen_by_all: Path | None) -> str:
+    """A new one, whose name ends in this process; those that killed launches of this user left on this machine are removed.
+    A folder that other machines see holds those of their launches too, whose processes are not to be asked for here."""
+    import psutil
+
+    prefix = f"empg-launch-{socket.gethostname()}-"
+    for old in (seen_by_all or Path(tempfile.gettempdir())).glob("empg-launch-*"):
+        name = re.fullmatch(re.escape(prefix) + r"\w{8}-(\d+)", old.name)
+        with suppress(OSError):  # it is gone already
+            if name and old.lstat().st_uid == os.getuid() and not psutil.pid_exists(int(name[1])):
+                shutil.rmtree(old, ignore_errors=True)
+    return tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix=prefix, dir=seen_by_all)
 
 
 def calm_libraries() -> None:
@@ -166,8 +201,8 @@ def _has_failed(job: Job) -> bool:
     return file is not None and file.exists()
 
 
-def _reason(job: Job) -> str:
+def _reason(job: Job, otherwise: str) -> str:
     try:
         return (failure_file(job.config) or job.folder).read_text()
     except OSError:
-        return "its process ended without a word (killed?); launch again to continue"
+        return otherwise

@@ -17,18 +17,26 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault(
+    "PGCONNECT_TIMEOUT", "5"
+)  # of a PostgreSQL that accepts and says no more; the system's are minutes
 
 EXPERIMENT = "empg"  # of all benchmarks: a grid's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
 _RETRIES = 3  # of opening a database, in about a second; MLflow's own ten take 100 seconds
-_DOWN = "EMPG_MLFLOW_DOWN"  # the URI that the launch could not open
+DOWN = "EMPG_MLFLOW_DOWN"  # the URI that the launch could not open
+_PASSWORDS = (  # in a URI's query, and before its host, where one may hold what should have been written as %40 or %2F
+    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&#\s]*", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^:@/?\s]*):\S*@"), r"\1:***@"),
+)
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 
 
-def create_database(uri: str) -> None:
+def create_database(uri: str, without: str = "the launch goes on without it") -> bool:
     """Create or migrate the database once, in the parent: several processes on a fresh one die in the migration. One that cannot
-    be opened, or a server that does not answer, is told here once; this process and its children then log nothing there."""
-    os.environ.pop(_DOWN, None)
+    be opened, or a server that does not answer, is told here once, with what comes ``without`` it; this process and its children
+    then log nothing there, and False is returned."""
+    os.environ.pop(DOWN, None)
     try:
         if uri.startswith(("sqlite", "postgresql", "mysql")):
             _migrate(uri)
@@ -37,8 +45,10 @@ def create_database(uri: str) -> None:
 
             MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:
-        os.environ[_DOWN] = uri
-        warn(f"MLflow at {_shown(uri)} cannot be opened, the launch goes on without it", error)
+        os.environ[DOWN] = uri
+        warn(f"MLflow at {uri} cannot be opened, {without}", error)
+        return False
+    return True
 
 
 def _migrate(uri: str) -> None:
@@ -58,7 +68,7 @@ class Database:
     def __init__(self, uri: str, what: str) -> None:
         self.uri, self._what = uri, what
         self.client: Any = None
-        self.broken = os.environ.get(_DOWN) == uri  # which was told
+        self.broken = os.environ.get(DOWN) == uri  # which was told
         self.guarded(self._connect)
 
     def guarded(self, log: Callable[[], None]) -> None:
@@ -68,7 +78,7 @@ class Database:
             log()
         except Exception as error:
             self.broken = True
-            warn(f"MLflow at {_shown(self.uri)} failed, {self._what} is logged no further", error)
+            warn(f"MLflow at {self.uri} failed, {self._what} is logged no further", error)
 
     def experiment(self) -> str:
         """Its id; several processes may want to create it at once."""
@@ -87,16 +97,15 @@ class Database:
         return str(found.experiment_id)
 
     def has_run(self, run_id: str) -> bool:
-        """Whether the run is of this database, and not of another one that was used before."""
+        """Whether the run is of this database, not of another one that was used before, and was not deleted on the page."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.get_run(run_id)
+            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return False
-        return True
 
     def _connect(self) -> None:
         from mlflow.store.db import utils
@@ -106,11 +115,13 @@ class Database:
         self.client = MlflowClient(self.uri)
 
 
-def _shown(uri: str) -> str:
-    """Without the password."""
-    return re.sub(r"(://[^:/@]+):[^@/]*@", r"\1:***@", uri)
+def _shown(text: str) -> str:
+    """Without the passwords of the URIs in it. By hand: of ``u:p@ss@h`` SQLAlchemy hides the ``p`` alone."""
+    for password, hidden in _PASSWORDS:
+        text = password.sub(hidden, text)
+    return text
 
 
 def warn(text: str, error: Exception) -> None:
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    print(f"warning: {text}: {reason}", file=sys.stderr, flush=True)
+    print(f"warning: {_shown(f'{text}: {reason}')}", file=sys.stderr, flush=True)

@@ -13,7 +13,11 @@ from typing import Any
 from flows.cells import CONF
 from flows.jobs import Job
 from pipelines.config import OpenrlhfPolicyConfig, VllmPolicyConfig
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, PlatformError
+
+
+class JobFailed(PlatformError):
+    """A launcher refused jobs or lost some; no other fault is its own."""
 
 
 def check_launcher(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
@@ -42,8 +46,11 @@ def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
 
 
 def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
-    """``launcher``: overrides that choose and set the launcher. Returns when all have ended; what a launcher raises is its
-    own."""
+    """``launcher``: overrides that choose and set the launcher. Returns when all have ended.
+
+    Raises:
+        JobFailed: Ray is not there, or lost a job. What other launchers raise is their own.
+    """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
@@ -53,8 +60,21 @@ def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
     with _composed(jobs, launcher) as (config, loader):
         context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
         chosen = Plugins.instance().instantiate_launcher(context, run_job, config)
-        for done in chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
-            done.return_value  # noqa: B018  raises what the job raised
+        try:
+            for done in chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
+                done.return_value  # noqa: B018  raises what the job raised
+        except Exception as error:
+            if not _is_rays(error):
+                raise
+            said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise JobFailed(f"Ray: {said}; the same launch continues what is left") from None
+
+
+def _is_rays(error: Exception) -> bool:
+    """Not a bug in a job, whose traceback is wanted. ConnectionError: there is no Ray at the address."""
+    if type(error).__name__.startswith("RayTaskError"):
+        return False
+    return type(error) is ConnectionError or type(error).__module__.partition(".")[0] == "ray"
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def settings(home: Path = HOME) -> dict[str, str]:
 
 
 @contextmanager
-def prefect_server(port: int = 0, meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
+def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Start this folder's server, or use the one that runs; yield its API address and export it.
 
     ``meanwhile`` runs while the server starts.

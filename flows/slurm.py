@@ -17,16 +17,13 @@ from pathlib import Path
 
 from flows.explain import CONF, explain
 from flows.jobs import Job
+from flows.multirun import JobFailed
 from flows.slurm_settings import SlurmSettings, slurm_settings
 from pipelines.config import OpenrlhfPolicyConfig, RunConfig, VllmPolicyConfig
-from pipelines.errors import ConfigError, PlatformError
+from pipelines.errors import ConfigError
 
 _LAUNCHER = "SlurmLauncher"
 _SETUP = "EMPG_SETUP"  # hands text of any kind to Hydra, which would read an override's quotes and dollars
-
-
-class JobFailed(PlatformError):
-    """SLURM refused or lost a job."""
 
 
 def chosen_launcher(overrides: Sequence[str]) -> SlurmSettings | None:
@@ -116,22 +113,15 @@ def check_slurm() -> None:
         )
 
 
-def submit_all(
+def submit_array(
     jobs: Sequence[Job],
     slurm: SlurmSettings,
     launcher: Sequence[str],
     launch: Callable[[Sequence[Job], Sequence[str]], None],
 ) -> None:
-    """An array for each shape. ``launch``: hands jobs to a launcher with these overrides. Raises JobFailed, after all arrays."""
-    failures: list[JobFailed] = []
-    for group in by_shape(jobs):
-        overrides = [*launcher, *job_overrides(slurm, [job.config for job in group], launcher)]
-        try:
-            submitted(partial(launch, group, overrides), Path(slurm.submitit_folder).parent)
-        except JobFailed as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    """``jobs``: of one shape. ``launch``: hands jobs to a launcher with these overrides. Raises JobFailed."""
+    overrides = [*launcher, *job_overrides(slurm, [job.config for job in jobs], launcher)]
+    submitted(partial(launch, jobs, overrides), Path(slurm.submitit_folder).parent)
 
 
 def submitted(submit: Callable[[], None], logs: Path) -> None:

@@ -24,14 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     mlflow: subprocess.Popen[bytes] | None = None
     try:
-        create_database(options.tracking_uri)
         port = options.mlflow_port or free_port()
-        mlflow = start_mlflow(options.tracking_uri, port)
+        if create_database(options.tracking_uri, "so there is no page of it, but Prefect's"):
+            mlflow = start_mlflow(options.tracking_uri, port)
         with prefect_server(options.prefect_port) as address:
-            print(f"MLflow:  http://127.0.0.1:{port}/?workflowType=machine_learning")
-            _print_comparison(options.tracking_uri, f"http://127.0.0.1:{port}")
+            if mlflow is not None:
+                print(f"MLflow:  http://127.0.0.1:{port}/?workflowType=machine_learning")
+                _print_comparison(options.tracking_uri, f"http://127.0.0.1:{port}")
             print(f"Prefect: {address.removesuffix('/api')}/runs")
-            print("Ctrl-C ends both", flush=True)
+            print("Ctrl-C ends both" if mlflow else "Ctrl-C ends it", flush=True)
+            while mlflow is None:
+                signal.pause()  # until an interrupt, which is an exception
             mlflow.wait()
             print(f"error: MLflow's server ended; is port {port} taken?", file=sys.stderr)
             return 1

@@ -1,10 +1,11 @@
-"""A PostgreSQL server of a test's own, from Debian's packages, in a temporary folder."""
+"""A PostgreSQL server of a test's own, from Debian's packages, in a temporary folder of its own."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,25 +25,25 @@ def why_not() -> str:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Yields the URI of an empty database. The server refuses to be root, so root lends it Debian's user ``postgres``."""
+def postgres() -> Iterator[str]:
+    """Yields the URI of an empty database. The server refuses to be root, so root lends it Debian's user ``postgres``; its
+    folder is directly in the system's temporary folder, for pytest closes its own to all but root."""
     assert BIN is not None
-    data, port = folder / "data", free_port()
-    data.mkdir(parents=True)
+    data, port = Path(tempfile.mkdtemp(prefix="empg-postgres-")), free_port()
     if _AS_USER:
         shutil.chown(data, "postgres")
-        for above in (data, *data.parents):  # the temporary folders of pytest are root's alone
-            if above != Path("/"):
-                above.chmod(above.stat().st_mode | 0o711)
 
     def run(*command: str) -> None:
         done = subprocess.run([*_AS_USER, *command], cwd=data, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run(f"{BIN}/initdb", "-D", str(data), "-A", "trust", "-U", "empg", "--no-sync")
-    run(f"{BIN}/pg_ctl", "-D", str(data), "-o", options, "-l", str(data / "log"), "-w", "start")
     try:
-        yield f"postgresql://empg@127.0.0.1:{port}/postgres"
+        run(f"{BIN}/initdb", "-D", str(data), "-A", "trust", "-U", "empg", "--no-sync")
+        run(f"{BIN}/pg_ctl", "-D", str(data), "-o", options, "-l", str(data / "log"), "-w", "start")
+        try:
+            yield f"postgresql://empg@127.0.0.1:{port}/postgres"
+        finally:
+            run(f"{BIN}/pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:
-        run(f"{BIN}/pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(data)

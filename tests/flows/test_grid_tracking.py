@@ -29,7 +29,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     elif reason := why_not():
         pytest.skip(reason)
     else:
-        with postgres(tmp_path / "postgres") as address:
+        with postgres() as address:
             yield address
 
 
@@ -100,8 +100,13 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
     found = client.search_runs([experiment.experiment_id], view["searchFilter"])
     assert sorted(run.data.tags["seed"] for run in found) == ["0", "0", "1", "1"]
 
-    # The same launch again goes on in the same runs; another one takes the runs that it shares below itself.
+    # The same launch again goes on in the same runs, but for those deleted on the page; another one takes the runs that it
+    # shares below itself.
     GridTracker(uri, jobs).begin()
+    assert len(runs_of(client)) == 7
+    client.delete_run(top.info.run_id)
+    GridTracker(uri, jobs).begin()
+    top = runs_of(client)["table1 · smoke · 4 runs"]
     assert len(runs_of(client)) == 7
     smaller = GridTracker(uri, jobs[:2])
     smaller.begin()

@@ -113,6 +113,51 @@ def test_a_run_that_is_always_killed_takes_no_other_with_it(
     assert launches[-2:] == [[seed] for seed in sorted((bad, neighbour))]
 
 
+def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three runs one is done, one has failed, one is lost; the launch ends with its table, not with the launcher's error."""
+    from flows import launch
+    from flows.job import failure_file
+    from flows.multirun import JobFailed
+    from tests.flows.test_jobs import jobs_of
+
+    monkeypatch.setenv("EMPG_LAUNCH", str(tmp_path))
+    jobs = jobs_of("seed=range(3)", f"execution.runs={tmp_path}")
+
+    def execute(left: Sequence[Job]) -> None:
+        left[0].folder.mkdir(parents=True)
+        (left[0].folder / "done").touch()
+        own = failure_file(left[1].config)
+        assert own is not None
+        own.write_text("no playable game")
+        raise JobFailed("Ray: the worker died")
+
+    monkeypatch.setattr(launch, "is_finished", lambda config: (run_folder(config) / "done").exists())
+    failures = launch._executed(execute, jobs, [jobs])
+    assert [(failure.job, failure.reason) for failure in failures] == [
+        (jobs[1], "no playable game"),
+        (jobs[2], "Ray: the worker died"),
+    ]
+    assert capsys.readouterr().err == "error: Ray: the worker died\n"
+
+
+def test_folders_of_killed_launches_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of processes that live, of other machines, and of other programs."""
+    from flows.launch import _launch_folder
+
+    dead = 2**22 + 1  # beyond Linux's largest process id
+    monkeypatch.setattr("socket.gethostname", lambda: "login-1")
+    kept = [f"empg-launch-login-1-abcd_f01-{os.getpid()}", f"empg-launch-login-2-abcd_f01-{dead}",
+            f"empg-launch-login-1-b-abcd_f01-{dead}", f"empg-other-login-1-abcd_f01-{dead}"]  # fmt: skip
+    for name in (*kept, f"empg-launch-login-1-abcd_f01-{dead}"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    new = Path(_launch_folder(tmp_path))
+    assert sorted(new.parent.iterdir()) == sorted([new, *(tmp_path / name for name in kept)])
+    assert new.name.endswith(f"-{os.getpid()}")  # by which its processes know their launch
+
+
 def test_without_a_prefect_server_the_launch_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its database is no database: the server cannot start."""
     (tmp_path / ".prefect").mkdir()

@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from flows.__main__ import main
 from flows.compose import compose
-from flows.multirun import launch_jobs, one_at_a_time
+from flows.job import FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
+from flows.mlflow_database import DOWN
+from flows.multirun import JobFailed, _composed, launch_jobs, one_at_a_time
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
@@ -52,6 +55,34 @@ def test_a_launcher_that_is_not_here_is_said(
         "error: hydra/launcher=ray needs hydra_ray_launcher, which is not installed beside this Python: "
     )
     assert "make setup-cluster" in line
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("ray.exceptions", "Ray: the worker died; the same launch continues what is left"), ("elsewhere", None)],
+)
+def test_what_ray_loses_is_one_line(module: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is a bug keeps its traceback."""
+    error = type("WorkerCrashedError", (Exception,), {"__module__": module})
+
+    def lose(*_: object, **__: object) -> None:
+        raise error("\nthe worker died\nsee its log")
+
+    monkeypatch.setattr("hydra.core.plugins.Plugins.instantiate_launcher", lambda *_: SimpleNamespace(launch=lose))
+    with pytest.raises(JobFailed if said else error) as raised:
+        launch_jobs(jobs_of("seed=0"), ["hydra/launcher=basic"])
+    assert said in (None, str(raised.value))
+
+
+def test_rays_machines_are_told_what_the_launch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else those of a Ray that runs already start a Prefect server of their own, and wait for MLflow's."""
+    told = {name: f"of {name}" for name in (LAUNCH, MANY, WITHOUT_PREFECT, DOWN, "PREFECT_API_URL")}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with _composed(jobs_of("seed=0"), ["hydra/launcher=ray"]) as (config, _):
+        variables = dict(config.hydra.launcher.ray.init.runtime_env.env_vars)
+    assert {name: variables[name] for name in told} == told
+    assert variables[FOLDER] == str(Path.cwd())
 
 
 @pytest.mark.parametrize(

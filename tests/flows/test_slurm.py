@@ -15,7 +15,9 @@ from flows.__main__ import main
 from flows.compose import CONF, compose
 from flows.job import job
 from flows.jobs import Job
-from flows.slurm import JobFailed, chosen_launcher, submit_all, submitted
+from flows.launch import _executed
+from flows.multirun import JobFailed
+from flows.slurm import by_shape, chosen_launcher, submit_array, submitted
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment, run
 from tests.flows.test_jobs import jobs_of
@@ -122,26 +124,42 @@ def test_cells_of_other_shapes_are_another_array(capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_an_array_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_that_fails_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What SLURM says of it is the reason of its runs, of no other's, and of none that has its own."""
     from submitit.core.utils import FailedSubmissionError
 
-    arguments = ["scale=paper", "model=qwen2.5_1.5b,qwen2.5_7b,qwen2.5_32b", "hydra/launcher=slurm"]
+    arguments = [
+        "scale=paper",
+        f"execution.runs={tmp_path}",
+        "model=qwen2.5_1.5b,qwen2.5_7b,qwen2.5_32b",
+        "hydra/launcher=slurm",
+    ]
     slurm = chosen_launcher([a for a in arguments if not a.startswith("model")])
     assert slurm is not None
     launched = []
 
     def launch(jobs: Sequence[Job], overrides: Sequence[str]) -> None:
         launched.append((jobs[0].config.experiment.model.name, [o for o in overrides if "gpus" in o]))
-        if len(launched) == 2:
-            raise FailedSubmissionError("no such partition")
+        if len(launched) < 3:
+            raise FailedSubmissionError(f"no such partition {len(launched)}")
 
-    with pytest.raises(JobFailed, match="no such partition"):
-        submit_all(jobs_of(*arguments), slurm, ["hydra/launcher=slurm"], launch)
+    jobs = jobs_of(*arguments)
+    failures = _executed(
+        lambda array: submit_array(array, slurm, ["hydra/launcher=slurm"], launch), jobs, by_shape(jobs)
+    )
     assert launched == [
         ("qwen2.5-1.5b", ["++hydra.launcher.gpus_per_node=4"]),
         ("qwen2.5-7b", ["++hydra.launcher.gpus_per_node=8"]),
         ("qwen2.5-32b", ["++hydra.launcher.gpus_per_node=8"]),
     ]
+    reasons = {failure.job.config.experiment.model.name: failure.reason for failure in failures}
+    assert [reasons[f"qwen2.5-{size}"].partition(" (")[0] for size in ("1.5b", "7b", "32b")] == [
+        "SLURM: no such partition 1",
+        "SLURM: no such partition 2",
+        "its process ended without a word",
+    ]
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"error: {reasons[f'qwen2.5-{size}']}" for size in ("1.5b", "7b")]
 
 
 @pytest.mark.parametrize(
@@ -321,12 +339,14 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
     (tmp_path / "bin" / "sbatch").write_text(REFUSING)
     refused = flows(sweep, tmp_path, cluster)
     assert refused.returncode == 1
-    (line,) = (line for line in refused.stderr.splitlines() if "a100" in line)
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("error: "))
     assert line.startswith(
         "error: sbatch refused the jobs (exit code 3): sbatch: error: invalid partition specified: a100; sbatch: error: Batch "
         "job submission failed; nothing was submitted"
     )
     assert "Traceback" not in refused.stderr
+    for said in (lost.stderr, refused.stderr):
+        assert "2 of 2 runs failed:" in said
 
 
 @pytest.mark.parametrize(

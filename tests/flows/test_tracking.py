@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from flows.mlflow_database import create_database
-from flows.tracking import Tracker
+from flows.mlflow_database import Database, create_database, warn
+from flows.tracking import RUN_ID, Tracker
 
 INFO: dict[str, Any] = {
     "cell": "cell", "seed": 3, "fingerprint": "f" * 64, "panel_sha256": "p" * 64, "panel_size": 2, "commit": "c" * 40,
@@ -80,6 +82,61 @@ def test_a_broken_database_warns_once_and_the_run_goes_on(
         tracker.end("FINISHED")
         said = capsys.readouterr().err
         assert said.count("this run is logged no further") == len(said.splitlines()) == (not told)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://u:secret@h:5432/db", "postgresql://u:***@h:5432/db"),
+        ("postgresql+psycopg://u:se/cret@h/db", "postgresql+psycopg://u:***@h/db"),
+        ("postgresql://u:secret@secret@h/db", "postgresql://u:***@h/db"),
+        ("mysql://:secret@h/db", "mysql://:***@h/db"),
+        ("postgresql://h:5432/db?user=u&password=secret@secret", "postgresql://h:5432/db?user=u&password=***"),
+        ("postgresql://h/db?sslpassword=secret&user=u", "postgresql://h/db?sslpassword=***&user=u"),
+        ("https://u:secret@[::1]:5000", "https://u:***@[::1]:5000"),
+        ("postgresql://u@h:5432/db", "postgresql://u@h:5432/db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("sqlite:////home/a@b/c:d.db", "sqlite:////home/a@b/c:d.db"),
+        ("no uri: secret's@", "no uri: secret's@"),
+    ],
+)
+def test_passwords_are_not_shown(uri: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor are they in what a library says of the address."""
+    warn(f"MLflow at {uri} failed", OSError(f"cannot open {uri} here"))
+    assert capsys.readouterr().err == f"warning: MLflow at {shown} failed: cannot open {shown} here\n"
+
+
+def test_a_postgresql_that_does_not_answer_is_not_waited_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What psycopg makes of it; the address may say another time."""
+    from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
+
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", os.environ["PGCONNECT_TIMEOUT"])  # set on import
+    assert timeout_from_conninfo(conninfo_to_dict("postgresql://u@h/db")) == 5
+    assert timeout_from_conninfo(conninfo_to_dict("postgresql://u@h/db?connect_timeout=30")) == 30
+
+
+def test_a_run_that_was_deleted_on_the_page_is_begun_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MLflow has it: such a run is found, and can be changed no more."""
+    stages = {"first": "deleted", "second": "active"}
+    changed: list[str] = []
+    client = SimpleNamespace(
+        get_run=lambda run: SimpleNamespace(
+            info=SimpleNamespace(lifecycle_stage=stages[run]), data=SimpleNamespace(metrics={})
+        ),
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1"),
+        create_run=lambda *_, **__: SimpleNamespace(info=SimpleNamespace(run_id="second")),
+        set_terminated=lambda run, status: changed.append(run),
+        log_batch=lambda run, **_: changed.append(run),
+    )
+    monkeypatch.setattr(Database, "_connect", lambda self: setattr(self, "client", client))
+    (tmp_path / RUN_ID).write_text("first")
+    for _ in range(2):
+        Tracker("sqlite://", tmp_path).start(INFO)
+        assert (tmp_path / RUN_ID).read_text() == "second"
+    assert set(changed) == {"second"}
+    assert capsys.readouterr().err == ""
 
 
 def test_a_server_that_is_down_is_told_by_the_launch(

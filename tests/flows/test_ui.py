@@ -1,0 +1,38 @@
+"""The pages, without their servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from flows import ui
+
+
+def test_without_its_database_mlflow_has_no_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def server(port: int) -> Iterator[str]:
+        yield "http://127.0.0.1:4200/api"
+
+    def refused(uri: str) -> None:
+        raise OSError("connection refused")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("EMPG_MLFLOW_DOWN", "")  # and back, after the test
+    monkeypatch.setattr("flows.mlflow_database._migrate", refused)
+    monkeypatch.setattr(ui, "prefect_server", server)
+    monkeypatch.setattr(ui, "start_mlflow", lambda *_: pytest.fail("MLflow was started"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("signal.pause", interrupted)
+    assert ui.main(["--tracking-uri", "postgresql://u:secret@down/db"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "Prefect: http://127.0.0.1:4200/runs\nCtrl-C ends it\n"
+    assert told.err == (
+        "warning: MLflow at postgresql://u:***@down/db cannot be opened, so there is no page of it, but Prefect's: connection "
+        "refused\n"
+    )
