@@ -294,8 +294,19 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     return environment() | {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def flows(arguments: list[str], cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *arguments]
+# submitit waits half a minute for the results of a job that is lost, for a file system may be late. Here none is.
+IMPATIENT = """
+import submitit
+from flows.__main__ import leave, main
+submitit.SlurmJob._results_timeout_s = 0
+leave(main())
+"""
+
+
+def flows(
+    arguments: list[str], cwd: Path, environment: dict[str, str], *start: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(start or ("-m", "flows")), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=500)
 
 
@@ -331,7 +342,7 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
     sweep = ["-m", *CELLS, "seed=0,1", "hydra/launcher=slurm"]
     (tmp_path / "bin" / "srun").write_text("#!/bin/sh\nexit 1\n")  # its process dies
     (tmp_path / "state").write_text("NODE_FAIL")
-    lost = flows(sweep, tmp_path, cluster)
+    lost = flows(sweep, tmp_path, cluster, "-c", IMPATIENT)
     assert lost.returncode == 1
     assert "Traceback" not in lost.stderr
     assert "error: SLURM: " in lost.stderr
