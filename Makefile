@@ -26,7 +26,7 @@ setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for 
 demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=webshop, deepsearch)
 	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
-grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, 103 to 113 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
+grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
 	@$(PY) -m flows.grid '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
 
 repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
