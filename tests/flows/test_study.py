@@ -41,13 +41,13 @@ def test_whoever_comes_second_says_so_once_and_waits(tmp_path: Path, monkeypatch
 def test_a_dvc_that_is_at_work_is_named_and_its_lock_is_not_to_be_removed() -> None:
     """As DVC 3.67 says it."""
     said = (
-        "ERROR: '/home/me/empg/reports/grid' is busy, it is being blocked by:\n"
-        "  (PID 4711): /home/me/.venv/bin/dvc repro\n"
+        "ERROR: '/data/empg/reports/grid' is busy, it is being blocked by:\n"
+        "  (PID 4711): /data/.venv/bin/dvc repro\n"
         "\n"
-        "If there are no processes with such PIDs, you can manually remove '/home/me/empg/.dvc/tmp/rwlock' and try again.\n"
+        "If there are no processes with such PIDs, you can manually remove '/data/empg/.dvc/tmp/rwlock' and try again.\n"
     )
     assert _cause(said) == (
-        "process 4711 (/home/me/.venv/bin/dvc repro) is at work on the same files: wait for it, or stop it, and launch again"
+        "process 4711 (/data/.venv/bin/dvc repro) is at work on the same files: wait for it, or stop it, and launch again"
     )
 
 
