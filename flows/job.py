@@ -47,16 +47,17 @@ def job(composed: DictConfig) -> None:
         _fail(config, f"{type(error).__name__}: {error}")
 
 
-def failure_file(config: RunConfig) -> Path | None:
-    """Where this launch keeps why the run failed; None outside a launch."""
+def failure_file(folder: Path) -> Path | None:
+    """Where this launch keeps why the run of ``folder`` failed; None outside a launch."""
     launch = os.environ.get(LAUNCH)
-    return Path(launch) / hashlib.sha256(str(run_folder(config)).encode()).hexdigest()[:20] if launch else None
+    return Path(launch) / hashlib.sha256(str(folder).encode()).hexdigest()[:20] if launch else None
 
 
 def _fail(config: RunConfig, text: str) -> None:
     text = text.replace("\n", " ")
-    print(f"error: {run_folder(config)}: {text}", file=sys.stderr, flush=True)
-    file = failure_file(config)
+    folder = run_folder(config)
+    print(f"error: {folder}: {text}", file=sys.stderr, flush=True)
+    file = failure_file(folder)
     try:
         if file is not None:
             file.write_text(text)

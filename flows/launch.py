@@ -18,6 +18,7 @@ from flows.claims import claimed
 from flows.failures import Failure, show_failures
 from flows.job import LAUNCH, WITHOUT_PREFECT, failure_file
 from flows.jobs import Job, in_order
+from flows.libraries import calm_libraries
 from flows.multirun import JobFailed
 from pipelines.environments import build
 from pipelines.errors import ServerDead
@@ -184,25 +185,18 @@ def _launch_folder(seen_by_all: Path | None) -> str:
     return tempfile.mkdtemp(suffix=f"-{os.getpid()}", prefix=prefix, dir=seen_by_all)
 
 
-def calm_libraries() -> None:
-    """Before torch is imported. One thread per run: reproducible, and one run per core."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-
 def _has_begun(job: Job) -> bool:
     """In this launch: what earlier ones told is removed when it starts (``overview``)."""
     return (job.folder / "progress.json").exists()
 
 
 def _has_failed(job: Job) -> bool:
-    file = failure_file(job.config)
+    file = failure_file(job.folder)
     return file is not None and file.exists()
 
 
 def _reason(job: Job, otherwise: str) -> str:
     try:
-        return (failure_file(job.config) or job.folder).read_text()
+        return (failure_file(job.folder) or job.folder).read_text()
     except OSError:
         return otherwise

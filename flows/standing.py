@@ -99,7 +99,7 @@ class Standing:
 
 def _read(run: Run) -> None:
     """A finished run has told so; only then are its results looked at, which takes reading them."""
-    failure = failure_file(run.job.config)
+    failure = failure_file(run.job.folder)
     if failure is not None and failure.exists():
         run.state, run.text, run.made = "failed", "failed", None
         return

@@ -128,7 +128,7 @@ def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
     def execute(left: Sequence[Job]) -> None:
         left[0].folder.mkdir(parents=True)
         (left[0].folder / "done").touch()
-        own = failure_file(left[1].config)
+        own = failure_file(left[1].folder)
         assert own is not None
         own.write_text("no playable game")
         raise JobFailed("Ray: the worker died")

@@ -77,7 +77,7 @@ class Launch:
             self.finished.append(self.job(number).config)
 
     def fail(self, number: int) -> None:
-        file = failure_file(self.job(number).config)
+        file = failure_file(self.job(number).folder)
         assert file is not None
         file.write_text("no luck")
 
