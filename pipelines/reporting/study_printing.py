@@ -32,19 +32,13 @@ def markdown(table: StudyTable) -> str:
 
 def show(table: StudyTable) -> None:
     """Print its numbers and its differences to the terminal."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table as RichTable
+    from pipelines.reporting.terminal import console, show_grid
 
-    console = Console()
-    console.print(title_of(table), "", sep="\n", highlight=False)
+    here = console()
+    here.print(title_of(table), "", sep="\n", highlight=False)
     for grid in (_means(table), _differences(table)):
-        shown = RichTable(title=grid.title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
-        for number, name in enumerate(grid.names):
-            shown.add_column(name, justify="left" if number < grid.words else "right", overflow="fold")
-        for row in grid.rows:
-            shown.add_row(*row)
-        console.print(shown, "")
+        if grid.rows:
+            show_grid(here, grid)
 
 
 def latex(table: StudyTable) -> str:
