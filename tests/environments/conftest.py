@@ -1,4 +1,4 @@
-"""A dozen small genuine games, two of each type, generated once per session."""
+"""A dozen small genuine games, two of each type, generated once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from pipelines import environments
 from pipelines.config import AlfworldConfig, AlfworldGenerated, PromptSettings
 from pipelines.environments.alfworld.benchmark import AlfworldBenchmark
+from tests.once import made_once
 
 SETTINGS = AlfworldGenerated(train=12, valid_unseen=6, valid_seen=0)
 
@@ -23,6 +24,7 @@ def alfworld() -> AlfworldBenchmark:
 
 @pytest.fixture(scope="session")
 def games(alfworld: AlfworldBenchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store") / "data" / "games"
-    alfworld.prepare(folder, workers=1, tick=lambda _: None)
-    return folder
+    def make(store: Path) -> None:
+        alfworld.prepare(store / "data" / "games", workers=1, tick=lambda _: None)
+
+    return made_once(tmp_path_factory, "alfworld", make) / "data" / "games"

@@ -16,6 +16,7 @@ import pytest
 from flows.compose import compose
 from flows.jobs import Job
 from pipelines.run_folder import is_finished, run_folder
+from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment
 
 SMALL = ["scale=smoke", "policy=scripted", "training.iterations=1", "warm_start=null", "benchmark.max_steps=2"]
@@ -65,7 +66,10 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.timeout(600)
-def test_a_dead_prefect_server_does_not_take_the_run_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_prefect_server_does_not_take_the_run_with_it(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_prefect(tmp_path, tmp_path_factory)
     command = [sys.executable, "-m", "flows", *SMALL, "training.iterations=12", "seed=5"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,7 @@ from flows.launch import _executed
 from flows.multirun import JobFailed
 from flows.slurm import by_shape, chosen_launcher, submit_array, submitted
 from pipelines.run_folder import is_finished, run_folder
+from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment, run
 from tests.flows.test_jobs import jobs_of
 
@@ -283,8 +284,9 @@ CELLS = ["scale=smoke", "policy=scripted", "training.iterations=1", "warm_start=
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> dict[str, str]:
+def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a login node."""
+    with_prefect(tmp_path, tmp_path_factory)
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):

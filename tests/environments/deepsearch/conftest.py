@@ -11,6 +11,7 @@ from pipelines import environments
 from pipelines.config import DeepsearchConfig, DeepsearchGenerated, DeepsearchReal
 from pipelines.environments.deepsearch.benchmark import DeepsearchBenchmark
 from pipelines.environments.deepsearch.index import Index, open_index
+from tests.once import made_once
 
 SETTINGS = DeepsearchGenerated(
     train_worlds=1, countries=4, cities=12, rivers=6, people=120, works=40, train=18, test=42
@@ -52,9 +53,10 @@ def deepsearch() -> DeepsearchBenchmark:
 
 @pytest.fixture(scope="session")
 def worlds(deepsearch: DeepsearchBenchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("deepsearch") / "data" / "worlds"
-    deepsearch.prepare(folder, workers=1, tick=lambda _: None)
-    return folder
+    def make(store: Path) -> None:
+        deepsearch.prepare(store / "data" / "worlds", workers=1, tick=lambda _: None)
+
+    return made_once(tmp_path_factory, "deepsearch", make) / "data" / "worlds"
 
 
 @pytest.fixture(scope="session")

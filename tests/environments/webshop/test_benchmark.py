@@ -19,15 +19,17 @@ from pipelines.environments.webshop.prompts import compact, parse_action, prompt
 from pipelines.environments.webshop.reading import read
 from pipelines.errors import ConfigError, DataError
 from pipelines.protocols import Observation, Outcome
+from tests.once import made_once
 
 DATA = WebshopGenerated(products=240, test=40, dev=0)
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("store") / "data" / "shelf"
-    WebshopBenchmark(WebshopConfig(), DATA).prepare(folder, workers=1, tick=lambda _: None)
-    return folder
+    def make(store: Path) -> None:
+        WebshopBenchmark(WebshopConfig(), DATA).prepare(store / "data" / "shelf", workers=1, tick=lambda _: None)
+
+    return made_once(tmp_path_factory, "webshop", make) / "data" / "shelf"
 
 
 def played(benchmark: WebshopBenchmark, folder: Path, number: int, noise: float) -> tuple[list[Turn], Outcome]:
