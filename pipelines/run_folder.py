@@ -10,13 +10,14 @@ from pipelines.artifacts import fingerprint
 from pipelines.config import ExperimentConfig, FolderData, RunConfig
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text, damaged_file, read_json
+from pipelines.versions import STAGES
 
-VERSION = 3  # of the whole: raise it when finished runs must be made again
+_VERSION = 3  # of the folders' names, and of what a run is
 
 
 def run_fingerprint(experiment: ExperimentConfig) -> str:
-    """Identity of a run: every value that bears on its numbers, the seed included."""
-    return fingerprint("run", VERSION, experiment.values(), {})
+    """Identity of a run: every value that bears on its numbers, the seed included, and what its stages compute."""
+    return fingerprint("run", _VERSION, {"experiment": experiment.values(), "stages": STAGES}, {})
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -26,7 +27,7 @@ def run_folder(config: RunConfig) -> Path:
     settings = {name: value for name, value in experiment.values().items() if name != "seed"}
     if isinstance(data, FolderData):
         settings["data_folder"] = str(data.folder)
-    digits = fingerprint("settings", VERSION, settings, {})[:6]
+    digits = fingerprint("settings", _VERSION, settings, {})[:6]
     return config.execution.runs / f"{experiment.cell}-{digits}" / f"seed{experiment.seed}"
 
 

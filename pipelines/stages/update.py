@@ -12,8 +12,6 @@ from pipelines.protocols import Policy
 from pipelines.records import ScoredTrajectory
 from pipelines.stages.sequences import training_sequences
 
-VERSION = 2
-
 
 def learning_rate_at(settings: UpdateSettings, iteration: int, iterations: int) -> UpdateSettings:
     """Linear decay from ``learning_rate`` to its final fraction over the run's iterations."""

@@ -14,7 +14,6 @@ from pipelines.policies.local.imitation import DemoSequence, imitate
 from pipelines.protocols import TextCodec
 from pipelines.stages.demonstrations import demonstrations
 
-VERSION = 2
 _MOST_REFUSED = 256  # in a row
 
 

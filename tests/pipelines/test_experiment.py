@@ -21,6 +21,7 @@ from pipelines.artifacts import read_json
 from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFull
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.run_folder import run_lock
+from pipelines.versions import STAGES
 from tests.empg.reference import empg
 from tests.once import made_once
 from tests.pipelines.kills import Launches
@@ -53,6 +54,14 @@ def test_a_second_launch_does_nothing(finished: Path) -> None:
     assert is_finished(config)
     assert run_experiment(config, observer) == run_folder(config)
     assert observer.stages == []
+
+
+def test_a_run_whose_stages_compute_something_else_now_is_not_finished(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cell would be compared with runs of new code."""
+    monkeypatch.setitem(STAGES, "update", STAGES["update"] + 1)
+    assert not is_finished(small_config(finished))
 
 
 def test_advantages_recomputed_from_the_stored_steps(finished: Path) -> None:

@@ -14,7 +14,6 @@ from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import proposition1
 from pipelines.stages.analysis.trajectories import chosen_trajectories
 
-VERSION = 1
 ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
 TABLES = (ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES)
 

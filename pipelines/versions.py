@@ -1,0 +1,17 @@
+"""What each stage computes, by number."""
+
+from __future__ import annotations
+
+# Raise a stage's when its code computes something else, be it last bits: finished artifacts of the old one, and finished
+# runs, are then made anew.
+STAGES = {
+    "data": 2,
+    "panels": 2,
+    "model": 2,
+    "warm_start": 2,
+    "rollout": 2,
+    "advantage": 1,
+    "update": 2,
+    "evaluate": 2,
+    "analysis": 1,
+}
