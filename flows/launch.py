@@ -38,7 +38,7 @@ def launch(
 ) -> int:
     """Execute what is not done; tell what was done already and what failed. Returns the exit code.
 
-    ``batches``: of jobs that are executed together, each when the one before has ended.
+    ``batches``: of jobs that are executed together, each when its launcher says that the one before has ended.
     ``seen_by_all``: a folder that other machines' jobs see too, where there are some.
 
     Raises:

@@ -5,7 +5,9 @@ Hydra's sweeper is not asked: it launches combinations as they come, whatever th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -17,7 +19,7 @@ from pipelines.errors import ConfigError, PlatformError
 
 
 class JobFailed(PlatformError):
-    """A launcher refused jobs or lost some; no other fault is its own."""
+    """A launcher refused jobs, or lost some that cannot be launched again here; no other fault is its own."""
 
 
 def check_launcher(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
@@ -49,7 +51,8 @@ def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
     """``launcher``: overrides that choose and set the launcher. Returns when all have ended.
 
     Raises:
-        JobFailed: Ray is not there, or lost a job. What other launchers raise is their own.
+        JobFailed: Ray is not there.
+        BrokenProcessPool: Ray lost a job, and all that had not ended were ended. What other launchers raise is their own.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.plugins import Plugins
@@ -64,17 +67,27 @@ def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
             for done in chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
                 done.return_value  # noqa: B018  raises what the job raised
         except Exception as error:
-            if not _is_rays(error):
+            if config.hydra.runtime.choices["hydra/launcher"] != "ray":
                 raise
             said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise JobFailed(f"Ray: {said}; the same launch continues what is left") from None
+            if type(error) is ConnectionError:  # there is no Ray at the address
+                raise JobFailed(f"Ray: {said}; the same launch continues what is left") from None
+            if not _is_a_loss(error):
+                raise
+            print(f"warning: Ray: {said}", file=sys.stderr, flush=True)
+            _end_ray()
+            raise BrokenProcessPool(said) from None
 
 
-def _is_rays(error: Exception) -> bool:
-    """Not a bug in a job, whose traceback is wanted. ConnectionError: there is no Ray at the address."""
-    if type(error).__name__.startswith("RayTaskError"):
-        return False
-    return type(error) is ConnectionError or type(error).__module__.partition(".")[0] == "ray"
+def _is_a_loss(error: Exception) -> bool:
+    """Of a worker or a machine of Ray's; not a bug in a job, whose traceback is wanted."""
+    return type(error).__module__.partition(".")[0] == "ray" and not type(error).__name__.startswith("RayTaskError")
+
+
+def _end_ray() -> None:
+    """The other jobs end too, as those of joblib's pool do: what is left is launched again."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,21 +58,42 @@ def test_a_launcher_that_is_not_here_is_said(
     assert "make setup-cluster" in line
 
 
+LOST = type("WorkerCrashedError", (Exception,), {"__module__": "ray.exceptions"})
+A_BUG = type("RayTaskError(KeyError)", (KeyError,), {"__module__": "ray.exceptions"})
+
+
 @pytest.mark.parametrize(
-    ("module", "said"),
-    [("ray.exceptions", "Ray: the worker died; the same launch continues what is left"), ("elsewhere", None)],
+    ("error", "launcher", "raised", "said"),
+    [
+        (LOST, "ray", BrokenProcessPool, "warning: Ray: the worker died\n"),  # the others are launched again
+        (ConnectionError, "ray", JobFailed, ""),
+        (A_BUG, "ray", A_BUG, ""),  # its traceback is wanted
+        (OSError, "ray", OSError, ""),
+        (ConnectionError, "basic", ConnectionError, ""),
+    ],
 )
-def test_what_ray_loses_is_one_line(module: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what is a bug keeps its traceback."""
-    error = type("WorkerCrashedError", (Exception,), {"__module__": module})
+def test_what_ray_loses_is_told_from_bugs(
+    error: type[Exception],
+    launcher: str,
+    raised: type[Exception],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(shutdown=lambda: ended.append("ray")))
 
     def lose(*_: object, **__: object) -> None:
         raise error("\nthe worker died\nsee its log")
 
     monkeypatch.setattr("hydra.core.plugins.Plugins.instantiate_launcher", lambda *_: SimpleNamespace(launch=lose))
-    with pytest.raises(JobFailed if said else error) as raised:
-        launch_jobs(jobs_of("seed=0"), ["hydra/launcher=basic"])
-    assert said in (None, str(raised.value))
+    with pytest.raises(raised) as caught:
+        launch_jobs(jobs_of("seed=0"), [f"hydra/launcher={launcher}"])
+    assert type(caught.value) is raised
+    assert capsys.readouterr().err == said
+    assert ended == ["ray"] * (error is LOST)
+    if raised is JobFailed:
+        assert str(caught.value) == "Ray: the worker died; the same launch continues what is left"
 
 
 def test_rays_machines_are_told_what_the_launch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
