@@ -26,31 +26,39 @@ class _Stored:
 
 def archive_run(run: Path, store: Path, out: Path) -> None:
     """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder), as
-    copies; nothing where ``out`` holds them already. If it fails, ``out`` is as it was.
+    copies; nothing where ``out`` holds them already. If it fails, ``out`` is as it was. A pretrained model that the run only
+    played is its owner's: of such a run there is nothing.
 
     Raises:
-        DataError: the run is not finished, or the store has no longer what it was made of.
+        DataError: the run is not finished, or the store has no longer what it was made of; ``out`` cannot be written.
         OSError: the disk is full.
     """
     try:
         last = store / read_json(run / "results" / "run.json")["checkpoint"]
         files = dict(_files(last, store))
-        if _holds(out, files):
-            return
-        with replaced_folder(out) as draft:
-            for name, stored in files.items():
-                _copy(stored, draft / name)
+        if not _holds(out, files):
+            with replaced_folder(out) as draft:
+                for name, stored in files.items():
+                    _copy(stored, draft / name)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
+        if isinstance(error, OSError) and not _is_below(error.filename, run, store):
+            raise DataError(f"{out} cannot be written ({error})") from None
         raise DataError(
             f"run {run} cannot be archived ({error}): remove {run / 'results'} and launch it again, what is lost is made anew"
         ) from None
 
 
+def _is_below(name: str | None, *folders: Path) -> bool:
+    return name is not None and any(Path(name).is_relative_to(folder) for folder in folders)
+
+
 def _files(last: Path, store: Path) -> Iterator[tuple[str, _Stored]]:
     """``last``: the run's last policy."""
     record = read_json(last / RECORD)
+    if "pretrained" in record["values"]:
+        return
     model = [name for name in record["files"] if PurePosixPath(name).is_relative_to("model")]
     if not model:
         raise ValueError(f"{last} holds no model")

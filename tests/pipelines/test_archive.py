@@ -112,6 +112,23 @@ def test_a_lost_and_a_damaged_file_are_named(finished: Finished) -> None:
     assert not finished.out.exists()
 
 
+def test_a_run_that_trained_nothing(finished: Finished) -> None:
+    """Of the warm start there is a checkpoint; a model from elsewhere, whose files are links, is left to its owner."""
+    for values, kept in (({}, {"checkpoint/config.json"}), ({"pretrained": {"config.json": "0" * 64}}, set())):
+        played = finished._make("model", values, {}, ("model/config.json",))
+        checkpoint = played.folder.relative_to(finished.store.root).as_posix()
+        write_json(finished.run / "results" / "run.json", {"checkpoint": checkpoint})
+        assert finished.archive().keys() == kept
+
+
+def test_an_archive_that_cannot_be_written_is_no_fault_of_the_run(finished: Finished) -> None:
+    finished.out.parent.parent.mkdir()
+    finished.out.parent.write_text("a file, where a folder would be")
+    with pytest.raises(DataError, match=rf"^{finished.out} cannot be written \(.*{finished.out.parent}") as caught:
+        finished.archive()
+    assert "remove" not in str(caught.value)
+
+
 def test_a_run_without_results_is_not_archived(finished: Finished) -> None:
     (finished.run / "results" / "run.json").unlink()
     assert "run.json" in finished.refusal()
