@@ -15,6 +15,7 @@ from pipelines.policies.local.sampler import Sampled, Sampler
 from pipelines.policies.local.transformer import Weights, causal, forward, rotations, weights_of
 from pipelines.protocols import GenerationRequest, SamplingSettings
 
+TEMPERATURES = (1.0, 0.7, 0.0)  # of episodes in turn
 NEVER = -1  # an end of message that is never sampled: the budgets say when a row ends
 
 # What one episode is asked in one turn: None for nothing, else (tokens of the prompt, tokens to sample).
@@ -28,9 +29,9 @@ def weights(model_folder: Path) -> Weights:
     return weights_of(model, rotations(model))
 
 
-def play(weights: Weights, turns: list[list[Asked]]) -> list[tuple[list[int], Sampled]]:
-    """(context, what was sampled) of every request."""
-    sampler = Sampler(weights, len(turns[0]), NEVER)
+def play(weights: Weights, turns: list[list[Asked]], end: int) -> list[tuple[GenerationRequest, Sampled]]:
+    """Every request and what was sampled for it."""
+    sampler = Sampler(weights, len(turns[0]), end)
     contexts: list[list[int]] = [[] for _ in turns[0]]
     found = []
     for number, asked in enumerate(turns):
@@ -39,37 +40,56 @@ def play(weights: Weights, turns: list[list[Asked]]) -> list[tuple[list[int], Sa
             if ask is not None:
                 prompt = np.random.default_rng([number, episode]).integers(0, 256, ask[0])
                 contexts[episode] += prompt.tolist()
-                seed = 100 * number + episode
-                settings = SamplingSettings(1.0, max_tokens=ask[1])
-                requests.append(GenerationRequest(episode, tuple(contexts[episode]), seed, settings))
+                settings = SamplingSettings(TEMPERATURES[episode % 3], max_tokens=ask[1])
+                requests.append(GenerationRequest(episode, tuple(contexts[episode]), 100 * number + episode, settings))
         for request, sampled in zip(requests, sampler.generate(requests) if requests else [], strict=True):
-            found.append((list(request.context_ids), sampled))
+            found.append((request, sampled))
             contexts[request.episode] += sampled.ids.tolist()
     return found
 
 
 @torch.no_grad()
-def logprobs(weights: Weights, context: list[int], ids: list[int]) -> np.ndarray:
-    """One pass over the whole sequence, nothing cached, nothing beside it."""
+def logits_of(weights: Weights, context: list[int], ids: list[int]) -> torch.Tensor:
+    """float64 [ids, V]: one pass over the whole sequence, nothing cached, nothing beside it."""
     tokens = torch.tensor([context + ids])
     hidden = forward(weights, tokens, torch.arange(tokens.shape[1]), causal)[0, len(context) - 1 : -1]
-    logp = (hidden @ weights.lm_head.t()).log_softmax(-1)
-    return logp.gather(1, torch.tensor(ids)[:, None])[:, 0].numpy()
+    return (hidden @ weights.lm_head.t()).double()
 
 
-def check(weights: Weights, turns: list[list[Asked]]) -> None:
-    asked = [ask for turn in turns for ask in turn if ask is not None]
-    found = play(weights, turns)
-    assert [len(sampled.ids) for _, sampled in found] == [most for _, most in asked]
-    for context, sampled in found:
-        expected = logprobs(weights, context, sampled.ids.tolist())
-        np.testing.assert_allclose(sampled.logprobs, expected, atol=2e-5)
+def check(weights: Weights, turns: list[list[Asked]], end: int = NEVER) -> list[Sampled]:
+    """Each token is where the request's own dice fall in its own distribution, at its own temperature."""
+    found = play(weights, turns, end)
+    for request, sampled in found:
+        ids, most = sampled.ids.tolist(), request.sampling.max_tokens
+        assert len(ids) == (ids.index(end) + 1 if end in ids else most) <= most
+        logits, temperature = logits_of(weights, list(request.context_ids), ids), request.sampling.temperature
+        p = (logits / (temperature or 1.0)).softmax(-1).numpy()
+        at = np.arange(len(ids))
+        np.testing.assert_allclose(sampled.logprobs, np.log(p[at, ids]), atol=2e-5)
+        np.testing.assert_allclose(sampled.entropies, -(p * np.log(p)).sum(-1), atol=2e-5)
+        if temperature == 0:
+            assert (logits[at, ids] >= logits.max(-1).values - 1e-4).all()
+        else:
+            dice = np.random.Generator(np.random.Philox(key=request.seed)).random(most)[: len(ids)]
+            above = p.cumsum(-1)[at, ids]
+            assert (above - p[at, ids] - 1e-5 <= dice).all()
+            assert (dice <= above + 1e-5).all()
+    return [sampled for _, sampled in found]
 
 
 def test_rows_that_end_early_make_room(weights: Weights) -> None:
     """Ten rows end one after the other, the first ones first, so that rows are swapped in every step; then those that
     were moved most are asked again."""
     check(weights, [[(5, 1 + i) for i in range(10)], [(2, 3)] * 10, [(2, 10 - i) for i in range(10)], [(1, 2)] * 10])
+
+
+def test_rows_that_end_themselves_make_room(weights: Weights) -> None:
+    turns: list[list[Asked]] = [[(5, 12)] * 10, [(2, 12)] * 10]
+    said = np.concatenate([sampled.ids for sampled in check(weights, turns)])
+    often = int(np.bincount(said).argmax())
+    lengths = [len(sampled.ids) for sampled in check(weights, turns, end=often)]
+    assert len(set(lengths)) > 1
+    assert min(lengths) < 12
 
 
 def test_prompts_of_very_different_length_are_prefilled_apart(weights: Weights) -> None:
