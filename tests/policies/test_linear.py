@@ -54,6 +54,14 @@ def test_a_bias_alone_is_trained() -> None:
     assert bias.grad.tolist() == [3.0] * 5
 
 
+def test_a_second_derivative_is_refused() -> None:
+    """It would be a wrong one."""
+    x, weight, _ = operands((40,), 4, 5, torch.float32)
+    (once,) = torch.autograd.grad(linear(x.requires_grad_(), weight).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        once.sum().backward()
+
+
 def test_other_dtypes_are_torchs_own() -> None:
     x, weight, bias = operands((3,), 4, 5, torch.float64)
     assert linear(x, weight, bias).equal(torch.nn.functional.linear(x, weight, bias))

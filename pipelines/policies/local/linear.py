@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 _BLOCKS = (1024, 512, 256, 128, 64, 32)  # rows
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """float32 [..., O] of ``x`` float32 [..., D], ``weight`` [O, D] and ``bias`` [O]; differentiable in all three.
-    Where torch was built without oneDNN, or for another dtype, it is ``F.linear``."""
+    """float32 [..., O] of ``x`` float32 [..., D], which has two dimensions at least, ``weight`` [O, D] and ``bias`` [O];
+    differentiable once in all three. Where torch was built without oneDNN, or for another dtype, it is ``F.linear``."""
     if x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return F.linear(x, weight, bias)
     result: torch.Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -32,6 +33,7 @@ class _Linear(torch.autograd.Function):
         return _rows_times(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         rows, grad = x.flatten(0, -2), grads[0].flatten(0, -2)
