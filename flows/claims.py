@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows.passwords import without_passwords
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text
 
@@ -49,7 +50,7 @@ def _claim(runs: Sequence[Path]) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "since": time.strftime("%H:%M"),
-        "command": shlex.join(sys.argv[1:]),
+        "command": without_passwords(shlex.join(sys.argv[1:])),
         "runs": [str(run) for run in runs],
     }
 

@@ -4,11 +4,12 @@ the work goes on."""
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from flows.passwords import without_passwords
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
@@ -17,18 +18,13 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault(
-    "PGCONNECT_TIMEOUT", "5"
-)  # of a PostgreSQL that accepts and says no more; the system's are minutes
+# So does a PostgreSQL that accepts and says no more.
+os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 
 EXPERIMENT = "empg"  # of all benchmarks: a grid's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
 _RETRIES = 3  # of opening a database, in about a second; MLflow's own ten take 100 seconds
 DOWN = "EMPG_MLFLOW_DOWN"  # the URI that the launch could not open
-_PASSWORDS = (  # in a URI's query, and before its host, where one may hold what should have been written as %40 or %2F
-    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&#\s]*", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(://[^:@/?\s]*):\S*@"), r"\1:***@"),
-)
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 
 
@@ -115,13 +111,6 @@ class Database:
         self.client = MlflowClient(self.uri)
 
 
-def _shown(text: str) -> str:
-    """Without the passwords of the URIs in it. By hand: of ``u:p@ss@h`` SQLAlchemy hides the ``p`` alone."""
-    for password, hidden in _PASSWORDS:
-        text = password.sub(hidden, text)
-    return text
-
-
 def warn(text: str, error: Exception) -> None:
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    print(f"warning: {_shown(f'{text}: {reason}')}", file=sys.stderr, flush=True)
+    print(f"warning: {without_passwords(f'{text}: {reason}')}", file=sys.stderr, flush=True)

@@ -56,8 +56,9 @@ def _print_comparison(uri: str, base: str) -> None:
 def start_mlflow(uri: str, port: int) -> subprocess.Popen[bytes]:
     """MLflow's server, which leads a session of its own; it answers some seconds later."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", uri, "--artifacts-destination", str(ARTIFACTS)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command += ["--artifacts-destination", str(ARTIFACTS)]
+    # The address, which may hold a password, is no argument: every user of the machine sees those.
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_BACKEND_STORE_URI": uri}
     with Path(os.devnull).open("wb") as nowhere:
         return subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere, start_new_session=True)
 

@@ -49,6 +49,15 @@ def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_told_of_a_launch_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["flows", "execution.tracking_uri=postgresql://u:secret@h/db", "seed=0"])
+    with claimed([A], tmp_path):
+        with pytest.raises(RunLocked, match=r"postgresql://u:\*\*\*@h/db seed=0\)") as caught, claimed([A], tmp_path):
+            pass
+        (kept,) = (tmp_path / ".launches").glob("*.json")
+        assert "secret" not in str(caught.value) + kept.read_text()
+
+
 def test_the_second_of_two_grids_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
     sweep = ["-m", "+experiment=glob(table2/*)", "seed=0,1", "scale=smoke", f"execution.runs={tmp_path / 'runs'}"]
     taken = run_folder(compose(["+experiment=table2/deepsearch_32b_dapo_full", "seed=1", *sweep[3:]]))
