@@ -12,6 +12,7 @@ from pathlib import Path
 from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
 from flows.jobs import Job
+from flows.study_lock import study_lock
 
 SWEEP = ["algorithm=grpo,dapo", "empg=off,full", "seed=0,1"]
 
@@ -26,12 +27,12 @@ def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
     code = launch()
     if code:
         return code
-    from flows.study import alone, publish
+    from flows.study import publish
     from pipelines.reporting.printing import show
     from pipelines.reporting.results import find_results, read_runs
     from pipelines.reporting.tables import make_table
 
-    with alone():
+    with study_lock():
         report = publish([job.config for job in jobs], "demo")
         show(make_table(read_runs(find_results(Path("results/demo")))))
     print(f"table:   {report / 'tables' / 'table.md'}")

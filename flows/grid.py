@@ -13,6 +13,7 @@ from pathlib import Path
 from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
 from flows.jobs import Job
+from flows.study_lock import study_lock
 from pipelines.errors import ConfigError, DataError
 from pipelines.reporting.comparable import Planned, check_study, planned_study
 from pipelines.run_folder import is_finished
@@ -35,7 +36,8 @@ def main(overrides: Sequence[str]) -> int:
 def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
     """The tables say what is missing: runs that failed keep no others from them."""
     start = time.monotonic()
-    check_fits_study(jobs, _STUDY)
+    with study_lock():
+        check_fits_study(jobs, _STUDY)
     code = launch()
     finished = [job for job in jobs if is_finished(job.config)]
     if finished:
@@ -62,26 +64,28 @@ def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
     try:
         check_study([*others, *planned])
     except DataError as error:
+        remedy = "launch without tables: python -m flows -m …"
+        if f"{study}/" in str(error):
+            remedy = f"remove from {study} what is to give way (git keeps what is committed), or {remedy}"
         raise ConfigError(
-            f"{study} and this launch are not one study, its tables would be refused: {error}. Remove from {study} what is to "
-            "give way (git keeps what is committed), or launch without tables: python -m flows -m …"
+            f"{study} and this launch are not one study, its tables would be refused: {error}; {remedy}"
         ) from None
 
 
 def _publish(jobs: Sequence[Job]) -> None:
-    from flows.study import alone, archive, publish
+    from flows.study import archive, publish
 
     configs = [job.config for job in jobs]
-    with alone():
+    with study_lock():
         report = publish(configs, "grid")
-        _show_tables(report, {cell.partition("/")[0] for job in jobs for cell in job.cells})
+        _show_tables({cell.partition("/")[0] for job in jobs for cell in job.cells})
         print(f"report:       {report / 'report.html'}")
         print(f"tables:       {report / 'tables'}   figures: {report / 'figures'}", flush=True)
         archived = archive(configs, "grid")
     print(f"trajectories: {archived} (tracked by DVC; `dvc push` sends them, and the last checkpoints, to its remote)")
 
 
-def _show_tables(report: Path, asked: Iterable[str]) -> None:
+def _show_tables(asked: Iterable[str]) -> None:
     """``asked``: folders of conf/experiment."""
     from pipelines.reporting.cells import read_study
     from pipelines.reporting.deviations import read_settings

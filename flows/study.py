@@ -7,8 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,26 +24,6 @@ _BUSY = re.compile(r"is busy, it is being blocked by:\s*\(PID (\d+)\): (.+)")
 
 class StudyError(PlatformError):
     """DVC could not track or rebuild the study."""
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Hold ``results``, ``archive`` and ``reports``, which all launches of this folder share; waits for whoever has them. The
-    lock is the operating system's: it goes when its process dies."""
-    from filelock import FileLock, Timeout
-
-    results = Path("results")
-    results.mkdir(exist_ok=True)
-    lock = FileLock(results / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("another launch is making its tables in this folder: waiting for it", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Path:

@@ -20,6 +20,7 @@ from flows.study import StudyError
 from pipelines.errors import ConfigError
 from pipelines.files import sha256_file
 from pipelines.reporting.report import collect, write_study_table
+from tests.flows.prefect_home import with_prefect
 from tests.flows.test_jobs import jobs_of
 from tests.reporting.study import PICK_LOOK, write_cell
 from tests.reporting.test_dvc import keep_some
@@ -84,8 +85,10 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(900)
-def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    killed, whole = checkout(tmp_path / "killed"), checkout(tmp_path / "whole")
+def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    killed, whole = (with_prefect(checkout(tmp_path / name), tmp_path_factory) for name in ("killed", "whole"))
     kill_when(killed, lambda: len(list((killed / "artifacts" / "rollout").glob("*/record.json"))) > 0)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
     said = finish(killed)
@@ -153,7 +156,7 @@ def test_what_belongs_into_the_tables_is_launched(tmp_path: Path, overrides: lis
         (["empg=full", "scale=smoke"], "of smoke scale, {there} of laptop"),
         (
             ["empg=off", "seed=1", "training.learning_rate=1e-3"],
-            "the same row (qwen2.5-1.5b grpo off) with other settings",
+            "{there} and {job} are the same row (qwen2.5-1.5b grpo off) with other settings",
         ),
         (["empg=full", "training.learning_rate=1e-3"], "and {there} differ in more than EMPG (training)"),
         (
@@ -170,9 +173,10 @@ def test_what_the_tables_would_refuse_is_refused_before_it_is_run(
         check_fits_study(jobs, grid)
     (there,) = (file.parent for file in grid.rglob("run.json"))
     said = str(caught.value)
-    assert why.format(there=there) in said
+    assert why.format(there=there, job=jobs[-1].folder) in said
+    assert ("{there}" in why) == (str(there) in said)
     assert str(jobs[-1].folder) in said
-    assert f"Remove from {grid} what is to give way" in said
+    assert (f"; remove from {grid} what is to give way" in said) == (str(there) in said)
     assert "\n" not in said
 
 

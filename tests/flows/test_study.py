@@ -1,41 +1,8 @@
-"""What follows a launch: one at a time, and what DVC says told in a line."""
+"""What follows a launch: what DVC says told in a line."""
 
 from __future__ import annotations
 
-import io
-import sys
-import threading
-from pathlib import Path
-
-import pytest
-
-from flows.study import _cause, alone
-
-
-def test_whoever_comes_second_says_so_once_and_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    held, told, order = threading.Event(), threading.Event(), list[str]()
-
-    class Said(io.StringIO):
-        def flush(self) -> None:
-            told.set()
-
-    def first() -> None:
-        with alone():
-            held.set()
-            told.wait(60)
-            order.append("the first ends")
-
-    said = Said()
-    monkeypatch.setattr(sys, "stderr", said)
-    thread = threading.Thread(target=first)
-    thread.start()
-    held.wait(60)
-    with alone():
-        order.append("the second begins")
-    thread.join()
-    assert order == ["the first ends", "the second begins"]
-    assert said.getvalue() == "another launch is making its tables in this folder: waiting for it\n"
+from flows.study import _cause
 
 
 def test_a_dvc_that_is_at_work_is_named_and_its_lock_is_not_to_be_removed() -> None:
