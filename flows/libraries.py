@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 # glibc gives freed buffers of megabytes back to the kernel; a policy needs the like again at once, and to get them anew,
-# page by page, takes 7 to 17 % of an update. Other C libraries do not read this.
+# page by page, takes about a tenth of an update. Other C libraries do not read this.
 _KEEP_BUFFERS = ":".join(
     f"glibc.malloc.{name}={value}"
     for name, value in {
@@ -13,6 +13,7 @@ _KEEP_BUFFERS = ":".join(
         "trim_threshold": 1 << 30,
         "top_pad": 64 << 20,
         "hugetlb": 1,  # ask for huge pages
+        "arena_max": 1,  # other threads' arenas give back more; one thread at a time does the work
     }.items()
 )
 
