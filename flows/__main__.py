@@ -31,33 +31,42 @@ Launch = Callable[[], int]
 _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
 
 
-def _alone(jobs: Sequence[Job], launch: Launch) -> int:
+def _only(jobs: Sequence[Job], launch: Launch) -> int:
     return launch()
 
 
-def main(arguments: Sequence[str] | None = None, around: Callable[[Sequence[Job], Launch], int] = _alone) -> int:
+def main(arguments: Sequence[str] | None = None, around: Callable[[Sequence[Job], Launch], int] = _only) -> int:
     """Returns the exit code. ``around``: called for runs that are to be launched, not only explained or planned; it launches
     them, does what comes before and after, and returns the exit code. Its errors are told like a launch's."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # hydra/launcher/ray.yaml fills the plugin's settings of this name on purpose; and what Ray will do in another version.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
+    return _told(lambda: _main(arguments, around))
+
+
+def _main(arguments: Sequence[str], around: Callable[[Sequence[Job], Launch], int]) -> int:
+    options, overrides = _parse(arguments)
+    if options.help or options.hydra_help:
+        _hydra(["--help" if options.help else "--hydra-help"])
+        return 0
+    combinations = expand(overrides) if options.multirun else [overrides]
+    configs = compose_all(combinations)
+    if any(getattr(options, name) for name in _INFORM):
+        _hydra([*(a for a in arguments if a not in overrides), *overrides])
+        return 0
+    jobs = make_jobs(combinations, configs)
+    if any(config.plan for config in configs):
+        return _plan(configs, jobs, combinations[0])
+    if len(jobs) < len(combinations):
+        print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
+    return around(jobs, lambda: _launch_checked(jobs, combinations[0], overrides, many=options.multirun))
+
+
+def _told(work: Callable[[], int]) -> int:
+    """The exit code; what is the user's or the machine's fault is a line."""
     try:
-        options, overrides = _parse(arguments)
-        if options.help or options.hydra_help:
-            _hydra(["--help" if options.help else "--hydra-help"])
-            return 0
-        combinations = expand(overrides) if options.multirun else [overrides]
-        configs = compose_all(combinations)
-        if any(getattr(options, name) for name in _INFORM):
-            _hydra([*(a for a in arguments if a not in overrides), *overrides])
-            return 0
-        jobs = make_jobs(combinations, configs)
-        if any(config.plan for config in configs):
-            return _plan(configs, jobs, combinations[0])
-        if len(jobs) < len(combinations):
-            print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
-        return around(jobs, lambda: _launch_checked(jobs, combinations[0], overrides, many=options.multirun))
+        return work()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

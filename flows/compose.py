@@ -6,7 +6,8 @@ Light to import: a wrong key or value is said before torch, Prefect or MLflow ar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -48,16 +49,33 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
     """
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     configs = []
-    for job in jobs:
-        _check_one_cell(job)
-        rest, seed = _apart(job)
-        try:
-            if rest not in composed:
-                composed[rest] = _composed(rest)
-            configs.append(validated(composed[rest] | seed, job))
-        except ConfigError as error:
-            raise _blamed(error, job) from None
+    with _hydra():
+        for job in jobs:
+            _check_one_cell(job)
+            rest, seed = _apart(job)
+            try:
+                if rest not in composed:
+                    composed[rest] = _composed(rest)
+                configs.append(validated(composed[rest] | seed, job))
+            except ConfigError as error:
+                raise _blamed(error, job) from None
     return configs
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """``conf/`` is read once, whatever is composed meanwhile."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from flows.parsed_once import ParsedOnce
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        loader: Any = hydra.config_loader
+        loader.repository = ParsedOnce(loader.repository)
+        yield
 
 
 def _check_one_cell(job: Sequence[str]) -> None:
@@ -79,13 +97,10 @@ def _apart(job: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
 
 def _composed(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(overrides))
-            plain = OmegaConf.to_container(composed, resolve=True)
+        plain = OmegaConf.to_container(hydra_compose("config", overrides=list(overrides)), resolve=True)
     except Exception as error:
         raise ConfigError(explain(error)) from None
     assert isinstance(plain, dict)
