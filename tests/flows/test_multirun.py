@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,3 +143,28 @@ def test_ray_runs_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "json_2.1.1/train holds no playable game" in done.stderr
     assert "Warning" not in done.stderr
     assert json.loads((run_folder(good) / "results" / "run.json").read_text())["seed"] == 0
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_takes_no_run_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    cell = ["scale=smoke", "policy=local", "training.iterations=2"]
+    sweep = [*cell, "seed=0,1,2", "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]
+    launch = subprocess.Popen(
+        [sys.executable, "-m", "flows", "-m", *sweep],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/*/*/progress.json")) and launch.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [
+        p for p in psutil.Process(launch.pid).children(recursive=True) if "ray::_run_job" in " ".join(p.cmdline())
+    ]
+    workers[0].kill()
+    _, said = launch.communicate(timeout=400)
+    assert launch.returncode == 0, said
+    assert "warning: Ray: The worker died" in said
+    monkeypatch.chdir(tmp_path)
+    assert all(is_finished(compose([*cell, f"seed={seed}"])) for seed in range(3))
