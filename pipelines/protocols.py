@@ -42,6 +42,18 @@ class Environment(Protocol):
 
     def step(self, action: str) -> Outcome: ...
 
+    def state_key(self) -> str:
+        """Name of the state that the engine is in now: at most 32 characters, the same in every process.
+
+        It may be asked for after ``reset`` and after every ``step``, the last one included, until ``close``. Where two
+        episodes of one task have equal keys, equal actions are answered equally from there on; where the episode is over,
+        its score is the same. An invalid action leaves the key as it was.
+
+        Raises:
+            RuntimeError: the environment was not reset.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,9 +93,14 @@ class Benchmark(Protocol):
         ...
 
 
+def state_digest(*parts: object) -> str:
+    """A state key of what determines the state: 32 hexadecimal digits. ``parts``: what JSON can say."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
 @runtime_checkable
 class AsksAhead(Protocol):
-    """An environment that asks a server. A pool's worker tells all of them the actions of a round before it plays the first
-    of them, so that the server is asked once. Must not raise."""
+    """An environment that asks a server. A pool's worker calls ``expect`` with every action of a round before it plays the
+    first of them, so that the server is asked once. It must not raise."""
 
     def expect(self, action: str) -> None: ...

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
+import subprocess
+import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,47 @@ def play(benchmark: Benchmark, task: Task, folder: Path, actions: list[str]) -> 
         return [environment.reset(), *(environment.step(action) for action in actions)]
     finally:
         environment.close()
+
+
+def state_keys(benchmark: Benchmark, task: Task, folder: Path, actions: list[str]) -> list[str]:
+    """The key after ``reset`` and after every action."""
+    environment = benchmark.environment(task, folder)
+    try:
+        environment.reset()
+        keys = [environment.state_key()]
+        for action in actions:
+            environment.step(action)
+            keys.append(environment.state_key())
+        return keys
+    finally:
+        environment.close()
+
+
+def noisy_actions(benchmark: Benchmark, task: Task, folder: Path, seed: int) -> list[str]:
+    """What a mostly confused expert does, as long as it is understood."""
+    turns = islice(benchmark.demonstration(task, folder, random.Random(seed), 0.7), 10)
+    return [action for turn in turns if (action := benchmark.parse_action(turn.answer)) is not None]
+
+
+def meetings(benchmark: Benchmark, task: Task, folder: Path) -> list[tuple[list[str], list[str], list[str]]]:
+    """(one way, another way, what follows) for pairs of different plays that come to one state key."""
+    seen: dict[str, list[str]] = {}
+    found = []
+    for seed in range(12):
+        actions = noisy_actions(benchmark, task, folder, seed)
+        for place, key in enumerate(state_keys(benchmark, task, folder, actions)):
+            way = actions[:place]
+            other = seen.setdefault(key, way)
+            if other != way and len(found) < 40:
+                found.append((other, way, actions[place:]))
+    return found
+
+
+_PRINT_KEYS = """
+import pickle, sys
+from tests.environments.conformance import state_keys
+print("\\n".join(state_keys(*pickle.load(sys.stdin.buffer))))
+"""
 
 
 class BenchmarkConformance:
@@ -61,6 +106,45 @@ class BenchmarkConformance:
             assert not outcome.done
             assert outcome.observation.admissible == before.admissible
         environment.close()
+
+    def test_state_keys_are_short_and_a_function_of_the_play(self, benchmark: Benchmark, folder: Path) -> None:
+        task = benchmark.panels(folder)["train"].tasks[0]
+        with pytest.raises(RuntimeError):
+            benchmark.environment(task, folder).state_key()
+        actions = noisy_actions(benchmark, task, folder, 5)
+        keys = state_keys(benchmark, task, folder, actions)
+        assert keys == state_keys(benchmark, task, folder, actions)
+        assert len(set(keys)) > 1
+        assert all(0 < len(key) <= 32 for key in keys)
+
+    def test_state_keys_are_the_same_in_another_process(self, benchmark: Benchmark, folder: Path) -> None:
+        task = benchmark.panels(folder)["train"].tasks[0]
+        play = (benchmark, task, folder, noisy_actions(benchmark, task, folder, 5))
+        other = subprocess.run(
+            [sys.executable, "-c", _PRINT_KEYS],
+            input=pickle.dumps(play),
+            capture_output=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": "77"},
+        )
+        assert other.stdout.decode().split() == state_keys(*play)
+
+    def test_an_invalid_action_leaves_the_state_key(self, benchmark: Benchmark, folder: Path) -> None:
+        task = benchmark.panels(folder)["train"].tasks[0]
+        plays = (noisy_actions(benchmark, task, folder, seed) for seed in range(20))
+        first = next(actions[0] for actions in plays if len(actions) > 1)
+        *_, before, after = state_keys(benchmark, task, folder, [first, "fly to the moon"])
+        assert before == after
+
+    def test_equal_state_keys_are_followed_by_equal_answers(self, benchmark: Benchmark, folder: Path) -> None:
+        tasks = benchmark.panels(folder)["train"].tasks[:3]
+        found = [(task, *meeting) for task in tasks for meeting in meetings(benchmark, task, folder)]
+        assert found, "no two plays met: the test shows nothing"
+        for task, one, other, then in found:
+            first, second = (play(benchmark, task, folder, [*way, *then]) for way in (one, other))
+            assert first[len(one) + 1 :] == second[len(other) + 1 :]
+            keys = [state_keys(benchmark, task, folder, [*way, *then]) for way in (one, other)]
+            assert keys[0][len(one) :] == keys[1][len(other) :]
 
     def test_the_expert_wins_and_its_outcomes_are_in_range(self, benchmark: Benchmark, folder: Path) -> None:
         for task in benchmark.panels(folder)["train"].tasks:

@@ -54,6 +54,11 @@ class CountDown:
         valid = action in ("down", "stay", "die", "hang", "raise")
         return Outcome(self._look(), float(done), float(done), success=done, done=done, valid=valid)
 
+    def state_key(self) -> str:
+        if self.state == "new":
+            raise RuntimeError("reset first")
+        return str(self.left)
+
     def _misbehave(self, how: str) -> None:
         mark = self.folder / f"{self.task.id}.mark"
         if self.task.id.endswith("once") and mark.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -76,6 +77,97 @@ def test_an_engine_is_used_again_for_another_game(alfworld: AlfworldBenchmark, g
     again = opening(first)
     engine.step("inventory")
     assert engine.reset().feedback == again
+
+
+# ---------------------------------------------------------------------------------------------------------- state keys
+
+
+def library_facts(engine: Engine) -> set[str]:
+    """What the library's state says that holds, in the words of ``Proposition``."""
+    facts = (atom.get_fact(engine._state.name2type) for atom in engine._state._atoms())
+    return {str(fact) for fact in facts if not fact.is_negation and not fact.name.startswith("new-axiom@")}
+
+
+def key_of(facts: set[str]) -> str:
+    """The definition: the exclusive or of the facts' SHA-256, of each the first 16 bytes."""
+    total = 0
+    for fact in facts:
+        total ^= int(hashlib.sha256(fact.encode()).hexdigest()[:32], 16)
+    return f"{total:032x}"
+
+
+@pytest.mark.parametrize("kind", range(6))
+def test_the_state_key_is_of_the_facts_that_hold_in_the_library(
+    alfworld: AlfworldBenchmark, games: Path, kind: int
+) -> None:
+    """Facts that no operator changes are those of the problem; all others are read from the library after every step."""
+    task, rng, engine = alfworld.panels(games)["train"].tasks[kind], random.Random(kind), Engine()
+    engine.load(json.loads((games / task.source).read_text()))
+    state = engine.reset()
+    start = {str(fact) for fact in engine._state.facts if not fact.name.startswith("new-axiom@")}
+    atoms = (atom.get_fact(engine._state.name2type) for atom in engine._state._atoms())
+    still = start - {str(fact.negate() if fact.is_negation else fact) for fact in atoms}
+    switched = 0
+    for _ in range(120):
+        assert engine.state_key() == key_of(still | library_facts(engine))
+        lamps = [command for command in state.admissible if command.startswith("use ")]
+        command = rng.choice(lamps if lamps and rng.random() < 0.5 else state.admissible)
+        switched += command.startswith("use ")
+        state = engine.step(command)
+        if state.won:
+            break
+    assert switched or "look_at" not in task.task_type
+
+
+def play_to_key(benchmark: AlfworldBenchmark, folder: Path, number: int, commands: list[str]) -> str:
+    environment = benchmark.environment(benchmark.panels(folder)["train"].tasks[number], folder)
+    environment.reset()
+    for command in commands:
+        assert environment.step(command).valid, command
+    key = environment.state_key()
+    environment.close()
+    return key
+
+
+def test_what_was_undone_leaves_no_trace_in_the_state_key(alfworld: AlfworldBenchmark, games: Path) -> None:
+    """Opening and closing, going away and back, switching a lamp on and off and on."""
+    for number, task in enumerate(alfworld.panels(games)["train"].tasks):
+        environment = alfworld.environment(task, games)
+        admissible = environment.reset().admissible
+        opened = None
+        for place in [command for command in admissible if command.startswith("go to ")]:
+            shown = environment.step(place).observation.admissible
+            if opened is None and (openers := [c for c in shown if c.startswith("open ")]):
+                opened = (place, openers[0])
+        environment.close()
+        if opened is None:
+            continue
+        place, opener = opened
+        elsewhere = next(c for c in admissible if c.startswith("go to ") and c != place)
+        closer = opener.replace("open ", "close ")
+        before = play_to_key(alfworld, games, number, [place, opener, closer])
+        assert play_to_key(alfworld, games, number, [place, opener]) != before
+        assert play_to_key(alfworld, games, number, [place, opener, closer, opener, closer]) == before
+        assert play_to_key(alfworld, games, number, [place, opener, closer, elsewhere, place]) == before
+        assert play_to_key(alfworld, games, number, [place, opener, closer, elsewhere]) != before
+        return
+    pytest.fail("no game has anything to open")
+
+
+def test_a_lamp_is_on_or_off_in_the_state_key(alfworld: AlfworldBenchmark, games: Path) -> None:
+    """The library reports both branches of "if on then off, if off then on"; the key holds the one that was taken."""
+    number, task = next(
+        (i, t) for i, t in enumerate(alfworld.panels(games)["train"].tasks) if t.task_type == "look_at_obj_in_light"
+    )
+    environment = alfworld.environment(task, games)
+    for place in environment.reset().admissible:
+        if place.startswith("go to "):
+            lamps = [c for c in environment.step(place).observation.admissible if c.startswith("use ")]
+            if lamps:
+                break
+    environment.close()
+    once, twice, thrice = (play_to_key(alfworld, games, number, [place, *lamps[:1] * times]) for times in (1, 2, 3))
+    assert once == thrice != twice
 
 
 def test_games_are_the_same_bytes_for_any_number_of_workers(games: Path, tmp_path: Path) -> None:

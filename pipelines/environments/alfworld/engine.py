@@ -1,4 +1,4 @@
-"""The genuine TextWorld/ALFWorld engine with its speed traps removed, not a byte of its output changed.
+"""The genuine TextWorld/ALFWorld engine with its speed traps removed and not a byte of its output changed.
 
 The planner library, the domain, the grammar and the entity names are the installed packages'; the transcript equals
 ``AlfredDemangler(PddlEnv(...))``'s (tests/environments/test_alfworld.py, benchmarks/bench_alfworld.py).
@@ -7,13 +7,14 @@ The planner library, the domain, the grammar and the entity names are the instal
 from __future__ import annotations
 
 import os
+import re
 import struct
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from textworld.envs.pddl.logic import Atom, PddlState
 from textworld.generator.game import EntityInfo
 from textworld.logic import Placeholder, Proposition, Type, TypeHierarchy, Variable
 
+from pipelines.environments.alfworld.facts import FactSet
 from pipelines.environments.alfworld.grammar import game_logic
 from pipelines.environments.alfworld.prompts import NOTHING_HAPPENS
 from pipelines.environments.alfworld.translation import Translation, translate
@@ -46,6 +48,7 @@ class Engine:
         """Take a game (the JSON content of ``game.tw-pddl``)."""
         self._actions, self._grammar = game_logic(game["pddl_domain"], game["grammar"])
         self._translation = translate(game["pddl_domain"], game["pddl_problem"], cache_folder)
+        self._conditional = _conditional_actions(game["pddl_domain"])
         self._state = _State(self._lib, self._translation)
         self._infos = _entity_infos(self._state)
         self._names = {key: info.name for key, info in self._infos.items()}
@@ -64,15 +67,20 @@ class Engine:
         operator = self._operators.get(command.strip())
         if operator is None:
             return EngineState(NOTHING_HAPPENS, self._current.admissible, self._current.won)
-        changed = self._state.apply_operator(operator)
+        name = operator.name.split()[0]
+        changed = self._state.apply_operator(operator, conditional=name in self._conditional)
         if changed & self._asked:
             self._command_texts.clear()
-        rule = self._actions[operator.name.split()[0]].feedback_rule
+        rule = self._actions[name].feedback_rule
         mapping = self._mapping(operator.name)
         return self._look(self._grammar.derive(rule, self._state, self._infos, mapping))
 
     def admits(self, command: str) -> bool:
         return command.strip() in self._operators
+
+    def state_key(self) -> str:
+        """Digest of the set of facts that hold in the library's state."""
+        return self._state.held.digest
 
     def entity_names(self) -> dict[str, str]:
         """PDDL name → the name in the text ("desk 1") of the loaded game's entities."""
@@ -123,9 +131,8 @@ class _State(PddlState):
         self.add_facts(
             Proposition(name, [Variable(a, kinds[a]) for a in args]) for name, args in translation.initial_facts
         )
-        atoms = (Atom * lib.get_state_size())()
-        lib.get_state(atoms)
-        self.add_facts(fact for atom in atoms if not (fact := atom.get_fact(kinds)).is_negation)
+        self.add_facts(fact for atom in self._atoms() if not (fact := atom.get_fact(kinds)).is_negation)
+        self.held = FactSet(fact for fact in self.facts if not _is_derived(fact))
 
     def operators(self) -> list[Any]:
         """The applicable operators, first of each name, in the library's order."""
@@ -136,17 +143,47 @@ class _State(PddlState):
             first.setdefault(operator.name, operator)
         return list(first.values())
 
-    def apply_operator(self, operator: Any) -> set[str]:
-        """Apply and return the names of the predicates that changed."""
+    def apply_operator(self, operator: Any, *, conditional: bool) -> set[str]:
+        """Apply and return the names of the predicates that changed.
+
+        ``conditional``: some of the operator's effects depend on a condition. The library reports all of them, applied or
+        not, and the text facts take them as reported, as the stock engine's do; ``held`` reads them from the library.
+        """
         effects = (Atom * operator.nb_effect_atoms)()
         self.downward_lib.apply_operator(operator.id, effects)
+        facts = [effect.get_fact(self.name2type) for effect in effects]
         changed = set()
-        for effect in effects:
-            fact = effect.get_fact(self.name2type)
-            self.remove_fact(fact.negate())
+        for fact in facts:
+            opposite = fact.negate()
+            self.remove_fact(opposite)
             self.add_fact(fact)
-            changed |= {fact.name, fact.negate().name}
+            changed |= {fact.name, opposite.name}
+        for fact in self._as_held(effects) if conditional else facts:
+            self.held.settle(fact)
         return changed
+
+    def _atoms(self) -> Any:
+        """Every variable of the library's state: an atom that holds, or the negation of one that does not."""
+        atoms = (Atom * self.downward_lib.get_state_size())()
+        self.downward_lib.get_state(atoms)
+        return atoms
+
+    def _as_held(self, effects: Any) -> list[Proposition]:
+        """The facts that the effects speak of, each as it is in the library's state."""
+        asked = {effect.name.partition(" ")[2] for effect in effects}
+        return [a.get_fact(self.name2type) for a in self._atoms() if a.name.partition(" ")[2] in asked]
+
+
+def _is_derived(fact: Proposition) -> bool:
+    """Whether the translator made it up: its value follows from the other facts, and no effect reports it."""
+    return bool(fact.name.startswith("new-axiom@"))
+
+
+@lru_cache(maxsize=8)
+def _conditional_actions(domain: str) -> frozenset[str]:
+    """Names (lower case, as operators have them) of the domain's actions of which an effect depends on a condition."""
+    bodies = re.sub(r";.*", "", domain).lower().split("(:action ")[1:]
+    return frozenset(body.split()[0] for body in bodies if re.search(r"\(\s*when\b", body))
 
 
 class _Types:

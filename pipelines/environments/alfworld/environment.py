@@ -42,6 +42,12 @@ class AlfworldEnvironment:
         won = state.won
         return Outcome(_observation(state), float(won), float(won), success=won, done=won, valid=valid)
 
+    def state_key(self) -> str:
+        """The set of facts that hold, as a digest: goals, texts and the order of events have no part in it."""
+        if self._engine is None:
+            raise RuntimeError("reset the environment before its state is asked for")
+        return self._engine.state_key()
+
     def close(self) -> None:
         if self._engine is not None:
             _free.append(self._engine)

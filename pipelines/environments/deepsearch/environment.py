@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipelines.environments.base import state_digest
 from pipelines.environments.deepsearch.actions import read_action
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.questions import Question
@@ -47,6 +47,8 @@ class DeepsearchEnvironment:
     def __init__(self, question: Question, retriever: Retriever, shown: Shown, judge: Judge | None) -> None:
         self._question, self._retriever, self._shown, self._judge = question, retriever, shown, judge
         self._state = "new"
+        self._read: set[str] = set()  # digests of the passages and pages that were shown
+        self._answer: tuple[bool, float] | None = None  # whether it was right, and its score
 
     def reset(self) -> Observation:
         if self._state != "new":
@@ -73,9 +75,23 @@ class DeepsearchEnvironment:
         if read.kind == "answer":
             return self._answered(read.argument)
         if read.kind == "search":
-            return _going_on(_results(self._retriever.search(read.argument), self._shown.passage))
-        page = self._retriever.page(read.argument)
-        return _going_on(NO_PAGE, valid=False) if page is None else _going_on(_page(page, self._shown.page))
+            return self._search(read.argument)
+        return self._open(read.argument)
+
+    def _search(self, query: str) -> Outcome:
+        """The reply has Search-R1's form (``_passages2string``)."""
+        found = [_text(document, self._shown.passage) for document in self._retriever.search(query)]
+        self._read.update(map(state_digest, found))
+        lines = "\n".join(f"Doc {i}{text}" for i, text in enumerate(found, start=1))
+        return _going_on(_information(lines or NO_RESULTS))
+
+    def _open(self, key: str) -> Outcome:
+        page = self._retriever.page(key)
+        if page is None:
+            return _going_on(NO_PAGE, valid=False)
+        text = _text(page, self._shown.page)
+        self._read.add(state_digest(text))
+        return _going_on(_information(f"Page{text}"))
 
     def _answered(self, answer: str) -> Outcome:
         right = self._matches(answer)
@@ -83,10 +99,19 @@ class DeepsearchEnvironment:
             right = self._judge.verdict(self._question, answer)
         self._state = "done"
         score = f1(answer, self._question.golden)
+        self._answer = right, score
         return Outcome(Observation(""), float(right), score, success=right, done=True, valid=True)
 
     def _matches(self, answer: str) -> bool:
         return exact_match(answer, self._question.golden)
+
+    def state_key(self) -> str:
+        """The set of the passages and pages shown so far, in whatever order and by whatever queries they were found; after
+        the answer also what it was worth. The engine itself answers equal actions equally in every state: the key says what
+        an agent that forgets nothing can know."""
+        if self._state == "new":
+            raise RuntimeError("reset the environment before its state is asked for")
+        return state_digest(sorted(self._read), self._answer)
 
     def close(self) -> None:
         self._state = "done"
@@ -96,14 +121,9 @@ def _going_on(text: str, *, valid: bool = True) -> Outcome:
     return Outcome(Observation(text), 0.0, 0.0, success=False, done=False, valid=valid)
 
 
-def _results(found: Sequence[Document], most: int) -> str:
-    """Search-R1's form (``_passages2string``)."""
-    lines = [f"Doc {i}(Title: {_title(d)}) {_cut(d.text, most)}" for i, d in enumerate(found, start=1)]
-    return _information("\n".join(lines) or NO_RESULTS)
-
-
-def _page(page: Document, most: int) -> str:
-    return _information(f"Page(Title: {_title(page)}) {_cut(page.text, most)}")
+def _text(document: Document, most: int) -> str:
+    """A document as it is shown, after the word that says what it is."""
+    return f"(Title: {_title(document)}) {_cut(document.text, most)}"
 
 
 def _information(text: str) -> str:

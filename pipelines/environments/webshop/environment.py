@@ -51,6 +51,13 @@ class WebshopEnvironment:
             self._observe(self._site), score, score, success=score == 1.0, done=bought is not None, valid=valid
         )
 
+    def state_key(self) -> str:
+        """The kind of page, the product, its chosen options, the query and the page of its results; in mode ``text_rich``,
+        which marks them, also the products opened since the last search page."""
+        if self._site is None:
+            raise RuntimeError("reset the environment before its state is asked for")
+        return self._site.state_key(marks_visited=self._mode == "text_rich")
+
     def close(self) -> None: ...
 
     def _observe(self, site: Site) -> Observation:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from pipelines.environments.base import state_digest
 from pipelines.environments.webshop.catalogue import Catalogue, Product
 
 SHOWN, PER_PAGE = 50, 10  # search results in all, and on a page
@@ -103,6 +104,22 @@ class Site:
         self._visit = Visit()
         self.reward: float | None = None
         self.page = self._render()
+
+    def state_key(self, *, marks_visited: bool) -> str:
+        """Digest of what determines this page and all that can follow. ``marks_visited``: whether the agent sees which
+        results it has opened before, so that they are part of the state."""
+        visit = self._visit
+        if visit.where == "done":
+            return state_digest("done", visit.item, sorted(visit.options.items()))
+        return state_digest(
+            visit.where,
+            " ".join(visit.keywords),
+            visit.page,
+            visit.item,
+            visit.sub if visit.where == "sub" else "",
+            sorted(visit.options.items()),
+            sorted(visit.visited) if marks_visited else [],
+        )
 
     def act(self, action: str) -> bool:
         """Search (on any page, as in the original) or click what the page lists, but for its search button, which needs a

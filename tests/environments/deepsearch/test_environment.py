@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,38 @@ def test_what_is_invalid_changes_nothing(episode: Environment) -> None:
         assert outcome.observation == Observation(why)
     assert episode.step("<search>Zulet</search>") == before
     assert episode.step("<answer>Rimol</answer>").success
+
+
+@pytest.fixture
+def key_after(four_pages: Path) -> Callable[..., str]:
+    """The state key after actions, with one search result shown."""
+    config = DeepsearchConfig(retrieval=RetrievalSettings(topk=1))
+    benchmark, folder = benchmark_of(config, real(four_pages)), four_pages.parent / "data" / "empty"
+    task = benchmark.panels(folder)["train"].tasks[0]
+
+    def played(*actions: str) -> str:
+        environment = benchmark.environment(task, folder)
+        environment.reset()
+        for action in actions:
+            environment.step(action)
+        return environment.state_key()
+
+    return played
+
+
+def test_the_state_key_is_what_was_read_however_it_was_found(key_after: Callable[..., str]) -> None:
+    zulet, gomun = "<search>Zulet</search>", "<search>Gomun writer</search>"
+    assert key_after(zulet, gomun) == key_after(gomun, "<search>the novel Zulet</search>", gomun)
+    assert key_after(zulet) == key_after("<open>1</open>")  # the whole page was in the search result
+    assert key_after() == key_after("<search>?!</search>", "<open>Nowhere</open>", "babble")
+    assert len({key_after(), key_after(zulet), key_after(gomun), key_after(zulet, gomun)}) == 4
+    assert key_after("<search>hill</search>") != key_after("<open>Rimol</open>")  # one of its passages, and both
+
+
+def test_the_last_state_key_says_what_the_answer_was_worth(key_after: Callable[..., str]) -> None:
+    right, half, wrong = (f"<answer>{said}</answer>" for said in ("Rimol", "old Rimol", "Zulet"))
+    assert len({key_after(), key_after(right), key_after(half), key_after(wrong)}) == 4
+    assert key_after(right) == key_after("<answer>The town of Rimol.</answer>")
 
 
 def test_long_pages_are_cut_and_cannot_end_their_block(index: Index) -> None:

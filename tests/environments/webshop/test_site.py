@@ -137,6 +137,72 @@ def test_only_listed_clicks_and_searches_move(actions: list[str]) -> None:
         assert walk.page.text() or walk.reward is not None
 
 
+def key_after(*actions: str, marks_visited: bool = False) -> str:
+    walk = site()
+    for action in actions:
+        assert walk.act(action), action
+    return walk.state_key(marks_visited=marks_visited)
+
+
+ITEM = ("search[x]", "click[b000000001]")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((), ("search[x]", "click[next >]", "click[back to search]")),
+        (("search[x]",), ("search[y]", "search[X]")),
+        (("search[x]",), (*ITEM, "click[red]", "click[features]", "search[x]")),
+        ((*ITEM, "click[red]", "click[small]"), (*ITEM, "click[small]", "click[blue]", "click[red]", "click[red]")),
+        (ITEM, (*ITEM, "click[features]", "click[< prev]")),
+        (ITEM, (*ITEM, "click[red]", "click[< prev]", "click[b000000001]")),
+        ((*ITEM, "click[buy now]"), ("search[y]", "click[b0000tea01]", "click[< prev]", *ITEM, "click[buy now]")),
+    ],
+)
+def test_equal_state_keys(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    assert key_after(*one) == key_after(*other)
+
+
+def test_state_keys_tell_apart_what_a_page_shows_or_leads_to() -> None:
+    plays: list[tuple[str, ...]] = [
+        (),
+        ("search[x]",),
+        ("search[y]",),
+        ("search[x]", "click[next >]"),
+        ITEM,
+        ("search[y]", "click[b000000001]"),  # "< Prev" leads to other results
+        ("search[x]", "click[b0000tea01]"),
+        (*ITEM, "click[red]"),
+        (*ITEM, "click[red]", "click[small]"),
+        (*ITEM, "click[features]"),
+        (*ITEM, "click[reviews]"),
+        (*ITEM, "click[red]", "click[features]"),
+        (*ITEM, "click[buy now]"),
+        (*ITEM, "click[red]", "click[buy now]"),
+    ]
+    assert len({key_after(*play) for play in plays}) == len(plays)
+
+
+def test_opened_results_are_part_of_the_state_where_they_are_marked() -> None:
+    opened = (*ITEM, "click[< prev]")
+    assert key_after("search[x]") == key_after(*opened)
+    assert key_after("search[x]", marks_visited=True) != key_after(*opened, marks_visited=True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(WALK), max_size=9), st.lists(st.sampled_from(WALK), max_size=9), st.booleans())
+def test_equal_state_keys_show_equal_pages(first: list[str], second: list[str], rich: bool) -> None:
+    """In one of the two walks a page of results is opened and left, so that many pairs meet."""
+    pages: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for actions in (first, second, [*ITEM, "click[< prev]", *first], ["search[x]", *second]):
+        walk = site()
+        for action in actions:
+            if walk.reward is None:
+                walk.act(action)
+            shown = (walk.page.text_rich() if rich else walk.page.text(), walk.page.admissible())
+            assert pages.setdefault(walk.state_key(marks_visited=rich), shown) == shown
+
+
 def test_the_original_marks_what_stands_quoted_in_the_address() -> None:
     """A search for "red" in quotes marks the red option of every item, which nobody clicked."""
     walk = site()
