@@ -20,7 +20,7 @@ from benchmarks.games import make_games
 from benchmarks.measure import Pair, Row, Skipped, at_least, say, seconds
 from benchmarks.replay import Replay, ReplayGenerate, record
 from benchmarks.trl_trainer import grpo_trainer
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.config import ExperimentConfig
 from pipelines.environments.base import Panel
 from pipelines.environments.pool import EnvironmentPool

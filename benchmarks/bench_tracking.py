@@ -30,7 +30,7 @@ def bench_tracking() -> list[Row]:
         try:
             pairs = take_turns(lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, "a chart of 12 runs")
         finally:
-            from flows.prefect_server import stop_process
+            from flows.windows.prefect_server import stop_process
 
             stop_process(server.pid)
             os.chdir(_ROOT)
@@ -61,8 +61,8 @@ def _logged(uri: str, points: int) -> list[str]:
 
 
 def _served(uri: str) -> tuple[subprocess.Popen[bytes], str]:
-    from flows.prefect_server import free_port
     from flows.ui import start_mlflow
+    from flows.windows.prefect_server import free_port
 
     port = free_port()
     server, base = start_mlflow(uri, port), f"http://127.0.0.1:{port}"

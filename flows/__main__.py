@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from flows.compose import CONF, compose_all, expand
-from flows.jobs import Job, is_launchers, make_jobs
-from flows.multirun import check_launcher, launch_jobs, one_at_a_time
-from flows.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_array
-from flows.slurm_settings import SlurmSettings
+from flows.configure.compose import CONF, compose_all, expand
+from flows.launch.jobs import Job, is_launchers, make_jobs
+from flows.launch.launchers import check_launcher, launch_jobs, one_at_a_time
+from flows.launch.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_array
+from flows.launch.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
@@ -98,7 +98,7 @@ def _launch_checked(jobs: Sequence[Job], first: Sequence[str], overrides: Sequen
 def _plan(configs: Sequence[RunConfig], jobs: Sequence[Job], overrides: Sequence[str]) -> int:
     """Say what is needed, once where two names mean the same, and the job script where SLURM is chosen. ``overrides``: of
     one of the jobs, the launch's too."""
-    from flows.planning import show_plans
+    from flows.launch.planning import show_plans
 
     slurm = chosen_launcher(overrides)
     code = show_plans([config for i, config in enumerate(configs) if config not in configs[:i]])
@@ -127,7 +127,7 @@ def _launch_on_slurm(slurm: SlurmSettings, jobs: Sequence[Job], overrides: Seque
 
 
 def _launch(jobs: Sequence[Job], overrides: Sequence[str], *, many: bool, slurm: SlurmSettings | None = None) -> int:
-    from flows.launch import launch
+    from flows.launch.launch import launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     if not many:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
-from flows.jobs import Job
+from flows.launch.jobs import Job
 from flows.study_lock import study_lock
 
 SWEEP = ["algorithm=grpo,dapo", "empg=off,full", "seed=0,1"]

@@ -28,10 +28,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from flows.checkpoints import Checkpoint, find_checkpoint
-from flows.compose import compose, validated
-from flows.explain import explain, options
-from flows.suggest import known
+from flows.configure.checkpoints import Checkpoint, find_checkpoint
+from flows.configure.compose import compose, validated
+from flows.configure.explain import explain, options
+from flows.configure.suggest import known
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
 
@@ -128,7 +128,7 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from flows.cells import CONF
+    from flows.configure.cells import CONF
 
     said = asked.overrides
     if params["policy"]["name"] == "openrlhf" and not asked.says("policy"):  # it trains
@@ -178,7 +178,7 @@ def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
 def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:
     """Play and report, with the stages of a run: what was played before is found in the store."""
     from flows.bar import Bar
-    from flows.libraries import calm_libraries
+    from flows.launch.libraries import calm_libraries
 
     calm_libraries()
     from flows.evaluation_report import report

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.__main__ import Launch, leave
 from flows.__main__ import main as launch_many
-from flows.jobs import Job
+from flows.launch.jobs import Job
 from flows.study_lock import study_lock
 from pipelines.errors import ConfigError, DataError
 from pipelines.reporting.comparable import Planned, check_study, planned_study

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.comparison import share_comparison
-from flows.final_tables import grid_table
-from flows.jobs import Job, by_cell, cell_names, digest, title
+from flows.launch.jobs import Job, by_cell, cell_names, digest, title
 from flows.mlflow_database import Database
 from flows.tracking import LAUNCH_TAGS, RUN_ID, experiment_tags, remembered, set_tags
+from flows.windows.final_tables import grid_table
 from pipelines.files import write_json
 from pipelines.run_folder import is_finished
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from flows.compose import validated
+from flows.configure.compose import validated
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
 from pipelines.planning.readiness import check_machine

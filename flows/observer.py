@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from flows.bar import Bar
 from flows.job import MANY
-from flows.prefect_server import mark_crashed
 from flows.tracking import Tracker
+from flows.windows.prefect_server import mark_crashed
 from pipelines.artifacts import atomic_write_text, write_json
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.compose import CONF, compose
+from flows.configure.compose import CONF, compose
 from pipelines.errors import PlatformError
 from pipelines.files import json_text
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flows.final_tables import publish_table, run_table
 from flows.job import WITHOUT_PREFECT
 from flows.observer import RunObserver, is_prefects, run_name, warn_without_prefect
+from flows.windows.final_tables import publish_table, run_table
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
 from pipelines.experiment import run_experiment, run_folder
@@ -30,7 +30,7 @@ def run(config: RunConfig) -> Path:
     from prefect.context import TagsContext
     from prefect.states import Completed
 
-    from flows.grid_flow import in_the_grid
+    from flows.windows.grid_flow import in_the_grid
 
     observers: list[RunObserver] = []
     failures: list[Exception] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.comparison import last_comparison
 from flows.mlflow_database import ARTIFACTS, Database, create_database
-from flows.prefect_server import free_port, prefect_server, stop_process
+from flows.windows.prefect_server import free_port, prefect_server, stop_process
 from pipelines.errors import PlatformError
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.prefect_server import free_port
+from flows.windows.prefect_server import free_port
 
 BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 _AS_USER = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server import HOME, settings
+from flows.windows.prefect_server import HOME, settings
 from tests.once import made_once
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows.__main__ import main
-from flows.cells import CONF, cells
-from flows.compose import compose, compose_all, expand
+from flows.configure.cells import CONF, cells
+from flows.configure.compose import compose, compose_all, expand
 from pipelines.errors import ConfigError
 from pipelines.planning.readiness import check_fits
 from pipelines.run_folder import run_folder
@@ -172,7 +172,7 @@ def test_a_wrong_cell_is_named(
 ) -> None:
     shutil.copytree(CONF, tmp_path / "conf")
     for module in ("cells", "compose", "explain"):
-        monkeypatch.setattr(f"flows.{module}.CONF", tmp_path / "conf")
+        monkeypatch.setattr(f"flows.configure.{module}.CONF", tmp_path / "conf")
     (tmp_path / "conf" / "experiment" / "table9").mkdir()
     (tmp_path / "conf" / "experiment" / "table9" / "mine.yaml").write_text(text)
     assert main(["-m", "+experiment=glob(table9/*)", "seed=0,1"]) == 2

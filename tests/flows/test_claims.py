@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flows.__main__ import main
-from flows.claims import claimed
-from flows.compose import compose
+from flows.configure.compose import compose
+from flows.launch.claims import claimed
 from pipelines.errors import RunLocked
 from pipelines.run_folder import run_folder
 from tests.flows.test_command_line import environment, run
@@ -35,7 +35,7 @@ def test_runs_of_a_living_launch_are_refused_and_others_are_not(tmp_path: Path) 
 
 def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
     code = (
-        "import time; from pathlib import Path; from flows.claims import claimed\n"
+        "import time; from pathlib import Path; from flows.launch.claims import claimed\n"
         f"with claimed([Path({str(A)!r})], Path({str(tmp_path)!r})): print('mine', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment())
@@ -74,7 +74,7 @@ def test_the_second_of_two_grids_is_one_line_and_starts_nothing(tmp_path: Path) 
 def test_a_single_run_is_claimed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("flows.launch._shared", None)
+    monkeypatch.setattr("flows.launch.launch._shared", None)
     overrides = ["scale=smoke", f"execution.runs={tmp_path}"]
     with claimed([run_folder(compose(overrides))], tmp_path):
         assert main(overrides) == 1

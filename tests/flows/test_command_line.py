@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from flows.__main__ import main
-from flows.compose import CONF, compose, expand
+from flows.configure.compose import CONF, compose, expand
 from pipelines.config import ExperimentConfig, LocalPolicyConfig
 from pipelines.errors import ConfigError
 
@@ -264,7 +264,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
             file.write("x")
         return 0
 
-    monkeypatch.setattr("flows.launch.launch", launch)
+    monkeypatch.setattr("flows.launch.launch.launch", launch)
     assert main([]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: [Errno 28] No space left on device: free some space and launch again")
@@ -348,7 +348,7 @@ def test_what_cannot_be_played_here_is_said_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     overrides: list[str], there: tuple[str, ...] | None, message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("flows.launch._shared", None)
+    monkeypatch.setattr("flows.launch.launch._shared", None)
     monkeypatch.setattr("pipelines.environments.webshop.nouns._installed", lambda: False)
     for name in ("ALFWORLD_DATA", "WEBSHOP_DATA", "DEEPSEARCH_DATA"):
         monkeypatch.delenv(name, raising=False)

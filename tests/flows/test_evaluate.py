@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from flows.evaluate import main
 from flows.evaluation_report import rows_of, wilson
 from pipelines.config import RunConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.compose import CONF, compose
+from flows.configure.compose import CONF, compose
 from pipelines.experiment import is_finished, run_experiment
 from tests.pipelines.runs import Quiet
 

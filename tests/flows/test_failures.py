@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.failures import Failure, show_failures
+from flows.launch.failures import Failure, show_failures
 from tests.flows.test_jobs import jobs_of
 
 LONG = "artifacts/model/[0123456789] is damaged: " + "no such file; " * 20 + "remove the folder and launch again"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flows.grid import _as_study, check_fits_study, main
-from flows.jobs import Job
+from flows.launch.jobs import Job
 from flows.study import StudyError
 from pipelines.errors import ConfigError
 from pipelines.files import sha256_file

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows import grid_flow
+from flows.windows import grid_flow
 from tests.flows.test_jobs import jobs_of
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from flows.comparison import last_comparison
 from flows.grid_tracking import PARENT, GridTracker
-from flows.jobs import Job
+from flows.launch.jobs import Job
 from flows.mlflow_database import EXPERIMENT, create_database
 from flows.tracking import RUN_ID, Tracker
 from pipelines.run_folder import run_fingerprint

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flows.compose import compose_all, expand
-from flows.jobs import Job, in_order, make_jobs, names
+from flows.configure.compose import compose_all, expand
+from flows.launch.jobs import Job, in_order, make_jobs, names
 from pipelines.run_folder import run_folder
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.compose import compose
-from flows.jobs import Job
+from flows.configure.compose import compose
+from flows.launch.jobs import Job
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment
@@ -91,7 +91,7 @@ def test_a_run_that_is_always_killed_takes_no_other_with_it(
     """Six runs on two processes, in order; the bad one's process is killed each time that it has begun, and the pool with it."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from flows import launch
+    from flows.launch import launch
     from tests.flows.test_jobs import jobs_of
 
     jobs = jobs_of("seed=range(6)", f"execution.runs={tmp_path}")
@@ -121,9 +121,9 @@ def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of three runs one is done, one has failed, one is lost; the launch ends with its table, not with the launcher's error."""
-    from flows import launch
     from flows.job import failure_file
-    from flows.multirun import JobFailed
+    from flows.launch import launch
+    from flows.launch.launchers import JobFailed
     from tests.flows.test_jobs import jobs_of
 
     monkeypatch.setenv("EMPG_LAUNCH", str(tmp_path))
@@ -148,7 +148,7 @@ def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
 
 def test_folders_of_killed_launches_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not those of processes that live, of other machines, and of other programs."""
-    from flows.launch import _launch_folder
+    from flows.launch.launch import _launch_folder
 
     dead = 2**22 + 1  # beyond Linux's largest process id
     monkeypatch.setattr("socket.gethostname", lambda: "login-1")

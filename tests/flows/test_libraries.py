@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from flows.libraries import calm_libraries
+from flows.launch.libraries import calm_libraries
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"  # says what glibc understood
 

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from flows.__main__ import main
-from flows.compose import compose
+from flows.configure.compose import compose
 from flows.job import FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
+from flows.launch.launchers import JobFailed, _composed, launch_jobs, one_at_a_time
 from flows.mlflow_database import DOWN
-from flows.multirun import JobFailed, _composed, launch_jobs, one_at_a_time
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
@@ -48,9 +48,9 @@ def test_a_launcher_that_is_not_here_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "flows.multirun.find_spec", lambda name: None if name == "hydra_plugins.hydra_ray_launcher" else 1
+        "flows.launch.launchers.find_spec", lambda name: None if name == "hydra_plugins.hydra_ray_launcher" else 1
     )
-    monkeypatch.setattr("flows.launch._shared", None)
+    monkeypatch.setattr("flows.launch.launch._shared", None)
     assert main(["-m", "seed=0,1", "hydra/launcher=ray"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(

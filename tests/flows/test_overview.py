@@ -9,9 +9,9 @@ import pytest
 
 from flows.bar import Bar
 from flows.job import failure_file
-from flows.jobs import Job
-from flows.overview import duration, line
-from flows.standing import Standing
+from flows.launch.jobs import Job
+from flows.windows.status import Standing
+from flows.windows.terminal import duration, line
 from tests.flows.test_jobs import jobs_of
 
 
@@ -59,10 +59,10 @@ class Launch:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("flows.standing.time.monotonic", lambda: self.now)
-        monkeypatch.setattr("flows.jobs.run_seconds", lambda _: 100.0)
-        monkeypatch.setattr("flows.costs._TOKEN_S", 300.0 / 7_000_000)
-        monkeypatch.setattr("flows.standing.is_finished", lambda config: config in self.finished)
+        monkeypatch.setattr("flows.windows.status.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("flows.launch.jobs.run_seconds", lambda _: 100.0)
+        monkeypatch.setattr("flows.launch.costs._TOKEN_S", 300.0 / 7_000_000)
+        monkeypatch.setattr("flows.windows.status.is_finished", lambda config: config in self.finished)
         monkeypatch.setenv("EMPG_LAUNCH", str(root))
         self.finished: list[object] = []
         self.jobs = jobs_of("empg=off,full", "seed=0,1,2", f"execution.runs={root}")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from flows.__main__ import main
-from flows.compose import CONF, compose
+from flows.configure.compose import CONF, compose
 from flows.job import job
-from flows.jobs import Job
-from flows.launch import _executed
-from flows.multirun import JobFailed
-from flows.slurm import by_shape, chosen_launcher, submit_array, submitted
+from flows.launch.jobs import Job
+from flows.launch.launch import _executed
+from flows.launch.launchers import JobFailed
+from flows.launch.slurm import by_shape, chosen_launcher, submit_array, submitted
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment, run
@@ -102,7 +102,7 @@ def test_the_users_lines_come_first_then_a_ray_over_the_nodes_that_outlives_the_
 
 
 def test_one_node_needs_no_ray_over_nodes(tmp_path: Path, cluster: dict[str, str]) -> None:
-    text = f'ray=false; set -e; . {CONF.parent / "flows" / "slurm_ray.sh"}; echo "[$RAY_ADDRESS]"'
+    text = f'ray=false; set -e; . {CONF.parent / "flows" / "launch" / "slurm_ray.sh"}; echo "[$RAY_ADDRESS]"'
     told = subprocess.run(
         ["bash", "-c", text], env={**cluster, "SLURM_JOB_NUM_NODES": "1"}, capture_output=True, text=True, check=True
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.experiment import is_finished, run_experiment
 from tests.pipelines.runs import Quiet
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.config import OpenrlhfPolicyConfig
 from pipelines.planning.memory import Micro
 from pipelines.planning.plan import Plan, plan

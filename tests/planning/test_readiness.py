@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.errors import ConfigError
 from pipelines.gpus import visible_gpus
 from pipelines.planning.readiness import check_fits, check_machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.config import ClusterConfig
 from pipelines.errors import ConfigError
 from pipelines.run_folder import run_fingerprint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from pipelines.errors import ConfigError
 from pipelines.planning.speed import decode_step_s, training_flops
 from tests.planning.cells import LARGE, MIDDLE, planned

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flows.compose import compose
+from flows.configure.compose import compose
 from flows.paper_settings import paper_settings
 from pipelines.artifacts import ArtifactStore, write_json, write_parquet
 from pipelines.config import ExperimentConfig

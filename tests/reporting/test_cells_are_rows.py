@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.cells import cells
+from flows.configure.cells import cells
 from pipelines.reporting.specification import specifications
 from tests.reporting.study import experiment_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.compose import CONF
+from flows.configure.compose import CONF
 from flows.paper_settings import main
 from pipelines.reporting.deviations import Deviation, deviations_of, read_settings
 from tests.reporting.study import experiment_of, settings, table_of, write_cell

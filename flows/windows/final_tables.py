@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.jobs import Job, by_cell, cell_names
+from flows.launch.jobs import Job, by_cell, cell_names
 from pipelines.run_folder import is_finished
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flows.job import failure_file
-from flows.jobs import Job, names
-from flows.remaining import Left, Pace, seconds_left
+from flows.launch.jobs import Job, names
+from flows.windows.remaining import Left, Pace, seconds_left
 from pipelines.run_folder import is_finished
 
 

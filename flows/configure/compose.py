@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.cells import CHOICE, cell_of, cells
-from flows.explain import CONF, explain, explain_validation, there_are
+from flows.configure.cells import CHOICE, cell_of, cells
+from flows.configure.explain import CONF, explain, explain_validation, there_are
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 
@@ -68,7 +68,7 @@ def _hydra() -> Iterator[None]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from flows.parsed_once import ParsedOnce
+    from flows.configure.parsed_once import ParsedOnce
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra

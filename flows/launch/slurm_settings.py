@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.explain import explain_validation
-from flows.suggest import closest
+from flows.configure.explain import explain_validation
+from flows.configure.suggest import closest
 from pipelines.config.section import NonNegativeInt, Positive, PositiveInt, Section
 from pipelines.errors import ConfigError
 

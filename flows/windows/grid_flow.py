@@ -17,12 +17,12 @@ from prefect.context import FlowRunContext, with_context
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
-from flows.failures import Failure
-from flows.final_tables import grid_table, publish_table
 from flows.job import LAUNCH
-from flows.jobs import Job, digest, title
+from flows.launch.failures import Failure
+from flows.launch.jobs import Job, digest, title
 from flows.observer import is_prefects, warn_without_prefect
-from flows.prefect_server import mark_crashed
+from flows.windows.final_tables import grid_table, publish_table
+from flows.windows.prefect_server import mark_crashed
 
 _FILE = "prefect_context.pickle"  # in the launch's folder: what makes a run of another process a subflow
 _work: ContextVar[Callable[[], State[Any]]] = ContextVar("_work")

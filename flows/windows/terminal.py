@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from flows.job import MANY
-from flows.jobs import Job
-from flows.standing import Standing
+from flows.launch.jobs import Job
+from flows.windows.status import Standing
 
 _LINES_S = 30.0  # between plain lines where there is no terminal
 _LOOK_S = 1.0  # between two looks at what the runs tell

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from flows.explain import CONF, explain
-from flows.jobs import Job
-from flows.multirun import JobFailed
-from flows.slurm_settings import SlurmSettings, slurm_settings
+from flows.configure.explain import CONF, explain
+from flows.launch.jobs import Job
+from flows.launch.launchers import JobFailed
+from flows.launch.slurm_settings import SlurmSettings, slurm_settings
 from pipelines.config import OpenrlhfPolicyConfig, RunConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError
 

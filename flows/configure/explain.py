@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from flows.cells import CHOICE, cells
-from flows.cells import CONF as CONF
-from flows.suggest import among, closest, known, short
+from flows.configure.cells import CHOICE, cells
+from flows.configure.cells import CONF as CONF
+from flows.configure.suggest import among, closest, known, short
 
 _SHOWN = 4  # wrong values said in one line
 _SECTIONS = {

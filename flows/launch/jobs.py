@@ -10,8 +10,8 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from flows.cells import cell_of
-from flows.costs import Shared, run_seconds, shared
+from flows.configure.cells import cell_of
+from flows.launch.costs import Shared, run_seconds, shared
 from pipelines.config import RunConfig
 from pipelines.run_folder import run_folder
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from flows.cells import CONF
-from flows.jobs import Job
+from flows.configure.cells import CONF
+from flows.launch.jobs import Job
 from pipelines.config import OpenrlhfPolicyConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError, PlatformError
 

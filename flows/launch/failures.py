@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.jobs import Job, names
+from flows.launch.jobs import Job, names
 
 _WIDTH = 10_000  # where there is no terminal: a reason stays one line, for whoever searches it
 

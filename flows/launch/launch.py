@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from flows.claims import claimed
-from flows.failures import Failure, show_failures
 from flows.job import LAUNCH, WITHOUT_PREFECT, failure_file
-from flows.jobs import Job, in_order
-from flows.libraries import calm_libraries
-from flows.multirun import JobFailed
+from flows.launch.claims import claimed
+from flows.launch.failures import Failure, show_failures
+from flows.launch.jobs import Job, in_order
+from flows.launch.launchers import JobFailed
+from flows.launch.libraries import calm_libraries
 from pipelines.environments import build
 from pipelines.errors import ServerDead
 from pipelines.run_folder import is_finished
@@ -85,7 +85,7 @@ def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Seque
         if os.environ.get(WITHOUT_PREFECT):
             failures = work()
         else:
-            from flows.grid_flow import as_grid
+            from flows.windows.grid_flow import as_grid
 
             failures = as_grid(jobs, work)
     except BaseException:
@@ -149,8 +149,8 @@ def _end_processes() -> None:
 @contextmanager
 def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | None) -> Iterator[None]:
     from flows.mlflow_database import create_database
-    from flows.overview import overview
-    from flows.prefect_server import prefect_server
+    from flows.windows.prefect_server import prefect_server
+    from flows.windows.terminal import overview
 
     calm_libraries()
     uri = todo[0].config.execution.tracking_uri
