@@ -96,7 +96,7 @@ def _keep_cache(folder: Path) -> Turn:
 
     model, sampling = load_model(folder), SamplingSettings(temperature=1.0, max_tokens=ACTION)
     with torch.inference_mode():
-        sampler = Sampler(weights_of(model, rotations(model)), EPISODES, _NEVER)
+        sampler = Sampler(weights_of(model, rotations(model)), EPISODES, {_NEVER})
 
     def turn(number: int, contexts: list[list[int]]) -> list[list[int]]:
         requests = [GenerationRequest(i, tuple(c), number * 1000 + i, sampling) for i, c in enumerate(contexts)]

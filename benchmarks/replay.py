@@ -56,7 +56,7 @@ class Replay(LocalPolicy):
     def open_rollout(self, episodes: int) -> None:
         super().open_rollout(episodes)
         assert self._sampler is not None
-        self._sampler._end = _NEVER
+        self._sampler._ends.fill_(_NEVER)
         self._turns = [0] * episodes
 
     async def generate(self, request: GenerationRequest) -> Generation:

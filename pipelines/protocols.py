@@ -86,7 +86,7 @@ class GenerationRequest:
 @dataclass(frozen=True, eq=False, slots=True)
 class Generation:
     """The sampled action: int32[m] ids (end-of-message included when it was sampled), float32[m] log-probs and
-    entropies. ``text`` is the decoded action without the end-of-message token.
+    entropies. ``text`` is the codec's ``message`` of them.
 
     An engine that does not know the entropies gives NaN for all of them, never an estimate: ``Policy.score`` has them.
     """
@@ -97,6 +97,14 @@ class Generation:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat; ``role`` as the chat template names it ("system", "user", …)."""
+
+    role: str
+    content: str
+
+
 class TextCodec(Protocol):
     """The policy's tokenizer as the rollout sees it."""
 
@@ -104,16 +112,28 @@ class TextCodec(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
-    def chat_prompt(self, text: str, *, continues: bool) -> list[int]:
-        """Ids of a user message followed by the header that opens the assistant's answer.
+    def chat_prompt(self, messages: Sequence[Message], *, continues: bool) -> list[int]:
+        """Ids of the messages followed by the header that opens the assistant's answer.
 
-        With ``continues`` the message follows an assistant message whose sampled ids are already in the context: the
-        result starts with whatever closes that message (e.g. a newline after the end-of-message token).
+        With ``continues`` they follow an assistant's message whose sampled ids are already in the context: the result starts
+        with whatever stands behind that message's end (e.g. a newline).
         """
         ...
 
+    def message(self, ids: Sequence[int]) -> str:
+        """The assistant's message whose sampled ids these are: without the token that ends it, and with what the prompt
+        had already opened of it (some chat templates end in "<think>")."""
+        ...
+
     @property
-    def end_of_message(self) -> int: ...
+    def end_of_message(self) -> int:
+        """The token that the chat template writes behind an assistant's message."""
+        ...
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Every token at which sampling stops: ``end_of_message`` and the other ends that the model declares."""
+        ...
 
 
 class Policy(Protocol):
@@ -156,6 +176,6 @@ class Policy(Protocol):
 
 
 __all__ = [
-    "Environment", "FloatArray", "Generation", "GenerationRequest", "IntArray", "Observation", "Outcome", "Policy",
+    "Environment", "FloatArray", "Generation", "GenerationRequest", "IntArray", "Message", "Observation", "Outcome", "Policy",
     "SamplingSettings", "TextCodec",
 ]  # fmt: skip

@@ -41,7 +41,7 @@ def build(config: ExperimentConfig, model: Path) -> Policy:
 
 def codec(model: Path) -> TextCodec:
     """The tokenizer of a Hugging Face folder, as rollouts use it."""
-    from pipelines.policies.local.codec import ChatCodec
+    from pipelines.policies.chat_codec import ChatCodec
 
     return ChatCodec(model)
 

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.artifacts import read_json, write_json
 from pipelines.config import UpdateSettings
 from pipelines.errors import MissingCheckpoint
-from pipelines.protocols import Generation, GenerationRequest
+from pipelines.protocols import Generation, GenerationRequest, Message
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
 _END = 256
@@ -29,9 +29,10 @@ def random_answer(seed: int, context: str) -> str:
 
 
 class ByteCodec:
-    """UTF-8 bytes as ids; 256 ends a message, 257 and 258 open the user's and the assistant's."""
+    """UTF-8 bytes as ids; 256 ends a message, 257 and 258 open another's and the assistant's."""
 
     end_of_message = _END
+    ends = frozenset({_END})
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
@@ -39,8 +40,11 @@ class ByteCodec:
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if i < 256).decode(errors="replace")
 
-    def chat_prompt(self, text: str, *, continues: bool) -> list[int]:
-        return [257, *self.encode(text), 258]
+    def chat_prompt(self, messages: Sequence[Message], *, continues: bool) -> list[int]:
+        return [*(i for message in messages for i in (257, *self.encode(message.content))), 258]
+
+    def message(self, ids: Sequence[int]) -> str:
+        return self.decode(ids)
 
 
 class ScriptedPolicy:
@@ -61,7 +65,7 @@ class ScriptedPolicy:
         text = self._answer(request.seed, self.codec.decode(request.context_ids))
         ids = [*self.codec.encode(text)[: request.sampling.max_tokens - 1], _END]
         noise = np.random.Generator(np.random.Philox(key=request.seed)).random(len(ids)).astype(np.float32)
-        return Generation(np.array(ids, np.int32), -noise, noise, self.codec.decode(ids))
+        return Generation(np.array(ids, np.int32), -noise, noise, self.codec.message(ids))
 
     def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
         return [Score(s.behaviour_logprobs, np.where(s.action_mask, 0.5, 0).astype(np.float32)) for s in sequences]

@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.environments.base import Benchmark, Turn
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure
-from pipelines.protocols import Generation, GenerationRequest, Outcome, Policy, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, Outcome, Policy, SamplingSettings
 from pipelines.records import Step, StopReason, Task, Trajectory
 from pipelines.seeds import derive_seed
 
@@ -106,7 +106,7 @@ class _Episode:
         observation = await self.pool.reset(self.index)
         while True:
             prompt = self.benchmark.prompt(self.past, observation)
-            prompt_ids = self.policy.codec.chat_prompt(prompt.text, continues=prompt.continues)
+            prompt_ids = self.policy.codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
             context = (self.context if prompt.continues else []) + prompt_ids
             if len(context) > self._most_context():
                 return StopReason.CONTEXT_FULL

@@ -11,7 +11,7 @@ from pipelines.config import WarmStartConfig
 from pipelines.environments.base import Benchmark, Panel, Turn
 from pipelines.errors import ConfigError
 from pipelines.policies.local.imitation import DemoSequence, imitate
-from pipelines.protocols import TextCodec
+from pipelines.protocols import Message, TextCodec
 from pipelines.stages.demonstrations import demonstrations
 
 _MOST_REFUSED = 256  # in a row
@@ -63,7 +63,7 @@ def demo_sequences(
     rows: list[tuple[list[int], list[float]]] = []
     for i, turn in enumerate(turns):
         prompt = benchmark.prompt(turns[:i], turn.observation)
-        shown = codec.chat_prompt(prompt.text, continues=prompt.continues)
+        shown = codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
         answer = [*codec.encode(turn.answer), codec.end_of_message]
         if not prompt.continues:
             rows.append(([], []))

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure, StoreFull
-from pipelines.protocols import Generation, GenerationRequest, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, SamplingSettings
 from pipelines.records import Score, StopReason, Task, TrainingSequence, Trajectory, UpdateMetrics
 from pipelines.rounds import Rounds
 from pipelines.stages.episodes import EpisodeSpec, play
@@ -31,8 +31,8 @@ class Codec:
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(ids).decode()
 
-    def chat_prompt(self, text: str, *, continues: bool) -> list[int]:
-        return self.encode(text)
+    def chat_prompt(self, messages: Sequence[Message], *, continues: bool) -> list[int]:
+        return self.encode(messages[0].content)
 
 
 class ScriptedPolicy:

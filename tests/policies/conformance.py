@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.config import UpdateSettings
 from pipelines.errors import MissingCheckpoint
-from pipelines.protocols import Policy, SamplingSettings
+from pipelines.protocols import Message, Policy, SamplingSettings
 from tests.policies.play import converse, same, sequences
 
 SETTINGS = UpdateSettings(learning_rate=1e-3, minibatch_size=2, kl_coefficient=0.01, entropy_coefficient=0.001)
@@ -50,11 +50,10 @@ class GenerationConformance:
                 if not np.isnan(g.entropies).all():  # exact, or absent
                     assert (g.entropies >= 0).all()
                     assert (g.entropies <= math.log(self.vocabulary) + 1e-5).all()
-                end = policy.codec.end_of_message
-                assert end not in g.action_ids[:-1]
-                assert m == 9 or g.action_ids[-1] == end
-                body = g.action_ids[:-1] if g.action_ids[-1] == end else g.action_ids
-                assert g.text == policy.codec.decode(body.tolist())
+                ids, ends = g.action_ids.tolist(), policy.codec.ends
+                assert not ends & set(ids[:-1])
+                assert m == 9 or ids[-1] in ends
+                assert g.text == policy.codec.message(ids)
 
     def test_the_seed_decides(self, make: Make) -> None:
         first, again, other = (converse(make(), seed=seed) for seed in (0, 0, 5))
@@ -74,15 +73,16 @@ class GenerationConformance:
     def test_text_survives_the_codec(self, make: Make, text: str) -> None:
         codec = make().codec
         assert codec.decode(codec.encode(text)) == text
-        assert codec.end_of_message not in codec.encode(text)
+        assert codec.end_of_message in codec.ends
+        assert not codec.ends & set(codec.encode(text))
 
     def test_a_prompt_holds_its_text(self, make: Make) -> None:
         codec = make().codec
         for continues in (False, True):
-            ids = codec.chat_prompt("a mug 1", continues=continues)
+            ids = codec.chat_prompt([Message("user", "a mug 1")], continues=continues)
             inner = codec.encode("a mug 1")
             assert any(ids[i : i + len(inner)] == inner for i in range(len(ids)))
-            assert ids == codec.chat_prompt("a mug 1", continues=continues)
+            assert ids == codec.chat_prompt([Message("user", "a mug 1")], continues=continues)
 
 
 class PolicyConformance(GenerationConformance):

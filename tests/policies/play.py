@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.protocols import Generation, GenerationRequest, Policy, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, Policy, SamplingSettings
 from pipelines.records import TrainingSequence
 
 OBSERVATIONS = (
@@ -45,7 +45,7 @@ def converse(
         for turn in range(turns + index * stagger):
             text = OBSERVATIONS[(turn + index * (turn > 0) * stagger) % len(OBSERVATIONS)]
             continues = growing and turn > 0
-            prompt = policy.codec.chat_prompt(text, continues=continues)
+            prompt = policy.codec.chat_prompt([Message("user", text)], continues=continues)
             context = (context if continues else []) + prompt
             request = GenerationRequest(index, tuple(context), seed + 1000 * index + turn, sampling)
             generation = await policy.generate(request)

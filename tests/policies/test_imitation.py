@@ -13,7 +13,7 @@ from pipelines.config import WarmStartConfig
 from pipelines.policies import codec
 from pipelines.policies.local.imitation import DemoSequence, imitate
 from pipelines.policies.local.policy import LocalPolicy
-from pipelines.protocols import SamplingSettings
+from pipelines.protocols import Message, SamplingSettings
 from tests.policies.conftest import ANSWERS
 from tests.policies.play import OBSERVATIONS, converse
 
@@ -24,7 +24,9 @@ def demonstrations(folder: Path) -> Iterator[DemoSequence]:
     for i in count():
         ids, weights = list[int](), list[float]()
         for turn in range(1 + i % 3):
-            prompt = tokens.chat_prompt(OBSERVATIONS[(i + turn) % len(OBSERVATIONS)], continues=turn > 0)
+            prompt = tokens.chat_prompt(
+                [Message("user", OBSERVATIONS[(i + turn) % len(OBSERVATIONS)])], continues=turn > 0
+            )
             answer = [*tokens.encode(ANSWERS[0]), tokens.end_of_message]
             ids += prompt + answer
             weights += [0.3] * len(prompt) + [1.0] * len(answer)

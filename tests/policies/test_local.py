@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.errors import NonFiniteLoss
+from pipelines.policies import codec
 from pipelines.policies.local.policy import LocalPolicy
-from pipelines.protocols import SamplingSettings
+from pipelines.protocols import Message, SamplingSettings
 from pipelines.records import TrainingSequence
 from tests.policies.conformance import SETTINGS, Make, PolicyConformance
 from tests.policies.play import Turn, converse, sequences
@@ -26,6 +28,24 @@ class TestLocal(PolicyConformance):
     @pytest.fixture
     def make(self, model_folder: Path) -> Make:
         return lambda: LocalPolicy(model_folder, temperature=1.0)
+
+
+def test_a_checkpoint_keeps_everything_that_is_no_weight(model_folder: Path, tmp_path: Path) -> None:
+    """Else the trained model would be asked through another chat template than it was trained with."""
+    shutil.copytree(model_folder, tmp_path / "model")
+    for name, text in (
+        ("chat_template.jinja", "{% for m in messages %}[{{ m.content }}]{% endfor %}"),
+        ("merges.txt", "a b"),
+    ):
+        (tmp_path / "model" / name).write_text(text)
+    (tmp_path / "model" / "model.safetensors.index.json").write_text("{}")  # of weights that are not there
+    LocalPolicy(tmp_path / "model", temperature=1.0).save(tmp_path / "saved")
+    kept = {file.name for file in (tmp_path / "saved" / "model").iterdir()}
+    assert {"chat_template.jinja", "merges.txt", "config.json", "tokenizer.json", "model.safetensors"} <= kept
+    assert "model.safetensors.index.json" not in kept
+    assert codec(tmp_path / "saved" / "model").chat_prompt([Message("user", "go")], continues=False) == (
+        codec(tmp_path / "model").chat_prompt([Message("user", "go")], continues=False)
+    )
 
 
 @pytest.fixture

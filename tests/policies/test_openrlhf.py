@@ -19,7 +19,7 @@ from pipelines.config import OpenrlhfPolicyConfig, StandIn
 from pipelines.errors import ConfigError, EngineDied, MissingCheckpoint, NonFiniteLoss, PlatformError, WorkerDied
 from pipelines.policies.local.policy import LocalPolicy
 from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
-from pipelines.protocols import GenerationRequest, SamplingSettings
+from pipelines.protocols import GenerationRequest, Message, SamplingSettings
 from pipelines.records import TrainingSequence
 from tests.policies.conformance import SETTINGS, Make, PolicyConformance
 from tests.policies.conftest import peaked
@@ -244,7 +244,7 @@ def test_the_death_of_an_engine_in_a_rollout_ends_it_with_its_last_words(folder:
     policy = start(folder, settings())
     processes = policy._processes
     engine = pid_of(processes._logs[processes._engines[0]])
-    context = tuple(policy.codec.chat_prompt(OBSERVATIONS[0], continues=False))
+    context = tuple(policy.codec.chat_prompt([Message("user", OBSERVATIONS[0])], continues=False))
 
     async def play() -> None:
         policy.open_rollout(1)

@@ -17,7 +17,7 @@ from pipelines.config import StandIn, VllmPolicyConfig
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.policies.local.policy import LocalPolicy
 from pipelines.policies.vllm.policy import VllmPolicy
-from pipelines.protocols import Generation, GenerationRequest, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, SamplingSettings
 from tests.policies.conformance import SETTINGS, GenerationConformance, Make
 from tests.policies.conftest import SHAPE, peaked
 from tests.policies.play import OBSERVATIONS, Turn, converse, sequences
@@ -112,7 +112,7 @@ def test_more_than_a_step_holds(policy: VllmPolicy, local: LocalPolicy, temperat
 
 def test_a_prefix_is_read_once(policy: VllmPolicy) -> None:
     """The second turn of a growing context finds its first one in the cache, the next rollout finds nothing."""
-    context = policy.codec.chat_prompt(" ".join(OBSERVATIONS), continues=False)
+    context = policy.codec.chat_prompt([Message("user", " ".join(OBSERVATIONS))], continues=False)
     asked = policy._sampling(GenerationRequest(0, tuple(context), 0, GREEDY))
 
     async def twice() -> list[int]:
@@ -130,7 +130,7 @@ def test_a_cancelled_turn_leaves_the_engine(policy: VllmPolicy) -> None:
     whole = turns(converse(policy))
 
     async def cancelled() -> None:
-        context = tuple(policy.codec.chat_prompt(OBSERVATIONS[0], continues=False))
+        context = tuple(policy.codec.chat_prompt([Message("user", OBSERVATIONS[0])], continues=False))
         request = GenerationRequest(0, context, 0, SamplingSettings(1.0, max_tokens=200))
         task = asyncio.create_task(policy.generate(request))
         for _ in range(6):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipelines.errors import NonFiniteLoss
 from pipelines.policies.local.linear import linear
 from pipelines.policies.local.parameters import Qwen2Parameters, load_model
 from pipelines.policies.local.transformer import forward, packed, packed_positions, rotations, weights_of
+from pipelines.policies.model_folder import copy_all_but_weights
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,7 +68,9 @@ def imitate(
         seen += len(tokens)
         losses.append(float(loss.detach()))
         on_progress(min(seen, settings.tokens), settings.tokens)
-    _save(model, model_folder, out)
+    copy_all_but_weights(model_folder, out)
+    tensors = {name: p.detach() for name, p in model.named.items()}
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
     tail = losses[-max(len(losses) // 20, 1) :]
     return {
         "warm_start/tokens": float(seen),
@@ -108,12 +110,3 @@ def _batches(sequences: Iterable[DemoSequence], most: int) -> Iterator[tuple[tor
             tokens = np.concatenate([row.token_ids for row in rows]).astype(np.int64)
             yield torch.from_numpy(tokens), torch.from_numpy(weights), lengths
             rows = []
-
-
-def _save(model: Qwen2Parameters, source: Path, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for file in sorted(source.iterdir()):
-        if file.suffix == ".json":
-            shutil.copyfile(file, out / file.name)
-    tensors = {name: p.detach() for name, p in model.named.items()}
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})

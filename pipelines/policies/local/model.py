@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
 from pipelines.config import StandIn
-from pipelines.policies.local.codec import ChatCodec
+from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.local.tokenizer import make_tokenizer
 
 _SEED = 0

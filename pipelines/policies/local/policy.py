@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.config import UpdateSettings
 from pipelines.errors import MissingCheckpoint
-from pipelines.policies.local.codec import ChatCodec
+from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.local.learner import Learner
 from pipelines.policies.local.parameters import load_model
 from pipelines.policies.local.sampler import Sampler
 from pipelines.policies.local.transformer import rotations, weights_of
+from pipelines.policies.model_folder import copy_all_but_weights
 from pipelines.protocols import Generation, GenerationRequest
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 from pipelines.rounds import Rounds
@@ -49,7 +49,7 @@ class LocalPolicy:
     def open_rollout(self, episodes: int) -> None:
         with torch.inference_mode():
             weights = weights_of(self._model, rotations(self._model))
-            self._sampler = Sampler(weights, episodes, self._codec.end_of_message)
+            self._sampler = Sampler(weights, episodes, self._codec.ends)
         self._rounds.open(episodes)
 
     def close_episode(self, episode: int) -> None:
@@ -62,10 +62,7 @@ class LocalPolicy:
         if self._sampler is None:
             raise RuntimeError("open_rollout first")
         sampled = self._sampler.generate([request for _, request in rows])
-        return [Generation(s.ids, s.logprobs, s.entropies, self._text(s.ids.tolist())) for s in sampled]
-
-    def _text(self, ids: list[int]) -> str:
-        return self._codec.decode(ids[:-1] if ids[-1] == self._codec.end_of_message else ids)
+        return [Generation(s.ids, s.logprobs, s.entropies, self._codec.message(s.ids.tolist())) for s in sampled]
 
     def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
         return (self._frozen() if reference else self._learner).score(sequences)
@@ -82,10 +79,7 @@ class LocalPolicy:
 
     def save(self, path: Path) -> None:
         """``model/`` (a Hugging Face folder) and the optimiser's state, all safetensors: the same state, same bytes."""
-        (path / "model").mkdir(parents=True, exist_ok=True)
-        for file in sorted(self._folder.iterdir()):
-            if file.suffix == ".json":
-                shutil.copyfile(file, path / "model" / file.name)
+        copy_all_but_weights(self._folder, path / "model")
         tensors = {name: p.detach() for name, p in self._model.named.items()}  # tied weights stand once
         save_file(tensors, path / _WEIGHTS, metadata={"format": "pt"})
         save_file(self._optimizer_tensors(), path / _OPTIMIZER)

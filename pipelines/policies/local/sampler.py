@@ -8,7 +8,7 @@ entropies come from the very logits that were sampled from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +33,10 @@ class Sampled:
 
 
 class Sampler:
-    """Generates for the episodes of one rollout under fixed weights."""
+    """Generates for the episodes of one rollout under fixed weights, until one of the tokens ``ends``."""
 
-    def __init__(self, weights: Weights, episodes: int, end_of_message: int) -> None:
-        self._w, self._end = weights, end_of_message
+    def __init__(self, weights: Weights, episodes: int, ends: Collection[int]) -> None:
+        self._w, self._ends = weights, torch.tensor(sorted(ends))
         self._held: dict[int, list[int]] = {episode: [] for episode in range(episodes)}  # tokens in its cache row
         self._episodes = np.arange(episodes)  # of each cache row
         shape = (len(weights.layers), episodes, weights.kv_heads, _GROW, weights.head_dim)
@@ -123,7 +123,7 @@ class Sampler:
             at = order[going]
             ids[at, step], logprobs[at, step], entropies[at, step] = token[going], logprob[going], entropy[going]
             counts[at] = step + 1
-            going = going & (token != self._end) & (budgets[order] > step + 1)
+            going = going & ~torch.isin(token, self._ends) & (budgets[order] > step + 1)
             left = int(going.sum())
             if not left:
                 break

@@ -11,10 +11,10 @@ import numpy as np
 from pipelines.artifacts import read_json, write_json
 from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings
 from pipelines.errors import MissingCheckpoint
-from pipelines.policies.local.codec import ChatCodec
+from pipelines.policies.chat_codec import ChatCodec
+from pipelines.policies.model_folder import check_folder
 from pipelines.policies.openrlhf.group import Processes
 from pipelines.policies.openrlhf.layout import Row, lay_out
-from pipelines.policies.vllm.folder import check_folder
 from pipelines.protocols import Generation, GenerationRequest
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 

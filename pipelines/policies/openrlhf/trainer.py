@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -25,6 +24,7 @@ from openrlhf.utils.utils import zero_pad_sequences  # noqa: E402
 
 from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings  # noqa: E402
 from pipelines.errors import MissingCheckpoint  # noqa: E402
+from pipelines.policies.model_folder import copy_all_but_weights  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
 from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
 from pipelines.policies.openrlhf.objective import Measured, Objective  # noqa: E402
@@ -254,10 +254,7 @@ class _Files:
         self._folder = folder
 
     def save_pretrained(self, out: str) -> None:
-        for file in sorted(self._folder.iterdir()):
-            weights = file.suffix in (".safetensors", ".bin") or file.name.endswith(".index.json")
-            if file.is_file() and not weights:
-                shutil.copyfile(file, Path(out) / file.name)
+        copy_all_but_weights(self._folder, Path(out))
 
 
 def _at(predicted: np.ndarray, row: TrainingSequence) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipelines.config import UpdateSettings, VllmPolicyConfig
 from pipelines.errors import ConfigError
-from pipelines.policies.local.codec import ChatCodec
+from pipelines.policies.chat_codec import ChatCodec
+from pipelines.policies.model_folder import check_folder
 from pipelines.policies.vllm.batching import Batching
 from pipelines.policies.vllm.engine import start_engine
-from pipelines.policies.vllm.folder import check_folder
 from pipelines.protocols import Generation, GenerationRequest
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
@@ -76,11 +76,11 @@ class VllmPolicy:
             action_ids=np.array(ids, np.int32),
             logprobs=np.array(logprobs, np.float32),
             entropies=np.array(entropies, np.float32),
-            text=self._codec.decode(ids[:-1] if ids[-1] == self._codec.end_of_message else ids),
+            text=self._codec.message(ids),
         )
 
     def _sampling(self, request: GenerationRequest) -> Any:
-        """The whole vocabulary takes part (no top-k, top-p, penalties), and only the end of the message ends it."""
+        """The whole vocabulary takes part (no top-k, top-p, penalties), and only the ends that the model declares end it."""
         from vllm import SamplingParams
 
         return SamplingParams(
@@ -88,7 +88,7 @@ class VllmPolicy:
             max_tokens=request.sampling.max_tokens,
             seed=request.seed,
             logprobs=0,  # of the sampled token alone
-            stop_token_ids=[self._codec.end_of_message],
+            stop_token_ids=sorted(self._codec.ends),
             ignore_eos=True,
             detokenize=False,
             extra_args={"episode": request.episode} if self._exact else None,

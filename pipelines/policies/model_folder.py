@@ -1,7 +1,9 @@
-"""Is it a whole model? Asked before an engine is started, which would take seconds to say it less clearly, or not at all."""
+"""A Hugging Face model folder: is it whole (an engine would take seconds to say less clearly that it is not, or say nothing),
+and what of it goes with every checkpoint."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +51,12 @@ def _check_heads(folder: Path, config: dict[str, Any]) -> None:
             f"{folder}: vLLM runs a Qwen2 only with heads × head_dim = hidden_size, not {heads} × {dim} ≠ {hidden}: choose "
             "another model, or policy=local"
         )
+
+
+def copy_all_but_weights(folder: Path, out: Path) -> None:
+    """Configuration, tokenizer and chat template, whatever their files are called, beside weights of another state."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(folder.iterdir()):
+        weights = file.suffix in (".safetensors", ".bin") or file.name.endswith(".index.json")
+        if file.is_file() and not weights:
+            shutil.copyfile(file, out / file.name)
