@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.artifacts import Artifact, read_json, write_json, write_parquet
 from pipelines.files import flush, write_checksums
+from pipelines.schemas import METRICS_JSON, RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
 
 
 def write_results(
@@ -25,12 +26,12 @@ def write_results(
     results, draft = folder / "results", folder / ".results.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    write_parquet(draft / "evaluations.parquet", _evaluations(artifacts))
-    write_parquet(draft / "metrics.parquet", _metrics(artifacts))
+    write_parquet(draft / RUN_EVALUATIONS.file, _evaluations(artifacts))
+    write_parquet(draft / RUN_METRICS.file, _metrics(artifacts))
     if analysis is not None:
         for name in analysis.files:
             shutil.copyfile(analysis.path(name), draft / name)
-    write_json(draft / "run.json", dict(info))
+    write_json(draft / RUN_JSON, dict(info))
     write_checksums(draft)
     for path in draft.iterdir():
         flush(path)
@@ -44,7 +45,7 @@ def _evaluations(artifacts: Sequence[tuple[str, int, Artifact]]) -> pa.Table:
     tables = []
     for stage, iteration, artifact in artifacts:
         if stage == "evaluate":
-            table = pq.read_table(artifact.path("evaluations.parquet"))
+            table = pq.read_table(artifact.path(RUN_EVALUATIONS.file))
             column = pa.array([iteration] * table.num_rows, pa.int32())
             tables.append(table.add_column(0, pa.field("iteration", pa.int32()), column))
     return pa.concat_tables(tables)
@@ -55,7 +56,7 @@ def _metrics(artifacts: Sequence[tuple[str, int, Artifact]]) -> pa.Table:
     rows: dict[int, dict[str, float]] = {}
     for stage, iteration, artifact in artifacts:
         at = iteration if stage == "evaluate" else iteration + 1
-        rows.setdefault(at, {}).update(read_json(artifact.path("metrics.json")))
+        rows.setdefault(at, {}).update(read_json(artifact.path(METRICS_JSON)))
     names = sorted({name for row in rows.values() for name in row})
-    schema = pa.schema([("iteration", pa.int32()), *((name, pa.float64()) for name in names)])
-    return pa.Table.from_pylist([{"iteration": at, **rows[at]} for at in sorted(rows)], schema=schema)
+    table = RUN_METRICS.extended(dict.fromkeys(names, "float64"))
+    return table.of({"iteration": at, **rows[at]} for at in sorted(rows))

@@ -6,71 +6,38 @@ stage before wrote and computes the same bits.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.records import Evaluation, ScoredTrajectory, Step, StopReason, Task, Trajectory
+from pipelines.schemas import ADVANTAGES, EVALUATIONS, KEY, STEPS, TASK, TRAJECTORIES
 from pipelines.stages.rollout import Rollout
-
-_KEY = [("group", pa.int32()), ("member", pa.int32())]
-_TASK = [(field.name, pa.string()) for field in dataclasses.fields(Task)]
-_IDS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())
-
-STEPS = pa.schema(
-    [*_KEY, ("step", pa.int32()), ("continues", pa.bool_()), ("prompt_ids", _IDS), ("action_ids", _IDS),
-     ("logprobs", _FLOATS), ("entropies", _FLOATS), ("text", pa.string()), ("observation", pa.string()),
-     ("reward", pa.float64()), ("valid", pa.bool_())]
-)  # fmt: skip
-TRAJECTORIES = pa.schema(
-    [*_KEY, *_TASK, ("reward", pa.float64()), ("score", pa.float64()), ("success", pa.bool_()),
-     ("stop_reason", pa.string()), ("attempts", pa.int32()), ("steps", pa.int32()), ("kept", pa.bool_())]
-)  # fmt: skip
-ADVANTAGES = pa.schema(
-    [*_KEY, ("step", pa.int32()), ("A", pa.float64()), ("H", pa.float32()), ("H_norm", pa.float32()),
-     ("g", pa.float32()), ("f", pa.float32()), ("A_mod", pa.float32()), ("A_final", pa.float32())]
-)  # fmt: skip
-EVALUATIONS = pa.schema(
-    [("task_id", pa.string()), ("task_type", pa.string()), ("success", pa.bool_()), ("score", pa.float64()),
-     ("reward", pa.float64()), ("steps", pa.int32()), ("invalid_actions", pa.int32()), ("stop_reason", pa.string())]
-)  # fmt: skip
 
 _ADVANTAGE_FIELDS = {
     "H": "entropy", "H_norm": "normalized_entropy", "g": "gain", "f": "clarity", "A_mod": "raw", "A_final": "final",
 }  # fmt: skip
 
 
-def _table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema)
-
-
 def steps_table(trajectories: Sequence[Trajectory]) -> pa.Table:
     """STEPS: every step of every trajectory that was played."""
-    return _table(
-        (
-            {"group": t.group, "member": t.member, "step": i}
-            | {name: getattr(s, name) for name in STEPS.names if name not in ("group", "member", "step")}
-            for t in trajectories
-            for i, s in enumerate(t.steps)
-        ),
-        STEPS,
+    return STEPS.of(
+        {"group": t.group, "member": t.member, "step": i}
+        | {name: getattr(s, name) for name in STEPS.columns if name not in KEY}
+        for t in trajectories
+        for i, s in enumerate(t.steps)
     )
 
 
 def trajectories_table(rollout: Rollout) -> pa.Table:
     """TRAJECTORIES: one row per episode; ``kept`` says whether its group takes part in the update."""
     kept = set(rollout.kept)
-    return _table(
-        (
-            {name: getattr(t.task, name) for name, _ in _TASK}
-            | {name: getattr(t, name) for name in ("group", "member", "reward", "score", "success", "attempts")}
-            | {"stop_reason": str(t.stop_reason), "steps": len(t.steps), "kept": t.group in kept}
-            for t in rollout.trajectories
-        ),
-        TRAJECTORIES,
+    return TRAJECTORIES.of(
+        {name: getattr(t.task, name) for name in TASK}
+        | {name: getattr(t, name) for name in ("group", "member", "reward", "score", "success", "attempts")}
+        | {"stop_reason": str(t.stop_reason), "steps": len(t.steps), "kept": t.group in kept}
+        for t in rollout.trajectories
     )
 
 
@@ -94,7 +61,7 @@ def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollo
     rows = trajectories.to_pylist()
     read = tuple(
         Trajectory(
-            task=Task(**{name: row[name] for name, _ in _TASK}),
+            task=Task(**{name: row[name] for name in TASK}),
             steps=tuple(by_key.get((row["group"], row["member"]), ())),
             stop_reason=StopReason(row["stop_reason"]),
             **{k: row[k] for k in ("group", "member", "reward", "score", "success", "attempts")},
@@ -106,14 +73,11 @@ def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollo
 
 def advantages_table(scored: Sequence[ScoredTrajectory]) -> pa.Table:
     """ADVANTAGES: one row per step of the batch, keyed like STEPS."""
-    return _table(
-        (
-            {"group": s.trajectory.group, "member": s.trajectory.member, "step": i, "A": s.baseline}
-            | {column: getattr(s, name)[i] for column, name in _ADVANTAGE_FIELDS.items()}
-            for s in scored
-            for i in range(len(s.trajectory.steps))
-        ),
-        ADVANTAGES,
+    return ADVANTAGES.of(
+        {"group": s.trajectory.group, "member": s.trajectory.member, "step": i, "A": s.baseline}
+        | {column: getattr(s, name)[i] for column, name in _ADVANTAGE_FIELDS.items()}
+        for s in scored
+        for i in range(len(s.trajectory.steps))
     )
 
 
@@ -132,7 +96,7 @@ def read_scored(advantages: pa.Table, batch: Sequence[Trajectory]) -> list[Score
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> pa.Table:
     """EVALUATIONS: one row per task of the panel."""
-    return _table(
-        ({n: getattr(e, n) for n in EVALUATIONS.names} | {"stop_reason": str(e.stop_reason)} for e in evaluations),
-        EVALUATIONS,
+    return EVALUATIONS.of(
+        {name: getattr(e, name) for name in EVALUATIONS.columns} | {"stop_reason": str(e.stop_reason)}
+        for e in evaluations
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines import schemas
 from pipelines.config import ExperimentConfig
 from pipelines.protocols import Policy
 from pipelines.records import ScoredTrajectory, Trajectory
@@ -14,7 +15,11 @@ from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import proposition1
 from pipelines.stages.analysis.trajectories import chosen_trajectories
 
-ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
+ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = (
+    schemas.ENTROPY_CHANGE.file,
+    schemas.PROPOSITION1.file,
+    schemas.CHOSEN_TRAJECTORIES.file,
+)
 TABLES = (ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES)
 
 

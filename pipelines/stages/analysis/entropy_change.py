@@ -11,12 +11,8 @@ import torch
 from empg import step_means
 from pipelines.protocols import Policy
 from pipelines.records import Score, TrainingSequence, Trajectory
+from pipelines.schemas import ENTROPY_CHANGE
 from pipelines.stages.sequences import unscored_rows
-
-SCHEMA = pa.schema(
-    [("task_id", pa.string()), ("group", pa.int32()), ("member", pa.int32()), ("step", pa.int32()),
-     ("entropy_before", pa.float32()), ("entropy_after", pa.float32())]
-)  # fmt: skip
 
 
 def entropy_change(trajectories: Sequence[Trajectory], policy: Policy) -> pa.Table:
@@ -34,7 +30,7 @@ def entropy_change(trajectories: Sequence[Trajectory], policy: Policy) -> pa.Tab
         for key, *of_one in zip(keys, before, after, strict=True)
         for i, values in enumerate(zip(*of_one, strict=True))
     ]
-    return pa.Table.from_pylist(rows_out, schema=SCHEMA)
+    return ENTROPY_CHANGE.of(rows_out)
 
 
 def _step_entropies(rows: Sequence[Sequence[TrainingSequence]], scores: Sequence[Score]) -> list[list[float]]:

@@ -12,14 +12,11 @@ import torch
 from empg.theory import expected_squared_score_norm, renyi2_entropy
 from pipelines.policies.local.logits import token_logits
 from pipelines.records import Trajectory
+from pipelines.schemas import PROPOSITION1
 from pipelines.seeds import derive_seed
 from pipelines.stages.sequences import unscored_rows
 
 TOKENS = 32  # per policy; each costs a V × V Jacobian
-SCHEMA = pa.schema(
-    [("policy", pa.string()), ("group", pa.int32()), ("member", pa.int32()), ("step", pa.int32()),
-     ("renyi2_entropy", pa.float64()), ("predicted", pa.float64()), ("measured", pa.float64())]
-)  # fmt: skip
 
 
 def proposition1(
@@ -32,7 +29,7 @@ def proposition1(
     actions = [(i, int(token)) for i, (_, row) in enumerate(rows) for token in np.flatnonzero(row.action_mask)]
     rng = np.random.Generator(np.random.Philox(key=derive_seed(seed, "proposition1")))
     if not actions:
-        return SCHEMA.empty_table()
+        return PROPOSITION1.of([])
     chosen = sorted(rng.choice(len(actions), min(TOKENS, len(actions)), replace=False).tolist())
     places = [actions[i] for i in chosen]
     found = []
@@ -47,7 +44,7 @@ def proposition1(
             trajectory, row = rows[i]
             at = {"group": trajectory.group, "member": trajectory.member, "step": int(row.step_ids[token])}
             found.append({"policy": name} | at | {column: float(values[n]) for column, values in columns.items()})
-    return pa.Table.from_pylist(found, schema=SCHEMA)
+    return PROPOSITION1.of(found)
 
 
 def squared_score_norms(logits_NV: torch.Tensor) -> torch.Tensor:

@@ -9,15 +9,7 @@ import pyarrow as pa
 
 from pipelines.protocols import TextCodec
 from pipelines.records import ScoredTrajectory
-
-SCHEMA = pa.schema(
-    [("iteration", pa.int32()), ("task_id", pa.string()), ("task_type", pa.string()), ("group", pa.int32()),
-     ("member", pa.int32()), ("success", pa.bool_()), ("score", pa.float64()), ("episode_reward", pa.float64()),
-     ("stop_reason", pa.string()), ("prompt", pa.string()), ("step", pa.int32()), ("text", pa.string()),
-     ("observation", pa.string()), ("reward", pa.float64()), ("valid", pa.bool_()), ("A", pa.float64()),
-     ("H", pa.float32()), ("H_norm", pa.float32()), ("g", pa.float32()), ("f", pa.float32()), ("A_mod", pa.float32()),
-     ("A_final", pa.float32())]
-)  # fmt: skip
+from pipelines.schemas import CHOSEN_TRAJECTORIES
 
 
 def choose(batch: Sequence[ScoredTrajectory]) -> list[ScoredTrajectory]:
@@ -38,7 +30,7 @@ def chosen_trajectories(batches: Mapping[int, Iterable[ScoredTrajectory]], codec
     """A row per step of the chosen trajectories of each iteration's batch. ``prompt``: the trajectory's first, whole;
     ``observation``: the environment's answer to the step; the other columns as in advantages.parquet."""
     rows = (row for i, batch in batches.items() for s in choose(list(batch)) for row in _rows(i, s, codec))
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    return CHOSEN_TRAJECTORIES.of(rows)
 
 
 def _rows(iteration: int, scored: ScoredTrajectory, codec: TextCodec) -> list[dict[str, Any]]:
