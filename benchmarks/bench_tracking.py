@@ -39,19 +39,17 @@ def bench_tracking() -> list[Row]:
 
 def _logged(uri: str, points: int) -> list[str]:
     """Ids of runs with so many points of one metric, logged as a run logs them."""
-    from flows.mlflow_database import create_database
-    from flows.tracking import RUN_ID, Tracker
+    from pipelines.tracking.mlflow.database import create_database
+    from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
+    from pipelines.tracking.protocol import TrackedRun
 
     create_database(uri)
-    names = {key: {"name": key} for key in ("benchmark", "model", "algorithm")}
-    said = {"cell": "c", "fingerprint": "f", "panel_sha256": "p", "commit": "c"}
-    config = names | {"empg": {"arm": "off"}, "scale": "s"}
     start, ids = time.perf_counter(), []
     for seed in range(RUNS):
         run = Path(f"{points}-{seed}")
         run.mkdir()
-        tracker = Tracker(uri, run)
-        tracker.start(said | {"seed": seed, "config": config})
+        tracker = MlflowRun(uri, TrackedRun(run, run.name, "cell", {"seed": str(seed)}, {}))
+        tracker.start()
         for iteration in range(points):
             tracker.metrics(iteration, {METRIC: iteration / points})
         tracker.end("FINISHED")

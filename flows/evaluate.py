@@ -177,8 +177,8 @@ def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
 
 def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:
     """Play and report, with the stages of a run: what was played before is found in the store."""
-    from flows.bar import Bar
     from flows.launch.libraries import calm_libraries
+    from flows.windows.bar import Bar
 
     calm_libraries()
     from flows.evaluation_report import report

@@ -22,6 +22,7 @@ from pipelines.run_folder import is_finished, run_folder
 LAUNCH = "EMPG_LAUNCH"  # folder of the launch that this job belongs to; named after the launching process
 MANY = "EMPG_MANY"  # set when the launch shows the progress of all its jobs
 WITHOUT_PREFECT = "EMPG_WITHOUT_PREFECT"  # set when the launch has no server
+CLOSED_TRACKERS = "EMPG_CLOSED_TRACKERS"  # JSON: places of trackers that the launch could not open
 FOLDER = "EMPG_FOLDER"  # the launch's working folder, where a launcher's processes are started elsewhere (Ray's are)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.job import WITHOUT_PREFECT
-from flows.observer import RunObserver, is_prefects, run_name, warn_without_prefect
 from flows.windows.final_tables import publish_table, run_table
+from flows.windows.observers import RunObserver, run_name
+from flows.windows.stages import is_prefects, warn_without_prefect
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
 from pipelines.experiment import run_experiment, run_folder

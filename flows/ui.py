@@ -9,15 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.comparison import last_comparison
-from flows.mlflow_database import ARTIFACTS, Database, create_database
 from flows.windows.prefect_server import free_port, prefect_server, stop_process
 from pipelines.errors import PlatformError
+from pipelines.tracking.guard import prepare, warn
+from pipelines.tracking.mlflow import MlflowSettings
+from pipelines.tracking.mlflow.comparison import last_comparison
+from pipelines.tracking.mlflow.database import ARTIFACTS, Database
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.ui", description=__doc__)
-    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db")
+    parser.add_argument("--tracking-uri", default=MlflowSettings().uri, help="of MLflow: execution.trackers.mlflow.uri")
     parser.add_argument("--mlflow-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--prefect-port", type=int, default=0, help="0: any free port, or that of a running launch")
     options = parser.parse_args(arguments)
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     mlflow: subprocess.Popen[bytes] | None = None
     try:
         port = options.mlflow_port or free_port()
-        if create_database(options.tracking_uri, "so there is no page of it, but Prefect's"):
+        if not prepare([MlflowSettings(uri=options.tracking_uri)], "so there is no page of it, but Prefect's"):
             mlflow = start_mlflow(options.tracking_uri, port)
         with prefect_server(options.prefect_port) as address:
             if mlflow is not None:
@@ -49,8 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_comparison(uri: str, base: str) -> None:
-    database = Database(uri, "the page")
-    database.guarded(lambda: print(f"compare: {last_comparison(database.client, base) or 'no launch of many yet'}"))
+    try:
+        print(f"compare: {last_comparison(Database(uri).client, base) or 'no launch of many yet'}")
+    except Exception as error:
+        warn(f"MLflow at {uri} failed, the comparison's address is not known", error)
 
 
 def start_mlflow(uri: str, port: int) -> subprocess.Popen[bytes]:

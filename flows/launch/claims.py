@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.passwords import without_passwords
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text
+from pipelines.tracking.guard import without_passwords
 
 
 @contextmanager

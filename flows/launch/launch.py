@@ -1,7 +1,8 @@
-"""A launch: one run or many, and what they share — Prefect's server, MLflow's database, the live overview."""
+"""A launch: one run or many, and what they share — Prefect's server, the trackers, the live overview."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from flows.job import LAUNCH, WITHOUT_PREFECT, failure_file
+from flows.job import CLOSED_TRACKERS, LAUNCH, WITHOUT_PREFECT, failure_file
 from flows.launch.claims import claimed
 from flows.launch.failures import Failure, show_failures
 from flows.launch.jobs import Job, in_order
@@ -72,15 +73,15 @@ def launch(
 
 
 def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Sequence[Failure]:
-    """Execute as a launch of many that Prefect and MLflow show as one; a single run shows itself."""
-    from flows.grid_tracking import GridTracker, cell_tags, write_launch_tags
+    """Execute as a launch of many that Prefect and the trackers show as one; a single run shows itself."""
+    from flows.windows.tracked import TrackedJobs, cell_tags, write_launch_tags
 
     if len(jobs) == 1:
         if jobs[0].cells:
             write_launch_tags(jobs[0], cell_tags(jobs[0], jobs[0].cells[0]))
         return work()
-    tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
-    tracker.begin()
+    trackers = TrackedJobs(jobs)
+    trackers.start()
     try:
         if os.environ.get(WITHOUT_PREFECT):
             failures = work()
@@ -89,20 +90,20 @@ def _as_one(jobs: Sequence[Job], work: Callable[[], Sequence[Failure]]) -> Seque
 
             failures = as_grid(jobs, work)
     except BaseException:
-        tracker.end("KILLED")
+        trackers.end("KILLED")
         raise
-    tracker.end("FAILED" if failures else "FINISHED")
+    trackers.end("FAILED" if failures else "FINISHED")
     return failures
 
 
 def _show_as_one(jobs: Sequence[Job]) -> None:
-    """Nothing is left to do; but the runs may stand below another launch's in MLflow."""
+    """Nothing is left to do; but trackers may show the runs below another launch."""
     if len(jobs) > 1:
-        from flows.grid_tracking import GridTracker
+        from flows.windows.tracked import TrackedJobs
 
-        tracker = GridTracker(jobs[0].config.execution.tracking_uri, jobs)
-        tracker.begin()
-        tracker.end("FINISHED")
+        trackers = TrackedJobs(jobs)
+        trackers.start()
+        trackers.end("FINISHED")
 
 
 def _executed(execute: Execute, todo: Sequence[Job], batches: Sequence[Sequence[Job]]) -> list[Failure]:
@@ -148,12 +149,10 @@ def _end_processes() -> None:
 
 @contextmanager
 def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | None) -> Iterator[None]:
-    from flows.mlflow_database import create_database
     from flows.windows.prefect_server import prefect_server
     from flows.windows.terminal import overview
 
     calm_libraries()
-    uri = todo[0].config.execution.tracking_uri
     with ExitStack() as stack:
         if seen_by_all is not None:
             seen_by_all = seen_by_all.absolute()
@@ -161,14 +160,23 @@ def _shared(todo: Sequence[Job], jobs: Sequence[Job], *, seen_by_all: Path | Non
         os.environ[LAUNCH] = _launch_folder(seen_by_all)
         stack.callback(shutil.rmtree, os.environ[LAUNCH], ignore_errors=True)
         try:
-            stack.enter_context(prefect_server(meanwhile=partial(create_database, uri)))
+            stack.enter_context(prefect_server(meanwhile=partial(_open_trackers, todo)))
         except ServerDead as error:
             print(f"warning: {error}; the launch goes on without Prefect's pages", file=sys.stderr, flush=True)
             os.environ[WITHOUT_PREFECT] = "1"
             stack.callback(os.environ.pop, WITHOUT_PREFECT, None)
+        stack.callback(os.environ.pop, CLOSED_TRACKERS, None)
         if len(jobs) > 1:
             stack.enter_context(overview(todo, jobs))
         yield
+
+
+def _open_trackers(todo: Sequence[Job]) -> None:
+    """What cannot be opened is told of here once: this process and the runs then log nothing there."""
+    from pipelines.tracking.guard import prepare
+
+    settings = [each for job in todo for each in job.config.execution.trackers.chosen()]
+    os.environ[CLOSED_TRACKERS] = json.dumps(prepare(settings, "the launch goes on without it"))
 
 
 def _launch_folder(seen_by_all: Path | None) -> str:

@@ -20,9 +20,9 @@ from prefect.states import Completed, Failed, State
 from flows.job import LAUNCH
 from flows.launch.failures import Failure
 from flows.launch.jobs import Job, digest, title
-from flows.observer import is_prefects, warn_without_prefect
 from flows.windows.final_tables import grid_table, publish_table
 from flows.windows.prefect_server import mark_crashed
+from flows.windows.stages import is_prefects, warn_without_prefect
 
 _FILE = "prefect_context.pickle"  # in the launch's folder: what makes a run of another process a subflow
 _work: ContextVar[Callable[[], State[Any]]] = ContextVar("_work")

@@ -29,6 +29,7 @@ from pipelines.config.section import NonNegativeInt, PositiveInt, Section
 from pipelines.config.webshop import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.errors import ConfigError
 from pipelines.gpus import how_to_install_engines, visible_gpus
+from pipelines.tracking.registry import ChosenTrackers
 
 Benchmarks = AlfworldConfig | WebshopConfig | DeepsearchConfig
 Data = AlfworldGenerated | RealData | WebshopGenerated | WebshopReal | DeepsearchGenerated | DeepsearchReal
@@ -180,11 +181,12 @@ class ExperimentConfig(Section):
 
 class ExecutionConfig(Section):
     """Where and how it runs: never part of a fingerprint. ``environment_workers``: processes that play a run's
-    rollouts; set-up and warm start, made once for all runs of a launch, use every core."""
+    rollouts; set-up and warm start, made once for all runs of a launch, use every core. ``trackers``: by name, those that
+    ``tracker=[…]`` chooses."""
 
     runs: Path = Path("runs")
     artifacts: Path = Path("artifacts")
-    tracking_uri: str = "sqlite:///mlflow.db"
+    trackers: ChosenTrackers = ChosenTrackers()
     environment_workers: PositiveInt = 1
     progress: bool = True
 

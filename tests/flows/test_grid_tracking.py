@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from flows.comparison import last_comparison
-from flows.grid_tracking import PARENT, GridTracker
 from flows.launch.jobs import Job
-from flows.mlflow_database import EXPERIMENT, create_database
-from flows.tracking import RUN_ID, Tracker
+from flows.windows.tracked import TrackedJobs, tracked_run
 from pipelines.run_folder import run_fingerprint
+from pipelines.tracking.mlflow.comparison import last_comparison
+from pipelines.tracking.mlflow.database import EXPERIMENT, create_database
+from pipelines.tracking.mlflow.launch import PARENT
+from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
+from pipelines.tracking.protocol import TrackedRun
 from tests.flows.postgres import postgres, why_not
 from tests.flows.test_jobs import jobs_of
 
@@ -34,7 +36,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def launch_of(uri: str, *overrides: str) -> list[Job]:
-    return jobs_of(CELLS, "seed=0,1", "scale=smoke", f"execution.tracking_uri={uri}", *overrides)
+    return jobs_of(CELLS, "seed=0,1", "scale=smoke", f"execution.trackers.mlflow.uri={uri}", *overrides)
 
 
 def log_run(job: Job, uri: str, success: float) -> None:
@@ -45,8 +47,8 @@ def log_run(job: Job, uri: str, success: float) -> None:
         "panel_sha256": "p" * 64, "commit": "c" * 40, "config": experiment.values(),
     }  # fmt: skip
     job.folder.mkdir(parents=True, exist_ok=True)
-    tracker = Tracker(uri, job.folder)
-    tracker.start(info)
+    tracker = MlflowRun(uri, tracked_run(job.folder, info))
+    tracker.start()
     tracker.metrics(0, {"evaluation/success": success / 2})
     tracker.metrics(1, {"evaluation/success": success})
     tracker.end("FINISHED")
@@ -66,8 +68,8 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
     jobs = launch_of(uri)
     log_run(jobs[0], uri, 0.25)  # by a launch of its own, before
     assert last_comparison(client, "http://here") is None
-    grid = GridTracker(uri, jobs)
-    grid.begin()
+    grid = TrackedJobs(jobs)
+    grid.start()
     for job in jobs[1:]:
         log_run(job, uri, 0.5)
     grid.end("FINISHED")
@@ -102,14 +104,14 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
 
     # The same launch again goes on in the same runs, but for those deleted on the page; another one takes the runs that it
     # shares below itself.
-    GridTracker(uri, jobs).begin()
+    TrackedJobs(jobs).start()
     assert len(runs_of(client)) == 7
     client.delete_run(top.info.run_id)
-    GridTracker(uri, jobs).begin()
+    TrackedJobs(jobs).start()
     top = runs_of(client)["table1 · smoke · 4 runs"]
     assert len(runs_of(client)) == 7
-    smaller = GridTracker(uri, jobs[:2])
-    smaller.begin()
+    smaller = TrackedJobs(jobs[:2])
+    smaller.start()
     smaller.end("FINISHED")
     again = runs_of(client)
     assert len(again) == 7 + 1  # its cell has the name of another's
@@ -126,10 +128,8 @@ def test_a_long_run_is_logged_whole(uri: str) -> None:
     create_database(uri)
     (job, *_) = launch_of(uri)
     job.folder.mkdir(parents=True)
-    tracker = Tracker(uri, job.folder)
-    experiment = job.config.experiment
-    tracker.start({"cell": "c", "seed": 0, "fingerprint": "f", "panel_sha256": "p", "commit": "c",
-                   "config": experiment.values()})  # fmt: skip
+    tracker = MlflowRun(uri, TrackedRun(job.folder, "run", "cell", {}, {}))
+    tracker.start()
     for iteration in range(10_000):
         tracker.metrics(iteration, {"update/kl": iteration / 10_000})
     tracker.end("FINISHED")
@@ -142,11 +142,9 @@ def test_a_database_that_is_down_is_one_warning(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     down = "postgresql://empg:secret@127.0.0.1:9/empg"
-    grid = GridTracker(down, launch_of(down))
-    grid.begin()
+    grid = TrackedJobs(launch_of(down))
+    grid.start()
     grid.end("FAILED")
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        "warning: MLflow at postgresql://empg:***@127.0.0.1:9/empg failed, this launch is logged no further"
-    )
+    assert "postgresql://empg:***@127.0.0.1:9/empg" in line
     assert "secret" not in line

@@ -14,9 +14,8 @@ import pytest
 
 from flows.__main__ import main
 from flows.configure.compose import compose
-from flows.job import FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
+from flows.job import CLOSED_TRACKERS, FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
 from flows.launch.launchers import JobFailed, _composed, launch_jobs, one_at_a_time
-from flows.mlflow_database import DOWN
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.test_command_line import environment
@@ -99,7 +98,7 @@ def test_what_ray_loses_is_told_from_bugs(
 
 def test_rays_machines_are_told_what_the_launch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else those of a Ray that runs already start a Prefect server of their own, and wait for MLflow's."""
-    told = {name: f"of {name}" for name in (LAUNCH, MANY, WITHOUT_PREFECT, DOWN, "PREFECT_API_URL")}
+    told = {name: f"of {name}" for name in (LAUNCH, MANY, WITHOUT_PREFECT, CLOSED_TRACKERS, "PREFECT_API_URL")}
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     with _composed(jobs_of("seed=0"), ["hydra/launcher=ray"]) as (config, _):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import observer as module
-from flows.observer import RunObserver
+from flows.windows import observers as module
+from flows.windows.observers import RunObserver
 from pipelines.config import RunConfig
 from pipelines.errors import EnvironmentFailure
 from tests.pipelines.runs import small_config
@@ -20,17 +20,8 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 @pytest.fixture
-def observer(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunObserver:
-    monkeypatch.setattr(module, "Tracker", _NoTracker)
+def observer(config: RunConfig, tmp_path: Path) -> RunObserver:
     return RunObserver(config, tmp_path, in_flow=False)
-
-
-class _NoTracker:
-    def __init__(self, *_: object) -> None:
-        self.said: list[tuple[object, ...]] = []
-
-    def __getattr__(self, name: str) -> object:
-        return lambda *arguments: self.said.append((name, *arguments))
 
 
 def fails(times: int, error: Exception) -> tuple[list[int], object]:
@@ -70,7 +61,7 @@ def test_progress_and_timing_are_told(observer: RunObserver, tmp_path: Path, mon
     observer.stage("setup", None, lambda: None)
     told = tmp_path / "progress.json"
     assert json.loads(told.read_text()) == {"done": 0.0, "total": 1.0, "text": "setup", "made": None}
-    monkeypatch.setattr(module, "_TELL_S", -1.0)  # else at most once a second
+    monkeypatch.setattr(module, "_WRITE_S", -1.0)  # else at most once a second
     for what, made in (("making the data", None), ("warm start", 0.25)):
         observer.preparing(what, 0.25)
         said = json.loads(told.read_text())

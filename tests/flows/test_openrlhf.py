@@ -22,7 +22,7 @@ _PATIENCE_S = 240
 
 def launch(root: Path, *overrides: str) -> subprocess.Popen[str]:
     folders = [f"execution.{name}={root / name}" for name in ("runs", "artifacts")]
-    tracking = f"execution.tracking_uri=sqlite:///{root / 'mlflow.db'}"
+    tracking = f"execution.trackers.mlflow.uri=sqlite:///{root / 'mlflow.db'}"
     command = [sys.executable, "-m", "flows", "policy=openrlhf", "scale=smoke", *folders, tracking, *overrides]
     return subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.bar import Bar
 from flows.job import failure_file
 from flows.launch.jobs import Job
+from flows.windows.bar import Bar
 from flows.windows.status import Standing
 from flows.windows.terminal import duration, line
 from tests.flows.test_jobs import jobs_of
@@ -21,7 +21,7 @@ def test_lines_come_every_30_seconds_and_at_the_end(
     """Also after the last iteration, where the last evaluation tells much and the share stays 100 %. Errors go to a pipe
     here, so there is no terminal; the clock is ours: 2 s a word, 20 words of the loop, 20 of the last evaluation."""
     now = 1000.0
-    monkeypatch.setattr("flows.bar.time.monotonic", lambda: now)
+    monkeypatch.setattr("flows.windows.bar.time.monotonic", lambda: now)
     bar = Bar("run", shown=True)
     for word in range(1, 41):
         now += 2.0

@@ -29,7 +29,7 @@ def comparison_address(base: str, experiment: str, key: str) -> str:
 
 def last_comparison(client: Any, base: str) -> str | None:
     """The address of the comparison of the grid that was launched last, or None where none was."""
-    from flows.mlflow_database import EXPERIMENT
+    from pipelines.tracking.mlflow.database import EXPERIMENT
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:

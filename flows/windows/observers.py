@@ -1,0 +1,247 @@
+"""One observer per purpose, and the fan-out that the experiment loop is given."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flows.job import MANY
+from flows.windows.bar import Bar
+from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
+from flows.windows.tracked import open_trackers, tracked_run
+from pipelines.artifacts import atomic_write_text, write_json
+from pipelines.config import RunConfig
+from pipelines.tracking.guard import RunTrackers
+from pipelines.tracking.protocol import Status
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+_WRITE_S = 1.0  # at least between two progress files, but for the first and the last words of something
+
+
+class Part:
+    """An observer of one purpose. Each method is what ``RunObserver`` passes on; here all do nothing."""
+
+    def run_started(self, info: Mapping[str, Any]) -> None: ...
+
+    def stage_started(self, name: str, iteration: int | None) -> None: ...
+
+    def metrics(self, iteration: int, values: Mapping[str, float]) -> None: ...
+
+    def evaluation(self, iteration: int, table: pa.Table) -> None: ...
+
+    def preparing(self, what: str, fraction: float, text: str) -> None:
+        """``text``: ``what`` with the fraction and an estimate of what is left."""
+
+    def progress(self, done: float, total: float, text: str) -> None: ...
+
+    def run_finished(self, results: Path, model: Path | None) -> None: ...
+
+    def ended(self, status: Status) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class RunObserver:
+    """``pipelines.experiment.Observer`` of one run: calls its stages, and passes what happens on to its parts, in their order."""
+
+    def __init__(self, config: RunConfig, folder: Path, *, in_flow: bool) -> None:
+        self._folder = folder
+        self._stages: Stages = PrefectStages() if in_flow else PlainStages()
+        self._clock = Clock()
+        shown = config.execution.progress and not os.environ.get(MANY)
+        self._parts = [ProgressBar(run_name(folder), shown=shown), ProgressFile(folder), Trackers(config, folder)]
+        self._iteration = 0
+        self._stage_began = time.monotonic()
+
+    @property
+    def in_flow(self) -> bool:
+        return self._stages.in_prefect
+
+    def run_started(self, info: Mapping[str, Any]) -> None:
+        if self.in_flow:
+            end_killed_flow_runs(run_name(self._folder))
+        for part in self._parts:
+            part.run_started(info)
+
+    def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
+        self._stage_began = time.monotonic()
+        for part in self._parts:
+            part.stage_started(name, iteration)
+        return self._stages.call(name, iteration, self._clock.timed(work), retries)
+
+    def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
+        self._iteration = max(self._iteration, iteration)
+        for part in self._parts:
+            part.metrics(iteration, values)
+
+    def evaluation(self, iteration: int, table: pa.Table) -> None:
+        for part in self._parts:
+            part.evaluation(iteration, table)
+
+    def preparing(self, what: str, fraction: float) -> None:
+        left = (time.monotonic() - self._stage_began) * (1.0 - fraction) / max(fraction, 1e-9)
+        for part in self._parts:
+            part.preparing(what, fraction, f"{what} {fraction:.0%}, {left:.0f} s left")
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        for part in self._parts:
+            part.progress(done, total, text)
+
+    def run_finished(self, results: Path, model: Path | None) -> None:
+        for part in self._parts:
+            part.run_finished(results, model)
+        timing = self._clock.summary()
+        with contextlib.suppress(OSError):  # a log
+            write_json(self._folder / "timing.json", timing)
+        self.metrics(self._iteration, {f"timing/{name}": value for name, value in timing.items()})
+        self.ended("FINISHED")
+
+    def ended(self, status: Status) -> None:
+        for part in self._parts:
+            part.ended(status)
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
+
+
+class Trackers(Part):
+    """The trackers that the configuration chooses."""
+
+    def __init__(self, config: RunConfig, folder: Path) -> None:
+        self._settings = open_trackers(config)
+        self._folder = folder
+        self._trackers: RunTrackers | None = None  # until the run has started
+
+    def run_started(self, info: Mapping[str, Any]) -> None:
+        self._trackers = RunTrackers(self._settings, tracked_run(self._folder, info))
+        self._trackers.start()
+
+    def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
+        if self._trackers:
+            self._trackers.metrics(iteration, values)
+
+    def evaluation(self, iteration: int, table: pa.Table) -> None:
+        if self._trackers:
+            self._trackers.evaluation(iteration, table)
+
+    def run_finished(self, results: Path, model: Path | None) -> None:
+        if self._trackers:
+            self._trackers.upload(results, model)
+
+    def ended(self, status: Status) -> None:
+        if self._trackers:
+            self._trackers.end(status)
+
+
+class ProgressBar(Part):
+    """What is prepared is shown in words: the bar counts iterations, and what is made once for many runs would spoil its
+    estimate."""
+
+    def __init__(self, name: str, *, shown: bool) -> None:
+        self._bar = Bar(name, shown=shown)
+        self._done, self._total = 0.0, 1.0
+
+    def preparing(self, what: str, fraction: float, text: str) -> None:
+        self._bar.update(self._done, self._total, text)
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        self._done, self._total = done, total
+        self._bar.update(done, total, text)
+
+    def run_finished(self, results: Path, model: Path | None) -> None:
+        self._bar.finish()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class ProgressFile(Part):
+    """``progress.json``, which the overview of a launch reads. ``made``: the fraction of the warm start, while this run makes
+    it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "progress.json"
+        self._written, self._done, self._total = float("-inf"), 0.0, 1.0
+
+    def stage_started(self, name: str, iteration: int | None) -> None:
+        if iteration is None:  # may wait for another run that prepares the same
+            self._write(name.replace("_", " "))
+
+    def preparing(self, what: str, fraction: float, text: str) -> None:
+        if time.monotonic() - self._written > _WRITE_S:
+            self._write(text, made=fraction if what == "warm start" else None)
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        self._done, self._total = done, total
+        if time.monotonic() - self._written > _WRITE_S:
+            self._write(text)
+
+    def run_finished(self, results: Path, model: Path | None) -> None:
+        self._done = self._total
+        self._write("finished")
+
+    def _write(self, text: str, made: float | None = None) -> None:
+        self._written = time.monotonic()
+        state = {"done": self._done, "total": self._total, "text": text, "made": made}
+        with contextlib.suppress(OSError):  # a log
+            atomic_write_text(self._path, json.dumps(state))
+
+
+class Clock:
+    """Seconds of the run from its first stage on, inside and outside of stages. Apart: what came before, which in the first run
+    of a process is its start, the imports and the servers."""
+
+    _runs = 0  # of this process
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._made = time.perf_counter()
+        self._before = time.time() - psutil.Process().create_time() if Clock._runs == 0 else 0.0
+        Clock._runs += 1
+        self._begun: float | None = None
+        self._stages = 0.0
+
+    def timed(self, work: Callable[[], T]) -> Callable[[], T]:
+        """The same work, a stage's, whose time is counted."""
+        self._begun = self._begun or time.perf_counter()
+
+        def counted() -> T:
+            with self._counting():
+                return work()
+
+        return counted
+
+    def summary(self) -> dict[str, float]:
+        begun = self._begun or self._made
+        run_s = time.perf_counter() - begun
+        overhead_s = run_s - self._stages
+        return {
+            "run_s": run_s,
+            "stages_s": self._stages,
+            "overhead_s": overhead_s,
+            "overhead_share": overhead_s / run_s,
+            "startup_s": self._before + begun - self._made,
+        }
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        entered = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages += time.perf_counter() - entered
+
+
+def run_name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"

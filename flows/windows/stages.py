@@ -1,0 +1,96 @@
+"""How a stage is called: as a Prefect task or plainly, and again when the machine failed it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from flows.windows.prefect_server import mark_crashed
+from pipelines.errors import PlatformError
+
+T = TypeVar("T")
+
+
+class Stages(Protocol):
+    """Calls the stages of one run. Tried again are failures of the machine (OSError), never the user's or the mathematics'."""
+
+    @property
+    def in_prefect(self) -> bool:
+        """Whether Prefect still shows them."""
+        ...
+
+    def call(self, name: str, iteration: int | None, work: Callable[[], T], retries: int) -> T: ...
+
+
+class PlainStages:
+    """Without Prefect."""
+
+    in_prefect = False
+
+    def call(self, name: str, iteration: int | None, work: Callable[[], T], retries: int) -> T:
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if retries == 0 or not _worth_retrying(error):
+                    raise
+                retries -= 1
+
+
+class PrefectStages:
+    """Each stage is a task of the Prefect flow run around. When Prefect fails, one warning is given and the stages go on without
+    it."""
+
+    def __init__(self) -> None:
+        self.in_prefect = True
+
+    def call(self, name: str, iteration: int | None, work: Callable[[], T], retries: int) -> T:
+        results: list[T] = []  # Prefect may fail after the work was done
+        if self.in_prefect:
+            try:
+                _task(name, iteration, lambda: results.append(work()), retries)()
+            except Exception as error:
+                if not is_prefects(error):
+                    raise
+                warn_without_prefect(error)
+                self.in_prefect = False
+        return results[0] if results else PlainStages().call(name, iteration, work, retries)
+
+
+def end_killed_flow_runs(name: str) -> None:
+    """Called inside a flow run while its run's lock is held: whatever else Prefect shows running under its name was killed."""
+    from prefect.runtime import flow_run
+
+    mark_crashed(os.environ.get("PREFECT_API_URL", ""), name, but=str(flow_run.id))
+
+
+def warn_without_prefect(error: BaseException) -> None:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    print(f"warning: Prefect's server does not answer, the run goes on without its page ({text})", file=sys.stderr)
+
+
+def is_prefects(error: BaseException) -> bool:
+    """Raised by Prefect or its HTTP client, not by a stage."""
+    return type(error).__module__.split(".")[0] in ("prefect", "httpx", "httpcore", "websockets")
+
+
+def _task(name: str, iteration: int | None, work: Callable[[], None], retries: int) -> Callable[[], Any]:
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    label = name if iteration is None else f"{name} {iteration}"
+    made: Callable[[], Any] = task(
+        name=name, task_run_name=label, retries=retries, cache_policy=NO_CACHE, persist_result=False,
+        retry_condition_fn=_prefect_worth_retrying,
+    )(work)  # fmt: skip
+    return made
+
+
+def _prefect_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    return _worth_retrying(getattr(state.data, "exception", state.data))
+
+
+def _worth_retrying(error: object) -> bool:
+    return isinstance(error, OSError) and not isinstance(error, PlatformError)

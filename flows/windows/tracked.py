@@ -1,0 +1,108 @@
+"""A run and a launch of many as the trackers are shown them: their names, and the tags that comparisons go by."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.job import CLOSED_TRACKERS
+from flows.launch.jobs import Job, by_cell, cell_names, digest, title
+from flows.windows.final_tables import grid_table
+from pipelines.config import RunConfig
+from pipelines.files import read_json, write_json
+from pipelines.run_folder import is_finished
+from pipelines.tracking.guard import LaunchTrackers
+from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch, TrackedRun, TrackerSettings
+
+_TAGS = "launch_tags.json"  # in the run's folder: what its last launch calls it
+
+
+def tracked_run(folder: Path, info: Mapping[str, Any]) -> TrackedRun:
+    """``info``: what ``Observer.run_started`` is given. In the name, what differs in a comparison comes first: pages cut long
+    names."""
+    config, seed = info["config"], str(info["seed"])
+    tags = {
+        **_experiment_tags(config),
+        "git_commit": info["commit"],
+        "config_fingerprint": info["fingerprint"],
+        "panel_sha256": info["panel_sha256"],
+        "cell": info["cell"],
+        "seed": seed,
+        **_launch_tags(folder),
+    }
+    cell = f"{config['algorithm']['name']} {config['empg']['arm']} seed{seed}"
+    name = f"{cell} · {config['model']['name']} {config['scale']}"
+    return TrackedRun(folder, name, tags["cell"], tags, config)
+
+
+def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:
+    """``jobs``: all of the launch, those included that were finished before."""
+    names = cell_names(jobs)
+    cells = [
+        TrackedCell(folder.name, names[folder], cell_tags(seeds[0], names[folder]) | _common(seeds), [j.folder for j in seeds])
+        for folder, seeds in by_cell(jobs).items()
+    ]  # fmt: skip
+    return TrackedLaunch(digest(jobs), title(jobs), _common(jobs), cells, jobs[0].config.execution.runs / ".grids")
+
+
+def open_trackers(config: RunConfig) -> list[TrackerSettings]:
+    """Those that the configuration chooses, without those that its launch could not open."""
+    closed = json.loads(os.environ.get(CLOSED_TRACKERS, "[]"))
+    return [settings for settings in config.execution.trackers.chosen() if settings.place not in closed]
+
+
+class TrackedJobs:
+    """The trackers of a launch of many, from its jobs."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._trackers = LaunchTrackers(open_trackers(jobs[0].config), tracked_launch(jobs))
+
+    def start(self) -> None:
+        names = cell_names(self._jobs)
+        for job in self._jobs:
+            write_launch_tags(job, cell_tags(job, names[job.folder.parent]))
+        self._trackers.start()
+
+    def end(self, status: Status) -> None:
+        finished = frozenset(job.folder for job in self._jobs if is_finished(job.config))
+        self._trackers.end(status, finished, grid_table(self._jobs))
+
+
+def cell_tags(job: Job, cell: str) -> dict[str, str]:
+    """``cell``: the name that its seeds, and no other run of the launch, have."""
+    tables = sorted({name.partition("/")[0] for name in job.cells})
+    return {"cell": cell} | ({"table": ",".join(tables)} if tables else {})
+
+
+def write_launch_tags(job: Job, tags: dict[str, str]) -> None:
+    """Keep them where the run's own process finds them when it starts."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_json(job.folder / _TAGS, tags)
+
+
+def _launch_tags(folder: Path) -> dict[str, str]:
+    try:
+        return {str(key): str(value) for key, value in read_json(folder / _TAGS).items()}
+    except (OSError, ValueError):
+        return {}
+
+
+def _experiment_tags(config: Mapping[str, Any]) -> dict[str, str]:
+    """``config``: ``ExperimentConfig.values()``."""
+    return {
+        "benchmark": config["benchmark"]["name"],
+        "model": config["model"]["name"],
+        "algorithm": config["algorithm"]["name"],
+        "empg": config["empg"]["arm"],
+        "scale": config["scale"],
+    }
+
+
+def _common(jobs: Sequence[Job]) -> dict[str, str]:
+    """The tags in which all of them agree."""
+    each = [_experiment_tags(job.config.experiment.values()) for job in jobs]
+    return {key: value for key, value in each[0].items() if all(tags.get(key) == value for tags in each)}

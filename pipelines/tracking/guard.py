@@ -1,0 +1,129 @@
+"""A tracker is a log: what fails in one costs its own record, never the run and never another tracker."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pipelines.tracking.protocol import LaunchTracker, Status, TrackedLaunch, TrackedRun, Tracker, TrackerSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Opened = TypeVar("Opened")
+Opens = Callable[[TrackerSettings], Opened | None]
+
+_PASSWORDS = (  # in a URI's query, and before its host, where one may hold what should have been written as %40 or %2F
+    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&#\s]*", re.IGNORECASE), r"\1***"),
+    (re.compile(r"(://[^:@/?\s]*):\S*@"), r"\1:***@"),
+)
+
+
+def without_passwords(text: str) -> str:
+    """The text with the passwords of the URIs in it hidden. By hand: of ``u:p@ss@h`` SQLAlchemy hides the ``p`` alone."""
+    for password, hidden in _PASSWORDS:
+        text = password.sub(hidden, text)
+    return text
+
+
+def warn(text: str, error: BaseException) -> None:
+    """One line on standard error: the text and the first line of the error, without passwords."""
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    print(f"warning: {without_passwords(f'{text}: {reason}')}", file=sys.stderr, flush=True)
+
+
+class Refusals:
+    """What a tracker's library would not take: each name is lost alone and is warned of once."""
+
+    def __init__(self, title: str, is_refusal: Callable[[Exception], bool]) -> None:
+        self._title, self._is_refusal = title, is_refusal
+        self._warned: set[str] = set()
+
+    @contextmanager
+    def lose_only(self, name: str) -> Iterator[None]:
+        """A refusal inside the block is the loss of ``name``; what else is raised passes."""
+        try:
+            yield
+        except Exception as error:
+            if not self._is_refusal(error):
+                raise
+            if name not in self._warned:
+                self._warned.add(name)
+                warn(f"{self._title} does not take {name[:100]}, which is left out there", error)
+
+
+class _Fan(Generic[Opened]):
+    """Several opened trackers. One that raises is told of once and asked no further."""
+
+    def __init__(self, settings: Iterable[TrackerSettings], opens: Opens[Opened], what: str) -> None:
+        self._what = what
+        self._open: dict[str, Opened] = {}
+        for each in settings:
+            with self._guarded(each.place):
+                if (opened := opens(each)) is not None:
+                    self._open[each.place] = opened
+
+    def each(self, log: Callable[[Opened], None]) -> None:
+        for place, opened in list(self._open.items()):
+            with self._guarded(place):
+                log(opened)
+
+    @contextmanager
+    def _guarded(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._open.pop(place, None)
+            warn(f"{place} failed, {self._what} is logged there no further", error)
+
+
+class RunTrackers:
+    """The chosen trackers of one run, each on its own."""
+
+    def __init__(self, settings: Iterable[TrackerSettings], run: TrackedRun) -> None:
+        self._fan = _Fan[Tracker](settings, lambda each: each.track_run(run), "this run")
+
+    def start(self) -> None:
+        self._fan.each(lambda tracker: tracker.start())
+
+    def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
+        self._fan.each(lambda tracker: tracker.metrics(iteration, values))
+
+    def evaluation(self, iteration: int, table: pa.Table) -> None:
+        self._fan.each(lambda tracker: tracker.evaluation(iteration, table))
+
+    def upload(self, results: Path, model: Path | None) -> None:
+        self._fan.each(lambda tracker: tracker.upload(results, model))
+
+    def end(self, status: Status) -> None:
+        self._fan.each(lambda tracker: tracker.end(status))
+
+
+class LaunchTrackers:
+    """The chosen trackers of a launch of many, each on its own."""
+
+    def __init__(self, settings: Iterable[TrackerSettings], launch: TrackedLaunch) -> None:
+        self._fan = _Fan[LaunchTracker](settings, lambda each: each.track_launch(launch), "this launch")
+
+    def start(self) -> None:
+        self._fan.each(lambda tracker: tracker.start())
+
+    def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
+        self._fan.each(lambda tracker: tracker.end(status, finished, table))
+
+
+def prepare(settings: Iterable[TrackerSettings], consequence: str) -> list[str]:
+    """Let each tracker create what the runs of a launch share. Returns the places of those that cannot be opened, where the runs
+    shall log nothing: each is warned of here, with the ``consequence``."""
+    closed = []
+    for each in dict.fromkeys(settings):
+        try:
+            each.prepare()
+        except Exception as error:
+            closed.append(each.place)
+            warn(f"{each.place} cannot be opened, {consequence}", error)
+    return closed

@@ -1,0 +1,109 @@
+"""MLflow's database or server, and the one experiment there that all runs belong to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+# A server that is down costs a run some seconds; MLflow's own patience is minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# So does a PostgreSQL that accepts connections and answers nothing.
+os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
+
+EXPERIMENT = "empg"  # of all benchmarks: a launch's runs have one parent, and a page shows the runs of one experiment
+ARTIFACTS = Path("mlartifacts")
+_RETRIES = 3  # of opening a database, in about a second; MLflow's own ten take 100 seconds
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
+_REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+
+
+def create_database(uri: str) -> None:
+    """Create or migrate the database, or ask the server for a sign of life. Once, in the parent: several processes on a fresh
+    database die in its migration. Raises whatever MLflow, the database's driver or the HTTP client raises."""
+    if uri.startswith(("sqlite", "postgresql", "mysql")):
+        _migrate(uri)
+    else:
+        from mlflow.tracking import MlflowClient
+
+        MlflowClient(uri).search_experiments(max_results=1)
+
+
+def _migrate(uri: str) -> None:
+    import logging
+
+    from mlflow.store.db import utils
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    utils.MAX_RETRY_COUNT = _RETRIES
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    SqlAlchemyStore(uri, ARTIFACTS.resolve().as_uri())
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow refused a value or a name, as opposed to a database that cannot be reached."""
+    from mlflow.exceptions import MlflowException
+
+    return isinstance(error, MlflowException) and error.error_code in _REFUSED
+
+
+class Database:
+    """MLflow's client for ``uri``, connected when it is first used. All methods raise what MLflow raises."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @cached_property
+    def client(self) -> Any:
+        from mlflow.store.db import utils
+        from mlflow.tracking import MlflowClient
+
+        utils.MAX_RETRY_COUNT = _RETRIES
+        return MlflowClient(self.uri)
+
+    def experiment(self) -> str:
+        """Its id; several processes may want to create it at once."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            local = self.uri.startswith("sqlite")
+            location = (ARTIFACTS / EXPERIMENT).resolve().as_uri() if local else None
+            try:
+                return str(self.client.create_experiment(EXPERIMENT, artifact_location=location, tags=_TRAINING))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def open_run(self, known: str, name: str, tags: Mapping[str, str]) -> str:
+        """The id of the MLflow run ``known``, which runs again with these tags, or of a new one."""
+        if known and self.has_run(known):
+            self.client.set_terminated(known, "RUNNING")
+            self.set_tags(known, tags)
+            return known
+        return str(self.client.create_run(self.experiment(), tags=dict(tags), run_name=name).info.run_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run is in this database, not in another one that was used before, and was not deleted on the page."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])

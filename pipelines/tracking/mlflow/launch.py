@@ -1,0 +1,74 @@
+"""MLflow: a launch of many is a run whose children are its cells, and theirs the seeds; and the page that compares them.
+
+A log, as everywhere: what a run is, and whether it is done, is read from its folder.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.files import write_json
+from pipelines.tracking.mlflow.comparison import share_comparison
+from pipelines.tracking.mlflow.database import Database
+from pipelines.tracking.mlflow.run import PARENT_TAGS, RUN_ID, remembered
+from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch
+
+PARENT = "mlflow.parentRunId"
+
+
+class MlflowLaunch:
+    """The same launch again goes on in the same MLflow runs; a run that several launches have stands below the last."""
+
+    def __init__(self, uri: str, launch: TrackedLaunch) -> None:
+        self._launch = launch
+        self._database = Database(uri)
+        self._id = ""
+        self._cells: dict[str, str] = {}  # MLflow's ids by the cells' keys
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        memory = self._launch.memory / f"{self._launch.key}.json"
+        known = remembered(memory)
+        tags = {"level": "grid", **self._launch.tags}
+        self._id = self._database.open_run(known.get("grid", ""), self._launch.title, tags)
+        for cell in self._launch.cells:
+            tags = {"level": "cell", "grid": self._id, PARENT: self._id, **cell.tags}
+            self._cells[cell.key] = self._database.open_run(known.get(cell.key, ""), cell.name, tags)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, {"grid": self._id} | self._cells)
+        for cell in self._launch.cells:
+            for folder in cell.runs:
+                self._adopt(folder, cell)
+        view = share_comparison(self._client, self._database.experiment(), self._id)
+        self._database.set_tags(self._id, {"launched": _now(), "comparison": view})
+
+    def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
+        runs = [folder for cell in self._launch.cells for folder in cell.runs]
+        self._client.log_metric(self._id, "grid/runs", len(runs))
+        self._client.log_metric(self._id, "grid/done", len(finished))
+        self._client.log_metric(self._id, "grid/minutes", (time.monotonic() - self._began) / 60)
+        self._client.log_text(self._id, table, "table.md")
+        for cell in self._launch.cells:
+            whole = finished.issuperset(cell.runs)
+            self._client.set_terminated(self._cells[cell.key], "FINISHED" if whole else status)
+        self._client.set_terminated(self._id, status)
+
+    @property
+    def _client(self) -> Any:
+        return self._database.client
+
+    def _adopt(self, folder: Path, cell: TrackedCell) -> None:
+        """A run that has an MLflow run gets its tags at once, for it may be finished; another finds them when it starts."""
+        parents = {"grid": self._id, PARENT: self._cells[cell.key]}
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / PARENT_TAGS, parents)
+        known = folder / RUN_ID
+        if known.exists() and self._database.has_run(run_id := known.read_text().strip()):
+            self._database.set_tags(run_id, {**cell.tags, **parents})
+
+
+def _now() -> str:
+    """Sorts as text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())

@@ -1,0 +1,155 @@
+"""One run of the platform as one MLflow run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.files import atomic_write_text, read_json
+from pipelines.tracking.guard import Refusals, warn
+from pipelines.tracking.mlflow.database import Database, is_refusal
+from pipelines.tracking.mlflow.names import acceptable
+from pipelines.tracking.protocol import Status, TrackedRun
+
+RUN_ID = "mlflow_run_id"  # file in the run's folder
+PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last launch put it below
+_BATCH = 1000  # points that MLflow takes at once
+_FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
+_PAUSE_S = 30.0  # after a failure; it doubles
+
+
+class MlflowRun:
+    """Calls wait in a queue, in order, while the database cannot be reached; it is tried again now and then, and at the end."""
+
+    def __init__(self, uri: str, run: TrackedRun) -> None:
+        self._run, self._place = run, f"MLflow at {uri}"
+        self._database = Database(uri)
+        self._refusals = Refusals("MLflow", is_refusal)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._points: list[tuple[str, float, int, int]] = []  # name, value, iteration, milliseconds
+        self._logged: set[tuple[str, int]] = set()
+        self._flushed, self._pause, self._not_before = time.monotonic(), _PAUSE_S, 0.0
+        self._id = ""
+
+    def start(self) -> None:
+        self._calls += [self._open, self._log_parameters]
+        self._try()
+
+    def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
+        now = int(time.time() * 1000)
+        self._points += [(name, float(value), iteration, now) for name, value in values.items()]
+        if len(self._points) >= _BATCH or time.monotonic() - self._flushed > _FLUSH_S:
+            self._try()
+
+    def evaluation(self, iteration: int, table: Any) -> None:
+        name = f"evaluations/iteration{iteration:04d}.json"
+        rows = [list(row.values()) for row in table.to_pylist()]
+        text = json.dumps({"columns": table.column_names, "data": rows}, default=str)
+        self._calls.append(lambda: self._log_text(text, name))
+        self._try()
+
+    def upload(self, results: Path, model: Path | None) -> None:
+        self._calls.append(lambda: self._log_files(results, model))
+        self._try()
+
+    def end(self, status: Status) -> None:
+        self._deliver()
+        self._client.set_terminated(self._id, status)
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _client(self) -> Any:
+        return self._database.client
+
+    def _try(self) -> None:
+        """Deliver, or after a failure wait with the next try."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._deliver()
+        except Exception as error:
+            if not self._not_before:
+                warn(f"{self._place} failed, what this run logs waits for it", error)
+            self._not_before = time.monotonic() + self._pause
+            self._pause *= 2
+
+    def _deliver(self) -> None:
+        while self._calls:
+            self._calls[0]()
+            self._calls.popleft()
+        self._flushed = time.monotonic()
+        points = [point for point in self._points if (acceptable(point[0]), point[2]) not in self._logged]
+        for at in range(0, len(points), _BATCH):
+            self._log_points(points[at : at + _BATCH])
+        self._points = []
+
+    def _open(self) -> None:
+        """Begin the MLflow run, or go on in the one that this folder remembers."""
+        memory = self._run.folder / RUN_ID
+        known = memory.read_text().strip() if memory.exists() else ""
+        tags = {**self._run.tags, "level": "run", **remembered(self._run.folder / PARENT_TAGS)}
+        self._id = self._database.open_run(known, self._run.name, tags)
+        if self._id != known:
+            atomic_write_text(memory, self._id)
+            return
+        for key in self._client.get_run(known).data.metrics:
+            self._logged |= {(key, metric.step) for metric in self._client.get_metric_history(known, key)}
+
+    def _log_parameters(self) -> None:
+        """The same values again are no change: a resumed run whose first process was killed here has them too."""
+        from mlflow.entities import Param
+
+        params = [Param(acceptable(key), str(value)) for key, value in _flat(self._run.config)]
+        try:
+            self._client.log_batch(self._id, params=params)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            for param in params:
+                with self._refusals.lose_only(param.key):
+                    self._client.log_batch(self._id, params=[param])
+
+    def _log_points(self, points: list[tuple[str, float, int, int]]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(acceptable(name), value, now, iteration) for name, value, iteration, now in points]
+        try:
+            self._client.log_batch(self._id, metrics=metrics)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            for metric in metrics:
+                with self._refusals.lose_only(metric.key):
+                    self._client.log_batch(self._id, metrics=[metric])
+        self._logged |= {(metric.key, metric.step) for metric in metrics}
+
+    def _log_text(self, text: str, name: str) -> None:
+        with self._refusals.lose_only(name):
+            self._client.log_text(self._id, text, name)
+
+    def _log_files(self, results: Path, model: Path | None) -> None:
+        self._client.log_artifact(self._id, str(self._run.folder / "params.yaml"))
+        self._client.log_artifacts(self._id, str(results), "results")
+        if model is not None:
+            self._client.log_artifacts(self._id, str(model), "model")
+
+
+def remembered(file: Path) -> dict[str, str]:
+    """What ``write_json`` left there; nothing where it left nothing."""
+    try:
+        return {str(key): str(value) for key, value in read_json(file).items()}
+    except (OSError, ValueError):
+        return {}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
