@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.games import make_games
 from benchmarks.measure import Row, at_least, take_turns
-from pipelines.config import AlfworldConfig, AlfworldGenerated
+from pipelines.environments.alfworld.config import AlfworldConfig, AlfworldGenerated
 from pipelines.environments.base import Benchmark
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.protocols import Observation

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks.games import make_games
 from benchmarks.measure import Row, at_least, cpu_seconds, take_turns
-from pipelines.config import DeepsearchConfig, DeepsearchGenerated
 from pipelines.environments.deepsearch.benchmark import DeepsearchBenchmark
+from pipelines.environments.deepsearch.config import DeepsearchConfig, DeepsearchGenerated
 from pipelines.environments.deepsearch.documents import Document, read_documents
 from pipelines.environments.deepsearch.environment import DeepsearchEnvironment, Shown
 from pipelines.environments.deepsearch.index import Index, build_index

@@ -15,9 +15,9 @@ from statistics import median
 
 from benchmarks.games import make_games
 from benchmarks.measure import Pair, Row, at_least, at_most, cpu_seconds, say
-from pipelines.config import WebshopConfig, WebshopGenerated
 from pipelines.environments.base import Benchmark
 from pipelines.environments.webshop.catalogue import Sources
+from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated
 from pipelines.environments.webshop.generate import INSTRUCTIONS, PRODUCTS
 from pipelines.environments.webshop.reading import read
 from pipelines.environments.webshop.shop import close_shops, open_shop

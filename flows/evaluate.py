@@ -34,6 +34,7 @@ from flows.configure.explain import explain, options
 from flows.configure.suggest import known
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, PlatformError
+from pipelines.registry import benchmark_spec
 
 _OWN = ("checkpoint", "panel", "out")
 _OF_THE_RUN = ("benchmark", "data", "model", "scale", "algorithm", "empg")
@@ -162,8 +163,6 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
 
 def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
     """Before anything heavy is imported. Raises ConfigError, DataError."""
-    from pipelines.environments import build
-
     experiment = config.experiment
     if experiment.policy.name == "local" and checkpoint.architecture != "qwen2":
         raise ConfigError(
@@ -172,7 +171,7 @@ def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
     if experiment.policy.name == "openrlhf":
         raise ConfigError("policy=openrlhf trains; to evaluate set policy=vllm, or policy=local for a stand-in")
     experiment.check_runnable()
-    build(experiment.benchmark, experiment.data).check()
+    benchmark_spec(experiment.benchmark.name).build(experiment.benchmark, experiment.data).check()
 
 
 def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:
@@ -188,7 +187,7 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
 
     start, split = time.monotonic(), config.experiment.benchmark.evaluation_split
     bar = Bar(f"{checkpoint.name} on {split}", shown=config.execution.progress)
-    store = ArtifactStore(config.execution.artifacts, versions())
+    store = ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
     try:
         with full_disk_is_readable(store.root), Session(config, store) as session:
             session.setup(lambda done: bar.update(done, 1.0, "making the data"))

@@ -70,7 +70,9 @@ def run_experiment(config: RunConfig, observer: Observer) -> Path:
         from pipelines.stages.session import Session
         from pipelines.stages.setup import versions
 
-        with Session(config, ArtifactStore(config.execution.artifacts, versions())) as session:
+        with Session(
+            config, ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
+        ) as session:
             _Loop(session, observer).run(folder)
     return folder
 

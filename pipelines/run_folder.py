@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.artifacts import fingerprint
-from pipelines.config import ExperimentConfig, FolderData, RunConfig
+from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text, damaged_file, read_json
+from pipelines.sections import FolderData
 from pipelines.versions import STAGES
 
 _VERSION = 3  # of the folders' names, and of what a run is

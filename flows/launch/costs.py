@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pipelines.config import ExperimentConfig, StandIn
 from pipelines.planning.plan import plan
+from pipelines.registry import benchmark_spec
 
 # Seconds of one core while all are at work, by the smallest stand-in (hidden size 64, 3 layers).
-_STEP_S = {"alfworld": 0.0022, "webshop": 0.0022, "deepsearch": 0.0021}  # of the longest episode, its learning included
 _TOKEN_S = 5.7e-5  # of a warm start
 _RUN_S = 3.0  # of a run that finds everything
 _GROWTH = 0.76  # what a stand-in costs grows with hidden size × layers to this power (measured: ×1.5 1.36)
@@ -34,7 +34,7 @@ def run_seconds(experiment: ExperimentConfig) -> float:
     played = training.iterations * training.tasks * training.group_size
     evaluations = -(-training.iterations // evaluation.every) + 1
     steps = (played + evaluations * evaluation.games) * experiment.benchmark.max_steps
-    return _RUN_S + steps * _STEP_S[experiment.benchmark.name] * _weight(experiment.model.stand_in)
+    return _RUN_S + steps * benchmark_spec(experiment.benchmark.name).step_seconds * _weight(experiment.model.stand_in)
 
 
 def shared(experiment: ExperimentConfig) -> Shared:

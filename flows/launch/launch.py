@@ -21,8 +21,8 @@ from flows.launch.failures import Failure, show_failures
 from flows.launch.jobs import Job, in_order
 from flows.launch.launchers import JobFailed
 from flows.launch.libraries import calm_libraries
-from pipelines.environments import build
 from pipelines.errors import ServerDead
+from pipelines.registry import benchmark_spec
 from pipelines.run_folder import is_finished
 
 _KILLED = "its process ended without a word (killed?); launch again to continue"
@@ -56,7 +56,8 @@ def launch(
         _show_as_one(jobs)
         return 0
     for job in todo:
-        build(job.config.experiment.benchmark, job.config.experiment.data).check()
+        benchmark, data = job.config.experiment.benchmark, job.config.experiment.data
+        benchmark_spec(benchmark.name).build(benchmark, data).check()
     todo = in_order(todo)
     with (
         claimed([job.folder for job in todo], todo[0].config.execution.runs),

@@ -14,8 +14,9 @@ from typing import Any
 
 from flows.configure.cells import CONF
 from flows.launch.jobs import Job
-from pipelines.config import OpenrlhfPolicyConfig, VllmPolicyConfig
 from pipelines.errors import ConfigError, PlatformError
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
+from pipelines.policies.vllm.config import VllmPolicyConfig
 
 
 class JobFailed(PlatformError):

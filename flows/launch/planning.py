@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from pipelines.config import ClusterConfig, ExperimentConfig, OpenrlhfPolicyConfig, RunConfig
+from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
 from pipelines.planning.assumptions import Assumptions
 from pipelines.planning.memory import GIB
 from pipelines.planning.plan import Plan, plan
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 _LABEL = 14
 

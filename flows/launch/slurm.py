@@ -19,8 +19,10 @@ from flows.configure.explain import CONF, explain
 from flows.launch.jobs import Job
 from flows.launch.launchers import JobFailed
 from flows.launch.slurm_settings import SlurmSettings, slurm_settings
-from pipelines.config import OpenrlhfPolicyConfig, RunConfig, VllmPolicyConfig
+from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
+from pipelines.policies.vllm.config import VllmPolicyConfig
 
 _LAUNCHER = "SlurmLauncher"
 _SETUP = "EMPG_SETUP"  # hands text of any kind to Hydra, which would read an override's quotes and dollars

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from flows.configure.explain import explain_validation
 from flows.configure.suggest import closest
-from pipelines.config.section import NonNegativeInt, Positive, PositiveInt, Section
 from pipelines.errors import ConfigError
+from pipelines.sections import NonNegativeInt, Positive, PositiveInt, Section
 
 Name = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 

@@ -1,12 +1,14 @@
-"""The model, the policy, the algorithm, and the settings of the loop."""
+"""The model, the algorithm, and the settings of the loop."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Float, Fraction, Int, NonNegative, NonNegativeInt, Positive, PositiveInt, Section
+from pipelines.errors import ConfigError
+from pipelines.sections import Float, Fraction, Int, NonNegative, NonNegativeInt, Positive, PositiveInt, Section
 
 
 class StandIn(Section):
@@ -35,47 +37,13 @@ class ModelConfig(Section):
     stand_in: StandIn
     weights: Literal["stand_in", "pretrained"] = "stand_in"
 
-
-class LocalPolicyConfig(Section):
-    """torch, trained and sampled in one process. ``torch_threads`` > 1 gives up bit-reproducibility."""
-
-    name: Literal["local"] = "local"
-    torch_threads: PositiveInt = 1
-
-
-class ScriptedPolicyConfig(Section):
-    """No network: plays from a seeded script (``random`` admissible or malformed actions). For tests."""
-
-    name: Literal["scripted"] = "scripted"
-
-
-class VllmPolicyConfig(Section):
-    """vLLM in this process; generates, and trains nothing. ``dtype``: of weights and activations. ``entropies``: exact ones
-    (one more pass over the logits, which stay in this process: ``tensor_parallel`` 1) or none. ``context_length``: None is
-    the model's. ``eager``: no compilation and no CUDA graphs. ``max_episodes`` that are generated for at once, the cache of
-    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU change no setting of the sampling, and are no part of
-    what a run is; but they say which requests share a batch, and a sum in another batch may round differently, so that a
-    nearly even choice between two tokens falls the other way."""
-
-    name: Literal["vllm"] = "vllm"
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    entropies: Literal["exact", "absent"] = "absent"
-    context_length: PositiveInt | None = None
-    tensor_parallel: PositiveInt = 1
-    prefix_caching: bool = True
-    eager: bool = True
-    max_episodes: PositiveInt = Field(default=256, exclude=True)
-    kv_cache_gb: PositiveInt = Field(default=1, exclude=True)
-    memory_fraction: Annotated[Float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
-
-    @model_validator(mode="after")
-    def _entropies_are_here(self) -> VllmPolicyConfig:
-        if self.entropies == "exact" and self.tensor_parallel > 1:
-            raise ValueError(
-                f"entropies=exact reads the logits in this process, and tensor_parallel={self.tensor_parallel} computes "
-                "them in others: set one of them back"
+    def check_folder(self) -> None:
+        """Raises ConfigError: the pretrained weights are wanted, and are not in a folder here."""
+        if self.weights == "pretrained" and not (Path(self.pretrained) / "config.json").is_file():
+            raise ConfigError(
+                f"model.pretrained={self.pretrained} is no model folder here (it has no config.json): download the "
+                "model and set model.pretrained=<its folder>"
             )
-        return self
 
 
 class AlgorithmConfig(Section):

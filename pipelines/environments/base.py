@@ -42,7 +42,7 @@ class Prompt:
 
 
 class Benchmark(Protocol):
-    """Made by ``pipelines.environments.build``; picklable (environment workers get a copy)."""
+    """Made by the ``build`` of its ``BenchmarkSpec``; picklable (environment workers get a copy)."""
 
     name: str
     max_steps: int

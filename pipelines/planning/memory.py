@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.config import ClusterConfig, OpenrlhfPolicyConfig
 from pipelines.planning.assumptions import Assumptions
 from pipelines.planning.shapes import ModelShape
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 GIB = 2**30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.config import ClusterConfig, ExperimentConfig, OpenrlhfPolicyConfig
+from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.planning import memory
 from pipelines.planning.assumptions import ASSUMED, Assumptions
@@ -13,6 +13,8 @@ from pipelines.planning.memory import GIB, Micro, Phase
 from pipelines.planning.shapes import ModelShape, shape_of
 from pipelines.planning.speed import Speed, speed
 from pipelines.planning.workload import Workload, workload
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from math import floor, inf
 
-from pipelines.config import ClusterConfig, ExperimentConfig, OpenrlhfPolicyConfig
+from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.gpus import how_to_install_engines, visible_gpus
 from pipelines.planning.plan import plan
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 
 def check_fits(experiment: ExperimentConfig) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.config import OpenrlhfPolicyConfig
 from pipelines.planning.assumptions import Assumptions
 from pipelines.planning.memory import Micro
 from pipelines.planning.offload import offload_seconds
 from pipelines.planning.shapes import ModelShape
 from pipelines.planning.workload import Workload
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,42 +1,14 @@
-"""Policies: weights, optimiser and sampler behind one protocol. Heavy imports happen inside the factories."""
+"""Policies: one package each, exporting its ``SPEC``; weights, optimiser and sampler behind one protocol."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.config import ExperimentConfig, StandIn
-from pipelines.protocols import Policy, TextCodec
-
-
-def build(config: ExperimentConfig, model: Path) -> Policy:
-    """The only factory of policies. ``model``: the Hugging Face folder the run starts from, which is also the frozen
-    reference of the KL loss."""
-    match config.policy.name:
-        case "local":
-            from pipelines.policies.local.policy import LocalPolicy
-
-            return LocalPolicy(model, temperature=config.rollout.temperature, threads=config.policy.torch_threads)
-        case "scripted":
-            from pipelines.policies.scripted import ScriptedPolicy
-
-            return ScriptedPolicy()
-        case "vllm":
-            from pipelines.policies.vllm.policy import VllmPolicy
-
-            return VllmPolicy(model, config.policy)
-        case "openrlhf":
-            from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
-
-            rollout = config.rollout
-            longest = (
-                None if rollout.max_context_tokens is None else rollout.max_context_tokens + rollout.max_action_tokens
-            )
-            return OpenrlhfPolicy(
-                model,
-                config.policy,
-                temperature=rollout.temperature,
-                longest=longest,
-                micro_batch_tokens=config.training.micro_batch_tokens,
-            )
+if TYPE_CHECKING:
+    from pipelines.config import StandIn
+    from pipelines.protocols import TextCodec
 
 
 def codec(model: Path) -> TextCodec:
@@ -46,8 +18,9 @@ def codec(model: Path) -> TextCodec:
     return ChatCodec(model)
 
 
-def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path) -> None:
-    """An untrained stand-in model and a tokenizer made from the corpus, as a Hugging Face folder."""
+def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = ()) -> None:
+    """An untrained stand-in model and a tokenizer made from the corpus, as a Hugging Face folder. ``tags``: the benchmark's
+    own markup, each one token."""
     from pipelines.policies.local.model import make_stand_in as make
 
-    make(shape, corpus, out)
+    make(shape, corpus, out, tags=tags)

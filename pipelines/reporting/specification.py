@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Section
+from pipelines.sections import Section
 
 PAPER = Path(__file__).with_name("paper")
 _UNTRAINED = ("prompting", "react")  # the names that their cells have

@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import environments, policies
 from pipelines.artifacts import Artifact, ArtifactStore, Draft, read_json, write_json, write_parquet
 from pipelines.commit import code_commit
 from pipelines.config import RunConfig, UpdateSettings
@@ -24,6 +23,7 @@ from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import DataError
 from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import ScoredTrajectory, Task
+from pipelines.registry import benchmark_spec, policy_spec
 from pipelines.run_folder import run_fingerprint
 from pipelines.seeds import derive_seed
 from pipelines.stages import setup, tables
@@ -52,7 +52,9 @@ class Session:
     def __init__(self, config: RunConfig, store: ArtifactStore) -> None:
         self.config, self.store = config, store
         self.experiment = config.experiment
-        self.benchmark = environments.build(self.experiment.benchmark, self.experiment.data)
+        self.benchmark = benchmark_spec(self.experiment.benchmark.name).build(
+            self.experiment.benchmark, self.experiment.data
+        )
         self._policy: Policy | None = None
         self._policy_state: str | None = None  # fingerprint of the artifact whose weights the policy holds
         self._updates: dict[str, _Update] = {}  # by the fingerprint of what they gave
@@ -298,7 +300,7 @@ class Session:
         if self._policy is None or artifact.fingerprint == self.initial.fingerprint:
             if self._policy is not None:
                 self._policy.close()
-            self._policy = policies.build(self.experiment, self.initial.tree("model"))
+            self._policy = policy_spec(self.experiment.policy.name).build(self.experiment, self.initial.tree("model"))
         if artifact.fingerprint != self.initial.fingerprint:
             self._policy.load(artifact.tree())
         self._policy_state = artifact.fingerprint
@@ -356,7 +358,7 @@ class Session:
             "stand_in": experiment.model.weights == "stand_in",
             "config": experiment.values(),
             "commit": code_commit(),
-            "versions": setup.versions(),
+            "versions": setup.versions(experiment.benchmark.name),
             "measures": experiment.benchmark.measures,
             "averages": experiment.data.averages,
             "remarks": list(self.benchmark.remarks),

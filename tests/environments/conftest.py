@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import environments
-from pipelines.config import AlfworldConfig, AlfworldGenerated, PromptSettings
 from pipelines.environments.alfworld.benchmark import AlfworldBenchmark
+from pipelines.environments.alfworld.config import AlfworldConfig, AlfworldGenerated
+from pipelines.registry import benchmark_spec
+from pipelines.sections import PromptSettings
 from tests.once import made_once
 
 SETTINGS = AlfworldGenerated(train=12, valid_unseen=6, valid_seen=0)
@@ -17,7 +18,7 @@ SETTINGS = AlfworldGenerated(train=12, valid_unseen=6, valid_seen=0)
 @pytest.fixture(scope="session")
 def alfworld() -> AlfworldBenchmark:
     config = AlfworldConfig(max_steps=25, prompt=PromptSettings(show_admissible=False, instructions=False))
-    benchmark = environments.build(config, SETTINGS)
+    benchmark = benchmark_spec("alfworld").build(config, SETTINGS)
     assert isinstance(benchmark, AlfworldBenchmark)
     return benchmark
 

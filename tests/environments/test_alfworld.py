@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config import AlfworldConfig, PromptSettings, RealData
 from pipelines.environments.alfworld.benchmark import AlfworldBenchmark
+from pipelines.environments.alfworld.config import AlfworldConfig, AlfworldReal
 from pipelines.environments.alfworld.engine import Engine
 from pipelines.environments.alfworld.generate import generate_games
 from pipelines.environments.alfworld.prompts import parse_action, prompt
@@ -23,6 +23,7 @@ from pipelines.environments.alfworld.rooms import HELD_OUT_ROOMS, TASK_TYPES
 from pipelines.environments.base import Turn
 from pipelines.errors import DataError
 from pipelines.protocols import Observation
+from pipelines.sections import PromptSettings
 from pipelines.stages.setup import evaluation_tasks
 from tests.environments.conftest import SETTINGS
 
@@ -198,7 +199,7 @@ def test_the_first_tasks_of_a_panel_are_balanced(alfworld: AlfworldBenchmark, ga
 
 def test_real_data_is_read_as_it_is(alfworld: AlfworldBenchmark, games: Path, tmp_path: Path) -> None:
     shutil.copytree(games / "json_2.1.1", tmp_path / "json_2.1.1")
-    real = AlfworldBenchmark(AlfworldConfig(), RealData(root=tmp_path))
+    real = AlfworldBenchmark(AlfworldConfig(), AlfworldReal(root=tmp_path))
     assert real.panels(tmp_path / "unused") == alfworld.panels(games)
 
 
@@ -207,9 +208,9 @@ def test_missing_and_damaged_data_are_named(
 ) -> None:
     monkeypatch.delenv("ALFWORLD_DATA", raising=False)
     with pytest.raises(DataError, match="alfworld-download"):
-        AlfworldBenchmark(AlfworldConfig(), RealData()).panels(tmp_path)
+        AlfworldBenchmark(AlfworldConfig(), AlfworldReal()).panels(tmp_path)
     with pytest.raises(DataError, match="no ALFWorld data at"):
-        AlfworldBenchmark(AlfworldConfig(), RealData(root=tmp_path)).panels(tmp_path)
+        AlfworldBenchmark(AlfworldConfig(), AlfworldReal(root=tmp_path)).panels(tmp_path)
     shutil.copytree(games / "json_2.1.1", tmp_path / "json_2.1.1")
     task = alfworld.panels(games)["train"].tasks[0]
     game = tmp_path / task.source

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import WebshopConfig, WebshopGenerated
 from pipelines.environments.alfworld.benchmark import AlfworldBenchmark
 from pipelines.environments.base import Benchmark
 from pipelines.environments.webshop.benchmark import WebshopBenchmark
+from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated
 from tests.environments.conformance import BenchmarkConformance
 from tests.environments.fake import CountDownBenchmark
 

@@ -13,8 +13,9 @@ import yaml
 
 from flows.__main__ import main
 from flows.configure.compose import CONF, compose, expand
-from pipelines.config import ExperimentConfig, LocalPolicyConfig
+from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
+from pipelines.policies.local.config import LocalPolicyConfig
 
 GROUP_OPTIONS = sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml"))
 PARTS = {"cluster": "cluster@policy.cluster"}  # groups that another group's option has
@@ -221,7 +222,7 @@ def test_a_sweep_is_every_combination() -> None:
         (["data.catalogue=full"], r"it belongs to data=real benchmark=webshop$"),
         (["scale=paper", "warm_start.tokens=9"], r"it belongs to scale=laptop benchmark=deepsearch or .* scale=smoke$"),
         (["hydra.launcher.partition=a"], r"hydra.launcher.partition .* it belongs to hydra/launcher=slurm$"),
-        (["policy=vllm", "evaluation.temperature=0.001"], r"\(policy=vllm\): set 0 \(greedy\) or 0.01 to 2$"),
+        (["policy=vllm", "evaluation.temperature=0.001"], r"policy=vllm .* 0 \(greedy\) or 0.01 to 2$"),
         (["empg.zeta=nan"], r"empg.zeta = nan"),
         (["empg.arm=half"], r"empg.arm = 'half': .*'off'"),
         (["algorithm=dapo", "algorithm.max_generation_batches=1"], r"dynamic_sampling needs"),

@@ -52,7 +52,9 @@ def results(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def first_rollout(finished: Path) -> list[Trajectory]:
     config = small_config(finished, **SETTINGS)
-    with Session(config, ArtifactStore(config.execution.artifacts, versions())) as session:
+    with Session(
+        config, ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
+    ) as session:
         session.setup(lambda _: None)
         initial = session.warm_start(lambda _: None)
         return list(session.read_rollout(session.rollout(0, initial, lambda _: None)).trajectories)

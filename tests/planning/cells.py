@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flows.configure.compose import compose
-from pipelines.config import OpenrlhfPolicyConfig
 from pipelines.planning.memory import Micro
 from pipelines.planning.plan import Plan, plan
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 SMALL, MIDDLE, LARGE = "qwen2.5_1.5b", "qwen2.5_7b", "qwen2.5_32b"
 

@@ -121,7 +121,7 @@ def test_missing_engines_are_said(machine: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_missing_vllm_is_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the environment of the machine: the settings name no device."""
-    monkeypatch.setattr("pipelines.config.experiment.find_spec", lambda name: None)
+    monkeypatch.setattr("pipelines.policies.vllm.config.find_spec", lambda name: None)
     evaluation = compose(["policy=vllm", "training.iterations=0"]).experiment
     with pytest.raises(ConfigError, match=r"install requirements/cluster-cuda.txt .*docs/cluster.md"):
         evaluation.check_runnable()

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.config import OpenrlhfPolicyConfig, StandIn
+from pipelines.config import StandIn
 from pipelines.errors import ConfigError, EngineDied, MissingCheckpoint, NonFiniteLoss, PlatformError, WorkerDied
 from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
 from pipelines.protocols import GenerationRequest, Message, SamplingSettings
 from pipelines.records import TrainingSequence

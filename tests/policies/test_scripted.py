@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipelines.policies.scripted import ScriptedPolicy
+from pipelines.policies.scripted.policy import ScriptedPolicy
 from tests.policies.conformance import Make, PolicyConformance
 from tests.policies.play import converse
 
@@ -26,5 +26,5 @@ def test_a_given_answer_is_played() -> None:
 
 
 def test_it_imports_no_torch() -> None:
-    code = "import sys, pipelines.policies, pipelines.policies.scripted; sys.exit('torch' in sys.modules)"
+    code = "import sys, pipelines.policies, pipelines.policies.scripted.policy; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

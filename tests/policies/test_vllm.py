@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.config import StandIn, VllmPolicyConfig
+from pipelines.config import StandIn
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.policies.vllm.policy import VllmPolicy
 from pipelines.protocols import Generation, GenerationRequest, Message, SamplingSettings
 from tests.policies.conformance import SETTINGS, GenerationConformance, Make

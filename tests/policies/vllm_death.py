@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from pipelines.config import VllmPolicyConfig
 from pipelines.errors import EngineDied
 from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.policies.vllm.policy import VllmPolicy
 from pipelines.protocols import SamplingSettings
 from tests.policies.play import converse

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipelines.config import AlfworldConfig, AlfworldGenerated, RealData
 from pipelines.environments.alfworld import prompts
+from pipelines.environments.alfworld.config import AlfworldConfig, AlfworldGenerated, AlfworldReal
 from pipelines.environments.alfworld.expert import Expert, answer, noisy
 from pipelines.environments.alfworld.panels import check_games, read_panels
 from pipelines.environments.base import Panel, Prompt, Tick, Turn
@@ -28,12 +28,12 @@ class AlfworldBenchmark:
 
     name = "alfworld"
 
-    def __init__(self, config: AlfworldConfig, data: AlfworldGenerated | RealData) -> None:
+    def __init__(self, config: AlfworldConfig, data: AlfworldGenerated | AlfworldReal) -> None:
         self.config, self.data, self.max_steps = config, data, config.max_steps
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        if not isinstance(self.data, RealData):
+        if not isinstance(self.data, AlfworldReal):
             return ()
         return (
             "a panel takes ALFWorld's task types in turn: one smaller than its split has fewer of the frequent types than the "
@@ -43,7 +43,7 @@ class AlfworldBenchmark:
     # ---------------------------------------------------------------------------------------------------------- data
 
     def check(self) -> None:
-        if isinstance(self.data, RealData):
+        if isinstance(self.data, AlfworldReal):
             check_games(self._root(Path()))
 
     def prepare(self, folder: Path, *, workers: int, tick: Tick) -> None:

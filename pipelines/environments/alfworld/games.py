@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import AlfworldGenerated
 from pipelines.environments.alfworld import rooms
+from pipelines.environments.alfworld.config import AlfworldGenerated
 from pipelines.environments.alfworld.engine import Engine
 from pipelines.environments.alfworld.rooms import receptacle_type
 from pipelines.environments.alfworld.scenes import Scene, furnish, location

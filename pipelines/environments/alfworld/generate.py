@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from pipelines.config import AlfworldGenerated
+from pipelines.environments.alfworld.config import AlfworldGenerated
 from pipelines.environments.alfworld.engine import Engine
 from pipelines.environments.alfworld.games import make_game, write_game
 from pipelines.environments.base import Tick

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.config import PromptSettings
 from pipelines.environments.answers import last_action
 from pipelines.environments.base import Prompt, Turn
 from pipelines.protocols import Observation
+from pipelines.sections import PromptSettings
 
 NOTHING_HAPPENS = "Nothing happens."  # the game's answer to a command that is not admissible
 _FORMAT = (

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.config import AlfworldGenerated
 from pipelines.environments.alfworld import rooms
+from pipelines.environments.alfworld.config import AlfworldGenerated
 from pipelines.environments.alfworld.rooms import Room, receptacle_type
 
 

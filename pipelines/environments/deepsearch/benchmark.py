@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from pipelines.config import DeepsearchConfig, DeepsearchGenerated, DeepsearchReal
 from pipelines.environments.base import Panel, Prompt, Tick, Turn
 from pipelines.environments.deepsearch import prompts
 from pipelines.environments.deepsearch.actions import TAGS, read_action
+from pipelines.environments.deepsearch.config import DeepsearchConfig, DeepsearchGenerated, DeepsearchReal
 from pipelines.environments.deepsearch.documents import corpus_sha256, read_documents
 from pipelines.environments.deepsearch.environment import INVALID, NO_PAGE, NO_RESULTS, DeepsearchEnvironment, Shown
 from pipelines.environments.deepsearch.expert import Expert, noisy

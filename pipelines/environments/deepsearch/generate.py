@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import DeepsearchGenerated, QuestionType
 from pipelines.environments.base import Tick
+from pipelines.environments.deepsearch.config import DeepsearchGenerated, QuestionType
 from pipelines.environments.deepsearch.pages import write_page
 from pipelines.environments.deepsearch.worlds import KINDS, RELATIONS, World, follow, make_world
 from pipelines.errors import ConfigError

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from pipelines.config import JudgeSettings
+from pipelines.environments.deepsearch.config import JudgeSettings
 from pipelines.environments.deepsearch.json_client import Bounds, JsonClient, ServerRefused
 from pipelines.environments.deepsearch.questions import Question
 from pipelines.environments.deepsearch.together import Together

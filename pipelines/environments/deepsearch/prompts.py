@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.config import PromptSettings
 from pipelines.environments.base import Prompt, Turn
 from pipelines.environments.deepsearch.actions import read_action
 from pipelines.environments.deepsearch.environment import INVALID
 from pipelines.protocols import Observation
+from pipelines.sections import PromptSettings
 
 _INSTRUCTIONS = (
     "Answer the given question. You must conduct reasoning inside <think> and </think> first every time you get new "

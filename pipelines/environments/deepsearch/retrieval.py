@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.config import RetrievalSettings
+from pipelines.environments.deepsearch.config import RetrievalSettings
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.index import Index, open_index
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pipelines.config import DeepsearchGenerated
+from pipelines.environments.deepsearch.config import DeepsearchGenerated
 from pipelines.seeds import derive_seed
 
 KINDS = ("country", "city", "river", "person", "work")

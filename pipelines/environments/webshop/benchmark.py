@@ -9,10 +9,10 @@ from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pipelines.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.base import Panel, Prompt, Tick, Turn
 from pipelines.environments.webshop import prompts
 from pipelines.environments.webshop.catalogue import Sources
+from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop.environment import WebshopEnvironment
 from pipelines.environments.webshop.expert import Expert, answer, noisy
 from pipelines.environments.webshop.generate import HUMAN, INSTRUCTIONS, PRODUCTS, generate_catalogue

@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import WebshopGenerated
 from pipelines.environments.base import Tick
+from pipelines.environments.webshop.config import WebshopGenerated
 from pipelines.environments.webshop.words import ATTRIBUTES, OPTIONS, Kind, kinds
 from pipelines.seeds import derive_seed
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.config import WebshopPrompt
 from pipelines.environments.answers import last_action
 from pipelines.environments.base import Prompt, Turn
+from pipelines.environments.webshop.config import WebshopPrompt
 from pipelines.environments.webshop.reading import View, read
 from pipelines.protocols import Observation
 

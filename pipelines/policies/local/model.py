@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,10 +15,11 @@ from pipelines.policies.local.tokenizer import make_tokenizer
 _SEED = 0
 
 
-def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path) -> None:
-    """Write config.json, model.safetensors, generation_config.json and the tokenizer; the same bytes every time."""
+def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = ()) -> None:
+    """Write config.json, model.safetensors, generation_config.json and the tokenizer; the same bytes every time.
+    ``tags``: the benchmark's own markup, each one token."""
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = make_tokenizer(corpus, out)
+    vocabulary = make_tokenizer(corpus, out, tags)
     end = ChatCodec(out).end_of_message
     config = Qwen2Config(
         vocab_size=-(-vocabulary // 16) * 16,

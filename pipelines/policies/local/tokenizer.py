@@ -7,7 +7,7 @@ any text survives encode → decode.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from pipelines.artifacts import write_json
 END_OF_TEXT, END_OF_MESSAGE = "<|endoftext|>", "<|im_end|>"
 SPECIAL = (END_OF_TEXT, END_OF_MESSAGE, "<|user|>", "<|assistant|>", "<|system|>")
 TAGS = ("<think>", "</think>", "<action>", "</action>")
-# Tokens too, where the benchmark's texts have them.
-TOOL_TAGS = tuple(f"<{slash}{name}>" for name in ("search", "open", "answer", "information") for slash in ("", "/"))
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
     "{% if message.role == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
@@ -30,13 +28,13 @@ PIECE = r" ?[A-Za-z]+ \d+(?!\d)| ?[A-Za-z]+(?:'[a-z]+)?| ?\d+| ?[^\sA-Za-z\d]+|\
 _ENTITY = re.compile(r"( ?[A-Za-z]+ )(\d+)$")
 
 
-def make_tokenizer(corpus: Iterable[str], out: Path) -> int:
+def make_tokenizer(corpus: Iterable[str], out: Path, own_tags: Sequence[str] = ()) -> int:
     """Write tokenizer.json and tokenizer_config.json into ``out``; returns the vocabulary's size.
 
+    ``own_tags``: a benchmark's markup beside what every answer has, each one token.
     An entity seen with some number is known with every number up to the largest one seen of any.
     """
-    lines = list(corpus)
-    tags = (*TAGS, *(tag for tag in TOOL_TAGS if any(tag in line for line in lines)))
+    lines, tags = list(corpus), (*TAGS, *own_tags)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     vocabulary = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     for piece in _pieces(lines, tags):

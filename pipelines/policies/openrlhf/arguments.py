@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace as Names
 
-from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings
+from pipelines.config import UpdateSettings
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 
 
 def arguments(policy: OpenrlhfPolicyConfig, temperature: float) -> Names:

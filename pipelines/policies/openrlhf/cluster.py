@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empg.checks import NonFiniteError
-from pipelines.config import ClusterConfig
 from pipelines.errors import ConfigError, NonFiniteLoss, PlatformError, WorkerDied
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
 from pipelines.policies.openrlhf.twin import ENVIRONMENT as TWIN
 
 if TYPE_CHECKING:

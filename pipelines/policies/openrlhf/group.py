@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import OpenrlhfPolicyConfig, VllmPolicyConfig
 from pipelines.policies.openrlhf import cluster as ray_cluster
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.processes import EngineProcess, TrainerProcess
+from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.protocols import Generation, GenerationRequest
 
 _REQUESTS = 1000  # that wait in an engine at once

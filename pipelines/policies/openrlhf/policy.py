@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import read_json, write_json
-from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings
+from pipelines.config import UpdateSettings
 from pipelines.errors import MissingCheckpoint
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.model_folder import check_folder
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.group import Processes
 from pipelines.policies.openrlhf.layout import Row, lay_out
 from pipelines.protocols import Generation, GenerationRequest

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.config import VllmPolicyConfig
+from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.protocols import Generation, GenerationRequest
 
 if TYPE_CHECKING:

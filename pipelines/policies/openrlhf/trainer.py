@@ -22,10 +22,11 @@ from openrlhf.utils import utils  # noqa: E402
 from openrlhf.utils.deepspeed import DeepspeedStrategy  # noqa: E402
 from openrlhf.utils.utils import zero_pad_sequences  # noqa: E402
 
-from pipelines.config import OpenrlhfPolicyConfig, UpdateSettings  # noqa: E402
+from pipelines.config import UpdateSettings  # noqa: E402
 from pipelines.errors import MissingCheckpoint  # noqa: E402
 from pipelines.policies.model_folder import copy_all_but_weights  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig  # noqa: E402
 from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
 from pipelines.policies.openrlhf.objective import Measured, Objective  # noqa: E402
 from pipelines.policies.openrlhf.sampled import Sampled  # noqa: E402

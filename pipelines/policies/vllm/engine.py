@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.config import VllmPolicyConfig
 from pipelines.errors import ConfigError
 from pipelines.gpus import how_to_install_engines, visible_gpus
+from pipelines.policies.vllm.config import VllmPolicyConfig
 
 if TYPE_CHECKING:
     from vllm.v1.engine.llm_engine import LLMEngine

@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pipelines.config import UpdateSettings, VllmPolicyConfig
+from pipelines.config import UpdateSettings
 from pipelines.errors import ConfigError
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.model_folder import check_folder
 from pipelines.policies.vllm.batching import Batching
+from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.policies.vllm.engine import start_engine
 from pipelines.protocols import Generation, GenerationRequest
 from pipelines.records import Score, TrainingSequence, UpdateMetrics

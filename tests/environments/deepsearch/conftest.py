@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import environments
-from pipelines.config import DeepsearchConfig, DeepsearchGenerated, DeepsearchReal
 from pipelines.environments.deepsearch.benchmark import DeepsearchBenchmark
+from pipelines.environments.deepsearch.config import DeepsearchConfig, DeepsearchGenerated, DeepsearchReal
 from pipelines.environments.deepsearch.index import Index, open_index
+from pipelines.registry import benchmark_spec
 from tests.once import made_once
 
 SETTINGS = DeepsearchGenerated(
@@ -41,7 +41,7 @@ def write_corpus(path: Path) -> Path:
 
 
 def benchmark_of(config: DeepsearchConfig, data: DeepsearchGenerated | DeepsearchReal) -> DeepsearchBenchmark:
-    benchmark = environments.build(config, data)
+    benchmark = benchmark_spec("deepsearch").build(config, data)
     assert isinstance(benchmark, DeepsearchBenchmark)
     return benchmark
 

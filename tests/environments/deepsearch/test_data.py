@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config import DeepsearchConfig, RetrievalSettings
+from pipelines.environments.deepsearch.config import DeepsearchConfig, RetrievalSettings
 from pipelines.environments.deepsearch.documents import Document, read_documents
 from pipelines.environments.deepsearch.index import build_index
 from pipelines.environments.deepsearch.questions import read_question, read_questions

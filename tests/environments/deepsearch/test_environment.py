@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import DeepsearchConfig, PromptSettings, RetrievalSettings
 from pipelines.environments.base import Turn
+from pipelines.environments.deepsearch.config import DeepsearchConfig, RetrievalSettings
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.environment import INVALID, NO_PAGE, DeepsearchEnvironment, Shown
 from pipelines.environments.deepsearch.index import Index, build_index
@@ -17,6 +17,7 @@ from pipelines.environments.deepsearch.prompts import prompt
 from pipelines.environments.deepsearch.questions import Question
 from pipelines.environments.deepsearch.retrieval import EmbeddedRetriever
 from pipelines.protocols import Environment, Observation
+from pipelines.sections import PromptSettings
 from tests.environments.deepsearch.conftest import benchmark_of, real
 
 ASKED = "Where was the author of Zulet born?"

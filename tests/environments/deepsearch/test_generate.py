@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config import DeepsearchConfig, DeepsearchGenerated
 from pipelines.environments.deepsearch.benchmark import DeepsearchBenchmark
+from pipelines.environments.deepsearch.config import DeepsearchConfig, DeepsearchGenerated
 from pipelines.environments.deepsearch.expert import Expert, random_action
 from pipelines.environments.deepsearch.pages import read_page, write_page
 from pipelines.environments.deepsearch.questions import Question

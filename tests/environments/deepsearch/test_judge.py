@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import DeepsearchConfig, JudgeSettings
+from pipelines.environments.deepsearch.config import DeepsearchConfig, JudgeSettings
 from pipelines.environments.deepsearch.json_client import ServerRefused
 from pipelines.environments.deepsearch.judge import LanguageModelJudge
 from pipelines.environments.deepsearch.questions import Question

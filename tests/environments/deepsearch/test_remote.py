@@ -17,7 +17,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from pipelines.config import DeepsearchConfig, RetrievalSettings
+from pipelines.environments.deepsearch.config import DeepsearchConfig, RetrievalSettings
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.index import Index
 from pipelines.environments.deepsearch.json_client import Bounds, ServerRefused, ServerSilent

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config import WebshopConfig, WebshopGenerated, WebshopPrompt
 from pipelines.environments.base import Turn
 from pipelines.environments.webshop import nouns
 from pipelines.environments.webshop.benchmark import WebshopBenchmark
+from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated, WebshopPrompt
 from pipelines.environments.webshop.expert import read_wish
 from pipelines.environments.webshop.prompts import compact, parse_action, prompt
 from pipelines.environments.webshop.reading import read

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pipelines import files
-from pipelines.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop import json_stream, shop
 from pipelines.environments.webshop.benchmark import WebshopBenchmark
 from pipelines.environments.webshop.catalogue import Product, Sources, read_products
+from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop.generate import generate_catalogue
 from pipelines.environments.webshop.goals import goal_order, make_goal
 from pipelines.environments.webshop.shop import open_shop

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from pipelines.config.section import (
+from pipelines.sections import (
     BenchmarkSection,
     DataSection,
     FolderData,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import (
+from pipelines.sections import (
     BenchmarkSection,
     DataSection,
     FolderData,
@@ -105,6 +105,10 @@ class DeepsearchConfig(BenchmarkSection):
         if self.reward == "judge" and not (self.judge.url and self.judge.model):
             raise ValueError("reward=judge needs judge.url and judge.model")
         return self
+
+    def check_data(self, data: DataSection) -> None:
+        if self.retrieval.backend == "remote" and isinstance(data, DeepsearchGenerated) and data.train_worlds:
+            raise ValueError("a retrieval server holds one corpus: set data.train_worlds=0")
 
 
 QuestionType = Literal[

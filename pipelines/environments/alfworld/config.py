@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pipelines.config.section import (
+from pipelines.sections import (
     BenchmarkSection,
     FolderData,
     GeneratedData,
@@ -44,7 +44,7 @@ class AlfworldGenerated(GeneratedData):
     valid_unseen: PositiveInt = 128
 
 
-class RealData(FolderData):
+class AlfworldReal(FolderData):
     """ALFWorld's games, as ``alfworld-download`` lays them out."""
 
     variable: ClassVar[str] = "ALFWORLD_DATA"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import Float, Int, NonNegativeInt, Positive, PositiveInt, Section
+from pipelines.sections import Float, Int, NonNegativeInt, Positive, PositiveInt, Section
 
 _LAST_PORT = 65_535
 

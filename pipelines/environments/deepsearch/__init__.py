@@ -1,0 +1,1 @@
+"""Deep Search: questions that are answered with a search engine and a page viewer."""

@@ -1,0 +1,20 @@
+"""Settings of the local policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.sections import PolicySection, PositiveInt
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+
+
+class LocalPolicyConfig(PolicySection):
+    """torch, trained and sampled in one process. ``torch_threads`` > 1 gives up bit-reproducibility."""
+
+    name: Literal["local"] = "local"
+    torch_threads: PositiveInt = 1
+
+    def check_runnable(self, experiment: ExperimentConfig) -> None:
+        experiment.model.check_folder()

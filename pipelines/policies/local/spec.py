@@ -1,0 +1,23 @@
+"""What the platform knows of the local policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.policies.local.config import LocalPolicyConfig
+from pipelines.registry import PolicySpec
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+    from pipelines.protocols import Policy
+
+
+def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+    from pipelines.policies.local.policy import LocalPolicy
+
+    assert isinstance(experiment.policy, LocalPolicyConfig)
+    return LocalPolicy(model, temperature=experiment.rollout.temperature, threads=experiment.policy.torch_threads)
+
+
+SPEC = PolicySpec(name="local", config=LocalPolicyConfig, build=_build)

@@ -1,0 +1,78 @@
+"""The policy of the paper's scale: rollout by vLLM, update by OpenRLHF's Ray actors with DeepSpeed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.policies.openrlhf.cluster_config import ClusterConfig
+from pipelines.sections import PolicySection, Positive
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+
+
+class OpenrlhfPolicyConfig(PolicySection):
+    """``dtype``: of weights and activations, in generation and training; the optimizer's own copies are float32.
+    ``importance_cap``: a token's loss is weighed by π_trainer / π_vLLM at the time of sampling, at most by this (truncated
+    importance sampling); null: not weighed. The
+    ``cluster`` says where: it is no part of what a run is."""
+
+    trains: ClassVar = "any"
+    temperatures: ClassVar = (0.01, 2.0)  # vLLM refuses what is above, and silently raises what is below
+
+    name: Literal["openrlhf"] = "openrlhf"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    importance_cap: Positive | None = 2.0
+    cluster: ClusterConfig = Field(exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dtype_of_the_device(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("dtype") != "auto" or not isinstance(values.get("cluster"), dict):
+            return values
+        return values | {"dtype": "float32" if values["cluster"].get("device") == "cpu" else "bfloat16"}
+
+    @model_validator(mode="after")
+    def _kernels_have_the_dtype(self) -> OpenrlhfPolicyConfig:
+        if self.cluster.packing and self.dtype == "float32":
+            raise ValueError(
+                "cluster.packing=true needs flash attention, which has no dtype=float32: set dtype=bfloat16, or "
+                "cluster.packing=false"
+            )
+        return self
+
+    @property
+    def bytes_per_value(self) -> int:
+        return 2 if self.dtype == "bfloat16" else 4
+
+    def check(self, experiment: ExperimentConfig) -> None:
+        self._check_batches(experiment)
+        self._check_loss(experiment)
+
+    def _check_batches(self, experiment: ExperimentConfig) -> None:
+        training, rollout = experiment.training, experiment.rollout
+        if rollout.max_context_tokens is not None:
+            longest = rollout.max_context_tokens + rollout.max_action_tokens
+            if training.micro_batch_tokens < longest:
+                raise ValueError(
+                    f"training.micro_batch_tokens={training.micro_batch_tokens} hold no whole sequence: one may have {longest} "
+                    f"tokens (rollout.max_context_tokens={rollout.max_context_tokens} and rollout.max_action_tokens="
+                    f"{rollout.max_action_tokens}); raise it, or lower these"
+                )
+        if training.minibatch_size < self.cluster.ranks:
+            raise ValueError(
+                f"training.minibatch_size={training.minibatch_size} sequences leave some of the trainer's "
+                f"{self.cluster.ranks} ranks without one: raise it, or use fewer GPUs"
+            )
+
+    @staticmethod
+    def _check_loss(experiment: ExperimentConfig) -> None:
+        coefficients = experiment.training.kl_coefficient, experiment.training.entropy_coefficient
+        if experiment.algorithm.aggregation == "sequence-mean" and any(coefficients):
+            raise ValueError(
+                "policy=openrlhf: OpenRLHF takes the KL and entropy terms as means over tokens, and algorithm.aggregation="
+                "sequence-mean asks for means over sequences: set algorithm.aggregation=token-mean, or "
+                f"training.kl_coefficient={coefficients[0]} and training.entropy_coefficient={coefficients[1]} both to 0"
+            )

@@ -1,0 +1,1 @@
+"""The scripted policy: no network, for tests."""

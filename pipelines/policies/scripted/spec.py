@@ -1,0 +1,22 @@
+"""What the platform knows of the scripted policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.policies.scripted.config import ScriptedPolicyConfig
+from pipelines.registry import PolicySpec
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+    from pipelines.protocols import Policy
+
+
+def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+    from pipelines.policies.scripted.policy import ScriptedPolicy
+
+    return ScriptedPolicy()
+
+
+SPEC = PolicySpec(name="scripted", config=ScriptedPolicyConfig, build=_build)

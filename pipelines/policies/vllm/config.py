@@ -1,0 +1,53 @@
+"""Settings of the policy that samples by vLLM."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.errors import ConfigError
+from pipelines.gpus import how_to_install_engines, visible_gpus
+from pipelines.sections import Float, PolicySection, PositiveInt
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+
+
+class VllmPolicyConfig(PolicySection):
+    """vLLM in this process; generates, and trains nothing. ``dtype``: of weights and activations. ``entropies``: exact ones
+    (one more pass over the logits, which stay in this process: ``tensor_parallel`` 1) or none. ``context_length``: None is
+    the model's. ``eager``: no compilation and no CUDA graphs. ``max_episodes`` that are generated for at once, the cache of
+    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU change no setting of the sampling, and are no part of
+    what a run is; but they say which requests share a batch, and a sum in another batch may round differently, so that a
+    nearly even choice between two tokens falls the other way."""
+
+    trains: ClassVar = "nothing"
+    temperatures: ClassVar = (0.01, 2.0)  # vLLM refuses what is above, and silently raises what is below
+
+    name: Literal["vllm"] = "vllm"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    entropies: Literal["exact", "absent"] = "absent"
+    context_length: PositiveInt | None = None
+    tensor_parallel: PositiveInt = 1
+    prefix_caching: bool = True
+    eager: bool = True
+    max_episodes: PositiveInt = Field(default=256, exclude=True)
+    kv_cache_gb: PositiveInt = Field(default=1, exclude=True)
+    memory_fraction: Annotated[Float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
+
+    @model_validator(mode="after")
+    def _entropies_are_here(self) -> VllmPolicyConfig:
+        if self.entropies == "exact" and self.tensor_parallel > 1:
+            raise ValueError(
+                f"entropies=exact reads the logits in this process, and tensor_parallel={self.tensor_parallel} computes "
+                "them in others: set one of them back"
+            )
+        return self
+
+    def check_runnable(self, experiment: ExperimentConfig) -> None:
+        experiment.model.check_folder()
+        if find_spec("vllm") is None:
+            remedy = how_to_install_engines(cuda=bool(visible_gpus()))
+            raise ConfigError(f"policy=vllm needs vLLM, which is not installed beside this Python: {remedy}")

@@ -1,0 +1,133 @@
+"""What every section of the configuration is made of."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pipelines.config import ExperimentConfig
+
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # Python's true is a 1
+        raise ValueError("write a number, not true or false")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_switch)]
+Float = Annotated[float, BeforeValidator(_no_switch)]
+PositiveInt = Annotated[Int, Field(gt=0)]
+NonNegativeInt = Annotated[Int, Field(ge=0)]
+Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[Float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def values(self) -> dict[str, Any]:
+        """The section as plain JSON values, for fingerprints and files."""
+        return self.model_dump(mode="json")
+
+
+class PromptSettings(Section):
+    """How observations become messages. ``history``: "full" (the whole transcript, one growing sequence) or the number
+    of last observations shown in a fresh prompt at every step (the paper: 2). ``instructions``: explain the task and
+    the answer format in words."""
+
+    history: Literal["full"] | PositiveInt = "full"
+    show_admissible: bool = True
+    instructions: bool = True
+
+
+class BenchmarkSection(Section):
+    """Base of every benchmark's settings. ``max_steps``: an episode's actions at most. ``invalid_penalty``: what an invalid
+    action costs. ``evaluation_split``: the panel that evaluations play."""
+
+    name: str
+    max_steps: PositiveInt
+    prompt: PromptSettings = PromptSettings()
+    invalid_penalty: NonNegative
+    evaluation_split: str
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """The columns of an evaluation that tables show, with their names there; "score" only where it says something
+        else than "success"."""
+        return {"success": "success"}
+
+    def check_data(self, data: DataSection) -> None:
+        """Whether these settings can be played on this data, which is one of the benchmark's own.
+
+        Raises:
+            ValueError: they cannot; the message names the setting to change.
+        """
+
+
+class DataSection(Section):
+    """Base of every benchmark's data. ``averages``: names of means over task types that an evaluation reports besides."""
+
+    source: str
+
+    @property
+    def averages(self) -> dict[str, list[str]]:
+        return {}
+
+    def holds(self, split: str) -> int | None:
+        """How many tasks a split will have; None: only the files know."""
+        return None
+
+
+class GeneratedData(DataSection):
+    """Base of data made here whose fields ``<split>`` say how many tasks to make for it."""
+
+    def holds(self, split: str) -> int:
+        return int(getattr(self, split))
+
+
+class FolderData(DataSection):
+    """A benchmark's own files, read unchanged. Where they lie (``root``, or the environment variable) is no part of the
+    values: what they are, the panels' hashes say."""
+
+    variable: ClassVar[str]
+    root: Path | None = Field(default=None, exclude=True)
+
+    @property
+    def folder(self) -> Path | None:
+        root = self.root or os.environ.get(self.variable)
+        return Path(root).absolute() if root else None
+
+
+class PolicySection(Section):
+    """Base of every policy's settings, and what the policy can do: nobody asks for that by its name.
+
+    ``trains``: nothing (it only generates), stand-ins, or any model. ``temperatures``: the lowest and the highest that it
+    samples at, beside 0 (greedy).
+    """
+
+    trains: ClassVar[Literal["nothing", "stand-ins", "any"]] = "stand-ins"
+    temperatures: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
+    name: str
+
+    def check(self, experiment: ExperimentConfig) -> None:
+        """Whether it can do what the whole experiment asks.
+
+        Raises:
+            ValueError: two values contradict each other; the message names the setting to change.
+        """
+
+    def check_runnable(self, experiment: ExperimentConfig) -> None:
+        """Whether what it needs is here, as a model's folder.
+
+        Raises:
+            ConfigError: something is missing; the message says how to get it.
+        """
