@@ -6,6 +6,7 @@ pages are for models made here: the same facts in fewer tokens, result rows numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pipelines.environments.answers import last_action
@@ -24,16 +25,20 @@ _FORMAT = (
 )
 _MOST = 13_000  # characters; a longer prompt is made without its history (verl-agent)
 _TAGS = ("<think>", "</think>", "<action>", "</action>")
+# Blanks just inside an action's brackets. One beside a bar is part of a name: the shop writes "w/" as "w | ".
+_PADDING = re.compile(r"^\s+(?!\|)|(?<!\|)\s+$")
 
 
 def parse_action(answer: str) -> str | None:
-    """The answer's action in lower case (verl-agent's), blanks just inside its brackets dropped; None when it is malformed
-    or holds markup."""
+    """The answer's action in lower case, as verl-agent reads it, without padding inside its brackets; None when the answer is
+    malformed or its action holds markup."""
     action = (last_action(answer) or "").lower()
     if not action or any(tag in action for tag in _TAGS):
         return None
     name, bracket, argument = action.partition("[")
-    return f"{name}[{argument.removesuffix(']').strip()}]" if bracket and argument.endswith("]") else action
+    if not bracket or not argument.endswith("]"):
+        return action
+    return f"{name}[{_PADDING.sub('', argument.removesuffix(']'))}]"
 
 
 def prompt(past: Sequence[Turn], observation: Observation, settings: WebshopPrompt) -> Prompt:

@@ -16,12 +16,12 @@ from typing import Literal
 from pipelines.environments.base import state_digest
 from pipelines.environments.webshop.catalogue import Catalogue, Product
 
-SHOWN, PER_PAGE = 50, 10  # search results in all, and on a page
+SHOWN, PER_PAGE = 50, 10  # search results in all, and of one page
 BUY, BACK, NEXT, PREVIOUS = "Buy Now", "Back to Search", "Next >", "< Prev"
 SUB_PAGES = ("Description", "Features", "Reviews")
 SEARCH_ACTION = "search[<your query>]"  # how a page with a search bar is listed
 _ACTION = re.compile(r"(.+)\[(.+)\]")
-_LONGEST = 1000  # characters of an action; ours: the original has no bound
+_LONGEST = 1000  # characters of an action that is not listed; the original has no such bound
 
 
 class Kind(Enum):
@@ -124,17 +124,40 @@ class Site:
     def act(self, action: str) -> bool:
         """Search (on any page, as in the original) or click what the page lists, but for its search button, which needs a
         query. False: it was something else, and nothing has changed."""
-        found = _ACTION.match(action) if len(action) <= _LONGEST else None
-        name, argument = (found[1], found[2].lower()) if found else ("", "")
+        name, argument = self._understood(action)
         if name == "search" and self._visit.where != "done":
             self._visit.keywords, self._visit.page = tuple(argument.split(" ")), 1
             self._results()
-        elif name == "click" and argument in self.page.clickables and argument != "search":  # as the original
+        elif name == "click":
             self._click(argument)
         else:
             return False
         self.page = self._render()
         return True
+
+    def _understood(self, action: str) -> tuple[str, str]:
+        """("search", query), ("click", a listed name) or two empty texts.
+
+        The original reads an action by one pattern alone, to which a listed name with an opening bracket or a line break is
+        invalid. Here every listed name is valid as it is listed; blanks at its ends may be left out.
+        """
+        if clicked := self._listed(action):
+            return "click", clicked
+        found = _ACTION.match(action) if len(action) <= _LONGEST else None
+        name, argument = (found[1], found[2].lower()) if found else ("", "")
+        if name == "search" or (name == "click" and self._clickable(argument)):
+            return name, argument
+        return "", ""
+
+    def _listed(self, action: str) -> str | None:
+        if not (action.startswith("click[") and action.endswith("]")):
+            return None
+        said = action[len("click[") : -1].lower()
+        names = (said, *self.page.clickables)
+        return next((name for name in names if said in (name, name.strip()) and self._clickable(name)), None)
+
+    def _clickable(self, name: str) -> bool:
+        return name in self.page.clickables and not (name == "search" and self.page.search_bar)
 
     def _results(self) -> None:
         visit = self._visit

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.environments.webshop.prompts import parse_action
+from pipelines.environments.webshop.reading import read
 from pipelines.environments.webshop.site import Site
+from pipelines.protocols import Observation
 from tests.environments.webshop.catalogues import catalogue, product
 
 TEA = product(
@@ -209,6 +213,87 @@ def test_the_original_marks_what_stands_quoted_in_the_address() -> None:
     walk.act('search["red"]')
     walk.act("click[b000000001]")
     assert walk.page.text_rich().startswith("You have clicked red.\n")
+
+
+# Option values that look like the page's own marks, and products without a title or named like another one's code.
+NASTY = st.text(alphabet="[]/|<>& ab\n\"'\u00a0İΣ[]/", min_size=1, max_size=7).map(
+    lambda value: value.strip().replace("/", " | ").lower()  # as the catalogue reads it
+)
+VALUES = st.lists(NASTY.filter(str.strip) | st.sampled_from(["search", "red", "w | ", "w |", "[2 pack]"]), max_size=4)
+TITLES = st.sampled_from(["", " ", "Blue mug", "b000000001", "B000000000", "$9.99", "a [SEP] b", "Price: $1.0", "[x]"])
+
+
+def said_by_an_agent(action: str) -> str:
+    return parse_action(f"<think>x</think><action>{action}</action>") or ""
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES, VALUES, TITLES, st.sampled_from(["text", "text_rich"]))
+def test_every_listed_click_is_accepted_word_for_word(
+    first: list[str], second: list[str], title: str, mode: Literal["text", "text_rich"]
+) -> None:
+    options = (("style", tuple(dict.fromkeys(first))), ("pack", tuple(dict.fromkeys(second))))
+    shop = catalogue(product(options=options, title=title))
+    for place in range(len(dict.fromkeys(first + second))):
+        walk = Site(shop, lambda query: (0,), lambda bought, options: 0.0, "x")
+        walk.act("search[x]")
+        walk.act("click[b000000001]")
+        names = [name for name in walk.page.clickables if name in first + second]
+        assert set(names) == set(first + second)
+        assert walk.act(said_by_an_agent(f"click[{names[place]}]")), names[place]
+        owner = "pack" if names[place] in second else "style"
+        assert walk._visit.options == {owner: names[place]}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TITLES, min_size=1, max_size=12), st.sampled_from(["text", "text_rich"]))
+def test_rows_of_results_are_read_by_kind(titles: list[str], mode: Literal["text", "text_rich"]) -> None:
+    prices = ["$9.99", "$1.0 to $20.5", "$1e+16"]
+    products = [
+        product(asin=f"B{i:09d}", title=title, price_tag=prices[i % 3], options=()) for i, title in enumerate(titles)
+    ]
+    walk = Site(catalogue(*products), lambda query: tuple(range(len(titles))), lambda bought, options: 0.0, "a mug")
+    walk.act("search[x]")
+    text = walk.page.text() if mode == "text" else walk.page.text_rich()
+    view = read(Observation(text, walk.page.admissible()))
+    assert (view.where, view.instruction, view.page) == ("results", "a mug", 1)
+    shown = [(row.asin, row.title.replace(" [SEP] ", " "), row.price) for row in view.rows]
+    assert shown == [(p.asin, p.title.strip().replace(" [SEP] ", " "), p.price_tag) for p in products[:10]]
+    assert [row.number for row in view.rows] == list(range(1, len(view.rows) + 1))
+
+
+@pytest.mark.parametrize("mode", ["text", "text_rich"])
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ((("color", ("red", "blue")), ("size", ("small",))), ""),
+        ((("size", ("small", "color")), ("color", ("red",))), "Mug"),
+        ((("", ("red", "blue")),), "Mug"),
+        ((("trim", ("red",)), ("color", ("red",))), "red"),
+        ((("style", ("w | ", "[2 pack]", "one [large]")),), "Mug"),
+        ((), "Mug"),
+        ((), ""),
+    ],
+)
+def test_items_are_read_by_kind(mode: str, options: tuple[tuple[str, tuple[str, ...]], ...], title: str) -> None:
+    walk = Site(
+        catalogue(product(options=options, title=title)), lambda query: (0,), lambda bought, chosen: 0.0, "a mug"
+    )
+    for action in ("search[x]", "click[b000000001]"):
+        walk.act(action)
+    view = read(Observation(walk.page.text() if mode == "text" else walk.page.text_rich(), walk.page.admissible()))
+    assert (view.where, view.title, view.price) == ("item", title, "$20.0")
+    assert view.options == tuple((name, tuple(value.strip() for value in values)) for name, values in options)
+
+
+def test_blanks_at_the_ends_of_a_listed_name_may_be_left_out() -> None:
+    for value in ("w | ", " | red", " | x | "):
+        walk = Site(
+            catalogue(product(options=(("style", (value,)),))), lambda query: (0,), lambda bought, options: 0.0, "x"
+        )
+        for action in ("search[x]", "click[b000000001]", f"click[{value.strip()}]"):
+            assert walk.act(action)
+        assert walk._visit.options == {"style": value}
 
 
 def test_the_last_option_of_two_with_the_same_value_takes_it() -> None:
