@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.files import atomic_write_text, write_json, write_parquet
+from pipelines.run_info import RunInfo
 
 _WIDTH = 140  # where there is no terminal
-_Z = 1.959963984540054  # of 95 %
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,18 @@ class Row:
     cut: float
 
 
-def rows_of(table: pa.Table, info: Mapping[str, Any]) -> list[Row]:
+def rows_of(table: pa.Table, measures: Mapping[str, str], averages: Mapping[str, Sequence[str]]) -> list[Row]:
     """A row per task type by name, one per average whose types were all played (each type weighing the same), and "all"."""
     played: list[dict[str, Any]] = table.to_pylist()
     types = sorted({row["task_type"] for row in played})
-    rows = [_row(kind, [r for r in played if r["task_type"] == kind], info["measures"]) for kind in types]
+    rows = [_row(kind, [r for r in played if r["task_type"] == kind], measures) for kind in types]
     by_type = dict(zip(types, rows, strict=True))
     averages = [
         _average(name, [by_type[kind] for kind in members])
-        for name, members in info["averages"].items()
+        for name, members in averages.items()
         if all(kind in by_type for kind in members)
     ]
-    return [*rows, *averages, _row("all", played, info["measures"])]
+    return [*rows, *averages, _row("all", played, measures)]
 
 
 def _row(of: str, played: Sequence[Mapping[str, Any]], measures: Mapping[str, str]) -> Row:
@@ -75,23 +74,23 @@ def _average(name: str, rows: Sequence[Row]) -> Row:
 
 def wilson(successes: int, tasks: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927): sound for few tasks, and at 0 and 1."""
-    share, z2 = successes / tasks, _Z * _Z
-    centre = (share + z2 / (2 * tasks)) / (1 + z2 / tasks)
-    half = _Z / (1 + z2 / tasks) * math.sqrt(share * (1 - share) / tasks + z2 / (4 * tasks * tasks))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, tasks).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def report(folder: Path, table: pa.Table, info: Mapping[str, Any]) -> None:
+def report(folder: Path, table: pa.Table, info: RunInfo) -> None:
     """Print the report and write it: ``report.md``, ``report.csv`` (not rounded), ``evaluations.parquet`` (a row per task) and
     ``evaluation.json`` (what was evaluated, how, on which panel)."""
-    rows = rows_of(table, info)
+    rows = rows_of(table, info.measures, info.averages)
     folder.mkdir(parents=True, exist_ok=True)
-    headings, cells = _headings(info["measures"]), [_cells(row) for row in rows]
+    headings, cells = _headings(info.measures), [_cells(row) for row in rows]
     about = _about(info)
     atomic_write_text(folder / "report.md", _markdown(about, headings, cells))
     atomic_write_text(folder / "report.csv", _csv(rows))
     write_parquet(folder / "evaluations.parquet", table)
-    write_json(folder / "evaluation.json", dict(info))
+    write_json(folder / "evaluation.json", info.values())
     _show(about, headings, cells)
 
 
@@ -107,16 +106,16 @@ def _cells(row: Row) -> list[str]:
     return [row.of, str(row.tasks), means[0], interval, *means[1:], *rest]
 
 
-def _about(info: Mapping[str, Any]) -> list[str]:
-    config = info["config"]
+def _about(info: RunInfo) -> list[str]:
+    config = info.config
     benchmark, evaluation = config["benchmark"], config["evaluation"]
     lines = [
-        f"{config['model']['name']} on {benchmark['name']}, {benchmark['evaluation_split']}: {info['panel_size']} tasks, panel "
-        f"{info['panel_sha256'][:12]}",
+        f"{config['model']['name']} on {benchmark['name']}, {benchmark['evaluation_split']}: {info.panel_size} tasks, panel "
+        f"{info.panel_sha256[:12]}",
         f"temperature {evaluation['temperature']:g}, seed {config['seed']}, policy {config['policy']['name']}, prompt: "
         f"{', '.join(f'{key} {str(value).lower()}' for key, value in benchmark['prompt'].items())}",
     ]
-    return [*lines, *info["remarks"]]
+    return [*lines, *info.remarks]
 
 
 def _markdown(about: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -91,7 +91,7 @@ class _Loop:
 
         session, observer = self.session, self.observer
         self._stage("setup", None, lambda: session.setup(lambda done: observer.preparing("making the data", done)))
-        observer.run_started(session.info())
+        observer.run_started(session.info().values())
         policy = self._stage(
             "warm_start", None, lambda: session.warm_start(lambda done: observer.preparing("warm start", done))
         )
@@ -100,7 +100,7 @@ class _Loop:
             policy = self._iteration(iteration, policy)
         self._evaluate(self.iterations, policy)
         checkpoint = policy.folder.relative_to(session.store.root).as_posix()
-        info = session.info() | {"checkpoint": checkpoint}
+        info = session.info().model_copy(update={"checkpoint": checkpoint})
         results = write_results(folder, info, self.artifacts, self._analysis(policy))
         observer.run_finished(results, session.model_folder(policy))
 

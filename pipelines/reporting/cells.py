@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.errors import DataError
-from pipelines.reporting.comparable import how_to_restore, members_of
+from pipelines.reporting.comparable import members_of
 from pipelines.reporting.results import RunResult, check_measured_alike, find_results, read_run
-from pipelines.reporting.specification import Row, Specification, methods_of
+from pipelines.reporting.specification import Row, Specification
 
 
 def read_study(root: Path) -> list[RunResult]:
     """All finished runs below a folder, of whatever cells. Raises DataError when there is none, or naming a bad file."""
-    runs = [read_run(folder) for folder in find_results(root)]
-    for run in runs:
-        try:
-            methods_of(run.config)
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{run.folder / 'run.json'} is malformed ({error}): {how_to_restore(run.folder)}") from None
-    return runs
+    return [read_run(folder) for folder in find_results(root)]
 
 
 class Cells:
@@ -37,7 +30,7 @@ class Cells:
 
     @property
     def scale(self) -> str | None:
-        return self.all[0].scale if self.all else None
+        return self.all[0].info.scale if self.all else None
 
     def of(self, row: Row, benchmark: str) -> list[RunResult]:
         return self._of[row, benchmark]
@@ -48,4 +41,4 @@ class Cells:
 
     def averages(self, benchmark: str) -> Mapping[str, list[str]]:
         runs = self.on(benchmark)
-        return runs[0].averages if runs else {}
+        return runs[0].info.averages if runs else {}

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipelines.errors import DataError
-from pipelines.files import read_json
 from pipelines.reporting.specification import Row, Specification, specifications
+from pipelines.run_info import RunInfo, read_run_info
+from pipelines.schemas import RUN_JSON
 
 
 class Configured(Protocol):
@@ -56,17 +57,15 @@ def check_study(runs: Sequence[Configured]) -> None:
 
 def planned_study(root: Path) -> list[Planned]:
     """The finished runs below a folder, none if there is no such folder. Raises DataError naming a bad file."""
-    return [_recorded(file) for file in sorted(root.rglob("run.json")) if not file.parent.name.startswith(".")]
+    files = (file for file in sorted(root.rglob(RUN_JSON)) if not file.parent.name.startswith("."))
+    return [Planned(file.parent, _info(file).config) for file in files]
 
 
-def _recorded(file: Path) -> Planned:
+def _info(file: Path) -> RunInfo:
     try:
-        run = Planned(file.parent, read_json(file)["config"])
-        _ = run.seed, run.config["scale"], run.config["empg"]["arm"]
-        _ = [run.config[group]["name"] for group in ("benchmark", "model", "algorithm")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_run_info(file.parent)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} is malformed ({error}): {how_to_restore(file.parent)}") from None
-    return run
 
 
 def how_to_restore(folder: Path) -> str:

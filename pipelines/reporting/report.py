@@ -22,7 +22,9 @@ def write_tables(runs: Path, settings: Path, out: Path) -> Table:
     bytes. Raises DataError naming a bad file."""
     found = read_runs(find_results(runs))
     table = make_table(found)
-    rows = [(f"{run.algorithm} {run.arm}", run.algorithm, run.config) for run, *_ in by_cell(found).values()]
+    rows = [
+        (f"{run.info.algorithm} {run.info.arm}", run.info.algorithm, run.config) for run, *_ in by_cell(found).values()
+    ]
     lines = [[d.setting, d.here, d.paper, where] for d, where in declared(rows, read_settings(settings)).items()]
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(markdown(table, (TITLE, (list(HEADER), lines))))

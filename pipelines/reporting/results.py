@@ -11,66 +11,50 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.files import CHECKSUMS, damaged_file, read_json
+from pipelines.files import CHECKSUMS, damaged_file
 from pipelines.reporting.comparable import check_one_cell, how_to_restore
 from pipelines.reporting.statistics import Matrix
+from pipelines.run_info import RunInfo, read_run_info
+from pipelines.schemas import RUN_JSON
 
 # The order of rows and lines everywhere: the paper's. Names that are not listed follow, by name.
 ALGORITHMS = ("grpo", "dapo")
 ARMS = ("off", "gradient_scaling", "future_bonus", "full", "center_only")
-_FILES = (CHECKSUMS, "run.json", "evaluations.parquet", "metrics.parquet")
+_FILES = (CHECKSUMS, RUN_JSON, "evaluations.parquet", "metrics.parquet")
 
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """One run: its identity, its evaluations (a row per iteration and task), its metrics (a row per iteration).
-
-    ``measures``: the columns of its evaluations that a table shows, with their names there. ``averages``: names of means
-    over task types. ``remarks``: what whoever reads the numbers must know.
-    """
+    """One run: what it is, its evaluations (a row per iteration and task), its metrics (a row per iteration)."""
 
     folder: Path
-    cell: str
-    seed: int
-    config: dict[str, Any]
-    panel_sha256: str
-    stand_in: bool
-    measures: dict[str, str]
-    averages: dict[str, list[str]]
-    remarks: list[str]
+    info: RunInfo
     evaluations: pd.DataFrame
     metrics: pd.DataFrame
 
     @property
-    def algorithm(self) -> str:
-        return str(self.config["algorithm"]["name"])
+    def seed(self) -> int:
+        return self.info.seed
 
     @property
-    def arm(self) -> str:
-        return str(self.config["empg"]["arm"])
-
-    @property
-    def benchmark(self) -> str:
-        return str(self.config["benchmark"]["name"])
-
-    @property
-    def scale(self) -> str:
-        return str(self.config["scale"])
+    def config(self) -> dict[str, Any]:
+        return self.info.config
 
     @property
     def setting(self) -> str:
-        """What one table has in common."""
-        return f"{self.scale} {self.benchmark} {self.config['model']['name']}"
+        """What the runs of one table have in common."""
+        return f"{self.info.scale} {self.info.benchmark} {self.info.model}"
 
     @property
     def last(self) -> int:
+        """The iteration of the last evaluation."""
         return int(self.evaluations["iteration"].max())
 
 
 def find_results(root: Path) -> list[Path]:
     """The ``results`` folders of finished runs below ``root``, sorted. Raises DataError when there is none."""
     # Also by its checksums: a folder that has lost its record is named by ``read_run``, and not left out.
-    folders = {path.parent for name in ("run.json", CHECKSUMS) for path in root.rglob(name)}
+    folders = {path.parent for name in (RUN_JSON, CHECKSUMS) for path in root.rglob(name)}
     found = sorted(folder for folder in folders if not folder.name.startswith("."))
     if not found:
         raise DataError(f"no finished run below {root}: launch one (`make demo`, `python -m flows`), then report again")
@@ -82,26 +66,18 @@ def read_run(folder: Path) -> RunResult:
     for name in _FILES:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name} is missing: {how_to_restore(folder)}")
-    path = folder / "run.json"
+    path = folder / RUN_JSON
     try:
         if (damaged := damaged_file(folder)) is not None:
             path = folder / damaged
             raise ValueError("not what was written")
-        info = read_json(path)
-        path = folder / "evaluations.parquet"
-        evaluations = pd.read_parquet(path)
+        info = read_run_info(folder)
         path = folder / "metrics.parquet"
         metrics = pd.read_parquet(path)
-        path = folder / "run.json"
-        run = RunResult(
-            folder, info["cell"], int(info["seed"]), info["config"], info["panel_sha256"], bool(info["stand_in"]),
-            info["measures"], info["averages"], info["remarks"], evaluations, metrics,
-        )  # fmt: skip
-        _ = run.algorithm, run.arm, run.setting, run.measures["success"]
-        path = folder / "evaluations.parquet"
-        _ = evaluations[["iteration", "task_id", "task_type", *run.measures]], run.last
-        path = folder / "metrics.parquet"
         _ = metrics["iteration"]
+        path = folder / "evaluations.parquet"
+        run = RunResult(folder, info, pd.read_parquet(path), metrics)
+        _ = run.evaluations[["iteration", "task_id", "task_type", *info.measures]], run.last
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path} is malformed ({error}): {how_to_restore(folder)}") from None
     return run
@@ -124,19 +100,19 @@ def read_runs(folders: Iterable[Path]) -> list[RunResult]:
 def check_measured_alike(runs: Sequence[RunResult]) -> None:
     """Raises DataError when runs were evaluated on different panels or measured differently."""
     for run in runs[1:]:
-        if run.panel_sha256 != runs[0].panel_sha256:
+        if run.info.panel_sha256 != runs[0].info.panel_sha256:
             raise DataError(
-                f"{run.folder} was evaluated on panel {run.panel_sha256[:12]}, {runs[0].folder} on "
-                f"{runs[0].panel_sha256[:12]}: they cannot be compared, report them apart"
+                f"{run.folder} was evaluated on panel {run.info.panel_sha256[:12]}, {runs[0].folder} on "
+                f"{runs[0].info.panel_sha256[:12]}: they cannot be compared, report them apart"
             )
         for what in ("measures", "averages", "remarks"):
-            one, other = getattr(runs[0], what), getattr(run, what)
+            one, other = getattr(runs[0].info, what), getattr(run.info, what)
             if one != other:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
 
 
 def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:
-    return rank(run.algorithm, ALGORITHMS), rank(run.arm, ARMS), run.cell, run.seed
+    return rank(run.info.algorithm, ALGORITHMS), rank(run.info.arm, ARMS), run.info.cell, run.seed
 
 
 def rank(name: str, known: Sequence[str]) -> tuple[int, str]:
@@ -146,13 +122,13 @@ def rank(name: str, known: Sequence[str]) -> tuple[int, str]:
 
 def algorithms_of(runs: Sequence[RunResult]) -> list[str]:
     """The runs' algorithms, in the order of the rows."""
-    return list(dict.fromkeys(run.algorithm for run in runs))
+    return list(dict.fromkeys(run.info.algorithm for run in runs))
 
 
 def by_cell(runs: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     cells: dict[str, list[RunResult]] = {}
     for run in runs:
-        cells.setdefault(run.cell, []).append(run)
+        cells.setdefault(run.info.cell, []).append(run)
     return cells
 
 

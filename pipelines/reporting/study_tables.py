@@ -76,7 +76,7 @@ def make_study_table(name: str, runs: Sequence[RunResult], settings: Settings) -
         for column in specification.columns_of(benchmark, cells.averages(benchmark))
     )
     lines = tuple(_line(row, cells, columns) for row in specification.rows)
-    stand_in = any(run.stand_in for run in cells.all)
+    stand_in = any(run.info.stand_in for run in cells.all)
     published = _published(name, specification, columns) if cells.scale == "paper" and not stand_in else {}
     of_the_paper = [*quoted_in(name, specification), *errors_of(name, specifications())] if published else []
     return StudyTable(
@@ -106,13 +106,13 @@ def _line(row: Row, cells: Cells, columns: Sequence[Shown]) -> Line:
 def _parts(run: RunResult, of: str) -> list[str] | None:
     """The task types that a column is made of; None: not all of them are on the panel."""
     played = run.evaluations["task_type"].unique().tolist()
-    parts = played if of == "all" else run.averages.get(of, [of])
+    parts = played if of == "all" else run.info.averages.get(of, [of])
     return parts if parts and set(parts) <= set(played) else None
 
 
 def _weighed(run: RunResult, of: str, kinds: list[str]) -> list[str] | None:
     """In an average every type weighs the same; elsewhere every task does."""
-    return kinds if of in run.averages else None
+    return kinds if of in run.info.averages else None
 
 
 def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> tuple[Contrast, ...]:
@@ -164,11 +164,11 @@ def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> 
 
 def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
     """What the benchmarks remark on their results, once; and what looks like a number and is none, or like two."""
-    yield from dict.fromkeys(remark for run in cells.all for remark in run.remarks)
+    yield from dict.fromkeys(remark for run in cells.all for remark in run.info.remarks)
     for benchmark, column in columns:
         if (runs := cells.on(benchmark)) and _parts(runs[0], column.of) is None:
             yield f"the panel of {benchmark} has no task of {column.of.replace('_', ' ')}, or not of all that it averages"
-    if any(run.stand_in and not run.config["training"]["iterations"] for run in cells.all):
+    if any(run.info.stand_in and not run.config["training"]["iterations"] for run in cells.all):
         yield "a stand-in without training is its warm start"
     for one, other in combinations(lines, 2):
         same = [benchmark for benchmark, runs in one.runs.items() if other.runs.get(benchmark) == runs]

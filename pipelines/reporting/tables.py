@@ -76,9 +76,9 @@ class Table:
 
 def make_table(runs: Sequence[RunResult]) -> Table:
     """The table of all runs."""
-    measures = dict(sorted(runs[0].measures.items(), key=lambda item: item[0] != "success"))
+    measures = dict(sorted(runs[0].info.measures.items(), key=lambda item: item[0] != "success"))
     rows = tuple(_row(cell, members, measures) for cell, members in by_cell(runs).items())
-    return Table(_title(runs, measures), measures, rows, _comparisons(runs, measures), tuple(runs[0].remarks))
+    return Table(_title(runs, measures), measures, rows, _comparisons(runs, measures), tuple(runs[0].info.remarks))
 
 
 def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[Comparison, ...]:
@@ -88,8 +88,8 @@ def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[
         for algorithm in algorithms_of(runs):
             arms: dict[str, dict[int, RunResult]] = {}
             for run in runs:
-                if run.algorithm == algorithm:
-                    arms.setdefault(run.arm, {})[run.seed] = run
+                if run.info.algorithm == algorithm:
+                    arms.setdefault(run.info.arm, {})[run.seed] = run
             baseline = arms.pop("off", {})
             for arm, members in arms.items():
                 seeds = sorted(members.keys() & baseline.keys())
@@ -105,13 +105,17 @@ def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[
 
 
 def _row(cell: str, runs: Sequence[RunResult], measures: Collection[str]) -> Row:
-    return Row(cell, runs[0].algorithm, runs[0].arm, {measure: _measured(runs, measure) for measure in measures})
+    return Row(
+        cell, runs[0].info.algorithm, runs[0].info.arm, {measure: _measured(runs, measure) for measure in measures}
+    )
 
 
 def _measured(runs: Sequence[RunResult], measure: str) -> Measured:
     """An average some of whose types were not played is left out: its name would promise them."""
     types = sorted(runs[0].evaluations["task_type"].unique())
-    averages = {name: members for name, members in runs[0].averages.items() if members and set(members) <= set(types)}
+    averages = {
+        name: members for name, members in runs[0].info.averages.items() if members and set(members) <= set(types)
+    }
 
     def result(of: Collection[str] | None = None) -> Result:
         (final, kinds), (start, _) = outcomes(runs, measure, types=of), outcomes(runs, measure, 0, of)
@@ -126,7 +130,7 @@ def _measured(runs: Sequence[RunResult], measure: str) -> Measured:
 def _title(runs: Sequence[RunResult], measures: Mapping[str, str]) -> str:
     run, tasks = runs[0], len(outcomes(runs[:1], "success")[1])
     names = " and ".join(measures.values())
-    title = f"{run.config['benchmark']['name']} at {run.config['scale']} scale, {names} on {tasks} tasks"
-    if any(r.stand_in for r in runs):
+    title = f"{run.info.benchmark} at {run.info.scale} scale, {names} on {tasks} tasks"
+    if any(r.info.stand_in for r in runs):
         title += " — stand-in models made here: not comparable with the paper's numbers"
     return title

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.artifacts import Artifact, read_json, write_json, write_parquet
+from pipelines.commit import code_commit
+from pipelines.config import ExperimentConfig
 from pipelines.files import flush, write_checksums
+from pipelines.records import Task
+from pipelines.run_folder import run_fingerprint
+from pipelines.run_info import RunInfo
 from pipelines.schemas import METRICS_JSON, RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
+from pipelines.stages import setup
+from pipelines.stages.analysis import absent_tables
+
+
+def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Sequence[str]) -> RunInfo:
+    """What identifies the run in every log and table.
+
+    Args:
+        tasks: the evaluation's, in the order in which they are played. remarks: the benchmark's, on its results.
+    """
+    return RunInfo(
+        cell=experiment.cell,
+        seed=experiment.seed,
+        fingerprint=run_fingerprint(experiment),
+        panel_sha256=setup.panel_hash(tasks),
+        panel_size=len(tasks),
+        stand_in=experiment.model.weights == "stand_in",
+        config=experiment.values(),
+        commit=code_commit(),
+        versions=setup.versions(experiment.benchmark.name),
+        measures=experiment.benchmark.measures,
+        averages=experiment.data.averages,
+        remarks=list(remarks),
+        absent=absent_tables(experiment),
+    )
 
 
 def write_results(
     folder: Path,
-    info: Mapping[str, Any],
+    info: RunInfo,
     artifacts: Sequence[tuple[str, int, Artifact]],
     analysis: Artifact | None = None,
 ) -> Path:
@@ -31,7 +60,7 @@ def write_results(
     if analysis is not None:
         for name in analysis.files:
             shutil.copyfile(analysis.path(name), draft / name)
-    write_json(draft / RUN_JSON, dict(info))
+    write_json(draft / RUN_JSON, info.values())
     write_checksums(draft)
     for path in draft.iterdir():
         flush(path)

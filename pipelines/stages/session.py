@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.artifacts import Artifact, ArtifactStore, Draft, read_json, write_json, write_parquet
-from pipelines.commit import code_commit
 from pipelines.config import RunConfig, UpdateSettings
 from pipelines.environments.base import Panel, Tick
 from pipelines.environments.pool import EnvironmentPool
@@ -24,12 +23,13 @@ from pipelines.errors import DataError
 from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import ScoredTrajectory, Task
 from pipelines.registry import benchmark_spec, policy_spec
-from pipelines.run_folder import run_fingerprint
+from pipelines.run_info import RunInfo
 from pipelines.seeds import derive_seed
 from pipelines.stages import setup, tables
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
 from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
 from pipelines.stages.evaluate import evaluate, evaluation_metrics
+from pipelines.stages.results import run_info
 from pipelines.stages.rollout import Rollout, roll_out, rollout_metrics
 from pipelines.stages.update import learning_rate_at, update_policy
 from pipelines.versions import STAGES
@@ -346,24 +346,9 @@ class Session:
     def evaluation_table(self, artifact: Artifact) -> pa.Table:
         return pq.read_table(artifact.path("evaluations.parquet"))
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> RunInfo:
         """What identifies the run in every log and table; ``results/run.json``."""
-        experiment = self.experiment
-        return {
-            "cell": experiment.cell,
-            "seed": experiment.seed,
-            "fingerprint": run_fingerprint(experiment),
-            "panel_sha256": setup.panel_hash(self.evaluation_tasks),
-            "panel_size": len(self.evaluation_tasks),
-            "stand_in": experiment.model.weights == "stand_in",
-            "config": experiment.values(),
-            "commit": code_commit(),
-            "versions": setup.versions(experiment.benchmark.name),
-            "measures": experiment.benchmark.measures,
-            "averages": experiment.data.averages,
-            "remarks": list(self.benchmark.remarks),
-            "absent": absent_tables(experiment),
-        }
+        return run_info(self.experiment, self.evaluation_tasks, self.benchmark.remarks)
 
     def _policy_values(self) -> dict[str, Any]:
         return {"policy": self.experiment.policy.values()}

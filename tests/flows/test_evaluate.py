@@ -262,8 +262,8 @@ def test_rows_by_hand() -> None:
         "task_type": ["b", "a", "a"], "success": [True, True, False], "score": [1.0, 0.8, 0.2], "steps": [6, 2, 4],
         "invalid_actions": [0, 0, 3], "stop_reason": ["success", "done", "context_full"],
     })  # fmt: skip
-    info = {"measures": {"success": "exact match", "score": "F1"}, "averages": {"both": ["a", "b"], "wide": ["a", "c"]}}
-    a, b, both, whole = rows_of(table, info)
+    measures, averages = {"success": "exact match", "score": "F1"}, {"both": ["a", "b"], "wide": ["a", "c"]}
+    a, b, both, whole = rows_of(table, measures, averages)
     assert [row.of for row in (a, b, both, whole)] == ["a", "b", "both", "all"]
     assert [row.tasks for row in (a, b, both, whole)] == [2, 1, 3, 3]
     assert [row.means["success"] for row in (a, b, both)] == [0.5, 1.0, 0.75]

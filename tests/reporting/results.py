@@ -45,17 +45,21 @@ def write_run(
     **settings: Any,
 ) -> None:
     """``successes``: iteration → 0 or 1 per task, and so are ``scores`` (None: the same); tasks take the ``types`` in turn.
-    ``said``: further entries of run.json. ``settings``: further sections of the configuration."""
+    ``said``: further entries of run.json. ``settings``: values of the configuration, by
+    section."""
     folder.mkdir(parents=True)
-    config = {
-        "scale": "test", "seed": seed, "benchmark": {"name": "alfworld"}, "model": {"name": model},
-        "algorithm": {"name": algorithm}, "training": {"iterations": 2},
-        "empg": {"arm": arm, "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "batch"}, **settings,
+    config: dict[str, Any] = {
+        "scale": "test", "seed": seed, "benchmark": {"name": "alfworld", "prompt": {"history": "full"}},
+        "model": {"name": model, "weights": "stand_in"}, "algorithm": {"name": algorithm}, "training": {"iterations": 2},
+        "empg": {"arm": arm, "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "batch"},
     }  # fmt: skip
+    for name, section in settings.items():
+        config[name] = {**config.get(name, {}), **section} if isinstance(section, Mapping) else section
     cell = f"test-alfworld-{model}-{algorithm}-{arm}"
     info = {
         "cell": cell, "seed": seed, "config": config, "panel_sha256": panel, "stand_in": True,
-        "measures": {"success": "success"}, "averages": {}, "remarks": [], **(said or {}),
+        "fingerprint": "f" * 64, "panel_size": len(next(iter(successes.values()))), "commit": "c" * 40, "versions": {},
+        "measures": {"success": "success"}, "averages": {}, "remarks": [], "absent": {}, **(said or {}),
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(info))
     rows = [

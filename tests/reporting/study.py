@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.reporting.cells import read_study
 from pipelines.reporting.deviations import Settings
 from pipelines.reporting.study_tables import StudyTable, make_study_table
 from pipelines.run_folder import run_fingerprint
+from pipelines.run_info import RunInfo
 from pipelines.stages.evaluate import evaluation_metrics
 from pipelines.stages.results import write_results
 from pipelines.stages.tables import evaluations_table
@@ -64,12 +66,19 @@ def write_cell(
             "cell": experiment.cell, "seed": seed, "fingerprint": run_fingerprint(experiment), "panel_sha256": panel,
             "panel_size": len(rows), "stand_in": experiment.model.weights == "stand_in", "config": experiment.values(),
             "versions": {}, "measures": experiment.benchmark.measures, "averages": experiment.data.averages, "remarks": [],
+            "commit": "c" * 40, "absent": {},
         } | said  # fmt: skip
         folder = root / f"{experiment.cell}-{run_fingerprint(cell)[:6]}" / f"seed{seed}"
         evaluation = ArtifactStore(root.parent / f".{root.name}", {}).get_or_make(
             "evaluate", 1, {"folder": str(folder)}, {}, lambda draft, rows=rows: _write(draft, rows)
         )
-        folders.append(write_results(folder, info, [("evaluate", experiment.training.iterations, evaluation)]))
+        folders.append(
+            write_results(
+                folder,
+                RunInfo.model_validate_json(json.dumps(info)),
+                [("evaluate", experiment.training.iterations, evaluation)],
+            )
+        )
     return folders
 
 

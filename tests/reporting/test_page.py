@@ -194,7 +194,7 @@ def test_a_study_without_tables_figures_and_trajectories_says_so(tmp_path: Path)
         "no figures yet",
         "No run of this study kept any",
         "This study's tables do not list them",
-        "1 run without: made before",
+        "1 run without: ",
     ):
         assert said in words, said
 

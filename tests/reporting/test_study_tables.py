@@ -284,10 +284,3 @@ def test_a_result_that_lost_its_record_is_named(tmp_path: Path) -> None:
     (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1])
     (folder / "run.json").unlink()
     assert refusal_of(tmp_path / "grid").startswith(f"{folder / 'run.json'} is missing: ")
-
-
-def test_a_record_without_what_decides_its_row_is_named(tmp_path: Path) -> None:
-    (folder,) = write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF[:1], config={
-        key: value for key, value in experiment_of(*GRPO.split()).values().items() if key != "training"
-    })  # fmt: skip
-    assert refusal_of(tmp_path / "grid").startswith(f"{folder / 'run.json'} is malformed ('training'): ")

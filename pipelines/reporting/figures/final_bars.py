@@ -26,7 +26,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         bars.sort(key=lambda bar: bar[1].runs[0].last > 0)  # as in the paper's tables: what is not trained comes first
     highest = [_bars(ax, bars) for ax, bars in zip(axes[:, 0], settings.values(), strict=True)]
     for ax, setting in zip(axes[:, 0], settings, strict=True):
-        ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].measures['success']} (%)")
+        ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].info.measures['success']} (%)")
     axes[-1][0].set_xlim(0, min(100.0, 1.1 * max(highest)))
     says = (
         "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval of a bootstrap "

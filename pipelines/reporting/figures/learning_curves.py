@@ -35,7 +35,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
             iterations = sorted(set.intersection(*(set(run.evaluations["iteration"]) for run in members)))
             means = np.array([seed_means(*headline(members, i)) for i in iterations]) * 100
             curve(ax, np.array(iterations), means, series)
-        over_iterations(ax, f"{panel.series[0].runs[0].measures['success']} (%)")
+        over_iterations(ax, f"{panel.series[0].runs[0].info.measures['success']} (%)")
     legend_above(figure, [ax for _, ax in placed])
     tasks = sorted({len(outcomes([run], "success")[1]) for run in drawn})
     says = f"Mean over the fixed evaluation panel ({' or '.join(map(str, tasks))} tasks), each task played once."

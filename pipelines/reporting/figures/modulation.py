@@ -49,7 +49,7 @@ CLARITY = Quantity("f", ("full", "future_bonus"), "k_future", True, "normalised 
 
 def draw(runs: Sequence[RunResult]) -> Figure:
     """A row per benchmark and model, of its first algorithm and seed: g left, f right."""
-    users = [run for run in runs if run.arm in {*GAIN.arms, *CLARITY.arms}]
+    users = [run for run in runs if run.info.arm in {*GAIN.arms, *CLARITY.arms}]
     shown = [run for run in users if (table := analysis_table(run, TRAJECTORIES)) is not None and len(table)]
     lacking = why_absent(users, TRAJECTORIES)
     if not shown:

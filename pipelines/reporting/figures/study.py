@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from pipelines.files import read_json
 from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
 from pipelines.reporting.results import (
     ALGORITHMS,
@@ -72,7 +71,7 @@ def read_study(folders: Iterable[Path]) -> list[RunResult]:
     """
     runs = [read_run(folder) for folder in folders]
     check_one_scale(runs)
-    for members in grouped(runs, lambda run: (run.benchmark, model_name(run))).values():
+    for members in grouped(runs, lambda run: (run.info.benchmark, model_name(run))).values():
         check_measured_alike(members)
     for panel in panels(runs):
         for series in panel.series:
@@ -86,7 +85,7 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
     found = [
         Panel(benchmark, model, algorithm, tuple(_series(members)))
         for (benchmark, model, algorithm), members in grouped(
-            runs, lambda run: (benchmark_name(run), model_name(run), run.algorithm)
+            runs, lambda run: (benchmark_name(run), model_name(run), run.info.algorithm)
         ).items()
     ]
     benchmarks = list(BENCHMARKS.values())
@@ -96,7 +95,7 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
 def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
     """The success that a benchmark's tables head: values [runs, tasks] as ``outcomes``, and the types that weigh the same, for
     ``seed_means`` and ``estimate``; None where it is the mean over the panel's tasks."""
-    overall = runs[0].averages.get("overall") or []
+    overall = runs[0].info.averages.get("overall") or []
     if overall and set(overall) <= set(runs[0].evaluations["task_type"]):
         return outcomes(runs, "success", iteration, overall)
     return outcomes(runs, "success", iteration)[0], None
@@ -114,7 +113,7 @@ def trained(runs: Iterable[RunResult]) -> list[RunResult]:
 
 def _series(runs: Sequence[RunResult]) -> list[Series]:
     found = []
-    for arm, of_arm in sorted(grouped(runs, lambda run: run.arm).items(), key=lambda item: rank(item[0], ARMS)):
+    for arm, of_arm in sorted(grouped(runs, lambda run: run.info.arm).items(), key=lambda item: rank(item[0], ARMS)):
         choices = grouped(of_arm, _strengths)
         usual = _usual(list(choices))
         for choice, members in sorted(choices.items(), key=lambda item: (item[0] != usual, str(item[0]))):
@@ -123,7 +122,7 @@ def _series(runs: Sequence[RunResult]) -> list[Series]:
 
 
 def _strengths(run: RunResult) -> Strengths:
-    empg = {} if run.arm in _NEUTRAL_ARMS else run.config["empg"]
+    empg = {} if run.info.arm in _NEUTRAL_ARMS else run.config["empg"]
     return tuple(empg.get(name) for name in ("zeta", "k", "k_future", "normalization"))
 
 
@@ -144,13 +143,11 @@ def _text(choice: Strengths, usual: Strengths) -> str:
 
 
 def benchmark_name(run: RunResult) -> str:
-    name = str(run.config["benchmark"]["name"])
-    return BENCHMARKS.get(name, name)
+    return BENCHMARKS.get(run.info.benchmark, run.info.benchmark)
 
 
 def model_name(run: RunResult) -> str:
-    name = str(run.config["model"]["name"])
-    return f"stand-in for {name}" if run.stand_in else name
+    return f"stand-in for {run.info.model}" if run.info.stand_in else run.info.model
 
 
 def grouped(items: Iterable[RunResult], key: Callable[[RunResult], K]) -> dict[K, list[RunResult]]:
@@ -169,8 +166,6 @@ def analysis_table(run: RunResult, name: str) -> pd.DataFrame | None:
 def why_absent(runs: Iterable[RunResult], name: str) -> str:
     """Why runs lack the table, in words: "3 runs without: nothing was trained"; "" when none lacks it."""
     reasons = Counter(
-        read_json(run.folder / "run.json").get("absent", {}).get(name, "made before there was an analysis")
-        for run in runs
-        if not (run.folder / name).is_file()
+        run.info.absent.get(name, "the analysis did not make it") for run in runs if not (run.folder / name).is_file()
     )
     return "; ".join(f"{count} run{'s' * (count > 1)} without: {reason}" for reason, count in sorted(reasons.items()))

@@ -124,8 +124,8 @@ def nothing_to_draw(title: str, why: str) -> Figure:
 
 def claim(runs: Sequence[RunResult]) -> str:
     """What the numbers are of: a sentence for the caption."""
-    scales = " and ".join(sorted({str(run.config["scale"]) for run in runs}))
-    if any(run.stand_in for run in runs):
+    scales = " and ".join(sorted({run.info.scale for run in runs}))
+    if any(run.info.stand_in for run in runs):
         return f"{scales.capitalize()} scale: small stand-in models made here, not comparable with the paper's numbers."
     return f"{scales.capitalize()} scale."
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.files import read_json
 from pipelines.reporting.figures.study import benchmark_name, grouped, model_name, panels
 from pipelines.reporting.results import RunResult
 
@@ -35,21 +34,21 @@ class Environment:
 
 
 def environment_of(runs: Sequence[RunResult]) -> Environment:
-    infos = [read_json(run.folder / "run.json") for run in runs]
+    infos = [run.info for run in runs]
     groups = grouped(runs, lambda run: f"{benchmark_name(run)} · {model_name(run)}")
     return Environment(
         len(runs),
         tuple(_setting(name, members) for name, members in sorted(groups.items())),
-        _counted([str(info.get("commit", "not recorded")) for info in infos]),
-        _counted([f"{name} {version}" for info in infos for name, version in info.get("versions", {}).items()]),
-        tuple(sorted({remark for run in runs for remark in run.remarks})),
+        _counted([info.commit for info in infos]),
+        _counted([f"{name} {version}" for info in infos for name, version in info.versions.items()]),
+        tuple(sorted({remark for run in runs for remark in run.info.remarks})),
     )
 
 
 def _setting(name: str, runs: Sequence[RunResult]) -> Setting:
     seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
     tasks = runs[0].evaluations["task_id"].nunique()
-    return Setting(name, sum(len(panel.series) for panel in panels(runs)), seeds, tasks, runs[0].panel_sha256)
+    return Setting(name, sum(len(panel.series) for panel in panels(runs)), seeds, tasks, runs[0].info.panel_sha256)
 
 
 def _counted(values: Sequence[Any]) -> tuple[tuple[Any, int], ...]:
