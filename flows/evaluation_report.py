@@ -39,12 +39,12 @@ def rows_of(table: pa.Table, measures: Mapping[str, str], averages: Mapping[str,
     types = sorted({row["task_type"] for row in played})
     rows = [_row(kind, [r for r in played if r["task_type"] == kind], measures) for kind in types]
     by_type = dict(zip(types, rows, strict=True))
-    averages = [
+    averaged = [
         _average(name, [by_type[kind] for kind in members])
         for name, members in averages.items()
         if all(kind in by_type for kind in members)
     ]
-    return [*rows, *averages, _row("all", played, measures)]
+    return [*rows, *averaged, _row("all", played, measures)]
 
 
 def _row(of: str, played: Sequence[Mapping[str, Any]], measures: Mapping[str, str]) -> Row:
