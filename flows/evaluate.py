@@ -190,7 +190,7 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
     store = ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
     try:
         with full_disk_is_readable(store.root), Session(config, store) as session:
-            session.setup(lambda done: bar.update(done, 1.0, "making the data"))
+            session.setup(lambda done: bar.update(0.0, 1.0, f"making the data {done:.0%}"))
             policy = session.warm_start(lambda _: None)
             played = session.evaluate(policy, lambda done: bar.update(done, 1.0, "playing"))
             table, info = session.evaluation_table(played), session.info()

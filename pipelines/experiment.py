@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.stages.session import Session
 
 T = TypeVar("T")
+_ROLLOUT = 0.6  # of an iteration's time
 
 __all__ = ["Observer", "is_finished", "run_experiment", "run_folder"]
 
@@ -85,6 +86,7 @@ class _Loop:
         self.experiment = session.config.experiment
         self.iterations = self.experiment.training.iterations
         self.artifacts: list[tuple[str, int, Artifact]] = []
+        self.done = 0.0  # iterations, as the observer was told last
 
     def run(self, folder: Path) -> None:
         from pipelines.stages.results import write_results
@@ -107,14 +109,16 @@ class _Loop:
     def _iteration(self, i: int, policy: Artifact) -> Artifact:
         """One iteration; returns the artifact of the updated policy."""
         session, seconds = self.session, dict[str, float]()
-        rollout = self._stage("rollout", i, lambda: session.rollout(i, policy, self._tick("rollout", i)), seconds)
+        rollout = self._stage(
+            "rollout", i, lambda: session.rollout(i, policy, self._tick("rollout", i, share=_ROLLOUT)), seconds
+        )
         advantage = self._stage("advantage", i, lambda: session.advantage(rollout), seconds)
         updated = self._stage("update", i, lambda: session.update(i, policy, rollout, advantage), seconds)
         session.retire(policy)
         self.artifacts += [("rollout", i, rollout), ("advantage", i, advantage), ("update", i, updated)]
         values = {k: v for a in (rollout, advantage, updated) for k, v in session.metrics(a).items()}
         self.observer.metrics(i + 1, values | session.measurements() | {f"seconds/{k}": v for k, v in seconds.items()})
-        self.observer.progress(i + 1.0, self.iterations, f"success {values.get('rollout/success', float('nan')):.2f}")
+        self._progress(i + 1.0, f"success {values.get('rollout/success', float('nan')):.2f}")
         return updated
 
     def _evaluate(self, i: int, policy: Artifact) -> None:
@@ -122,7 +126,7 @@ class _Loop:
         if i % self.experiment.evaluation.every and i != self.iterations:
             return
         session = self.session
-        evaluation = self._stage("evaluate", i, lambda: session.evaluate(policy, self._tick("evaluate", i)))
+        evaluation = self._stage("evaluate", i, lambda: session.evaluate(policy, self._tick("evaluate", i, share=0.0)))
         self.artifacts.append(("evaluate", i, evaluation))
         self.observer.evaluation(i, session.evaluation_table(evaluation))
         self.observer.metrics(i, session.metrics(evaluation))
@@ -146,6 +150,12 @@ class _Loop:
             seconds[name] = time.perf_counter() - start
         return artifact
 
-    def _tick(self, text: str, i: float) -> Callable[[float], None]:
-        """Progress inside a stage: ``fraction`` of it is done (a rollout is about two thirds of an iteration)."""
-        return lambda fraction: self.observer.progress(min(i + 0.6 * fraction, self.iterations), self.iterations, text)
+    def _tick(self, text: str, i: int, *, share: float) -> Callable[[float], None]:
+        """Progress inside a stage, of which ``fraction`` is done. ``share``: what the whole stage is of an iteration; an
+        evaluation is no part of one."""
+        return lambda fraction: self._progress(i + share * fraction, text)
+
+    def _progress(self, done: float, text: str) -> None:
+        """Never backwards: a stage that is tried again begins anew, and the run does not."""
+        self.done = max(self.done, done)
+        self.observer.progress(self.done, self.iterations, text)

@@ -102,7 +102,7 @@ def _composed(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(hydra_compose("config", overrides=list(overrides)), resolve=True)
     except Exception as error:
-        raise ConfigError(explain(error)) from None
+        raise ConfigError(explain(error, overrides)) from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -63,15 +64,47 @@ def _problem(problem: Mapping[str, Any]) -> str:
     return f"{key} = {short(repr(problem['input']))}: {message}"
 
 
-def explain(error: Exception) -> str:
-    """An error of Hydra's composition."""
+def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """An error of Hydra's composition of ``overrides``."""
     text = str(error).strip()
+    if (override := getattr(error, "override", None)) is not None:  # Hydra's OverrideParseException
+        return unreadable(override)
+    if "Config group override must be a string" in text:  # Hydra read a number, and names nothing
+        return next((_no_name(override) for override in overrides if _chooses_a_number(override)), text)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     for pattern, say in _SAYINGS:
         found = re.search(pattern, text)
         if found:
             return short(say(found, text))
     return short("; ".join(line for line in lines[:2] if not line.startswith("See https")))
+
+
+def _chooses_a_number(override: str) -> bool:
+    key, _, value = override.lstrip("+").partition("=")
+    return key in groups() and bool(re.fullmatch(r"[-+]?[\d.]+(e\d+)?|true|false", value, re.IGNORECASE))
+
+
+def _no_name(override: str) -> str:
+    group, _, option = override.lstrip("+").partition("=")
+    return f"{group}={option}: no such option{among(option, options(group))}"
+
+
+def unreadable(override: str) -> str:
+    """What to say of an override that Hydra's grammar does not read: how to quote its value, where that is the remedy."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Quote, QuotedString
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"cannot read {override}: write key=value"
+    quoted = f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    try:
+        OverridesParser.create().parse_overrides([quoted])
+    except HydraException:
+        return f"cannot read {override}: write key=value"
+    in_a_shell = shlex.quote(quoted) if set(value) & set('"$`\\!') else f'"{quoted}"'
+    return f"cannot read {override}: Hydra reads some of its characters as syntax; quote the value: {in_a_shell}"
 
 
 def _no_option(found: re.Match[str], text: str) -> str:
@@ -145,9 +178,6 @@ _SAYINGS: tuple[tuple[str, Any], ...] = (
     (r"Error resolving interpolation '[^']+', possible interpolation keys: (\w+)$",
      lambda m, _: _twice(m[1])),  # the second is read before what it asks for
     (r"Could not append to config\. An item is already at '([^']+)'", lambda m, _: f"{m[1]} exists: leave the + out"),
-    (r"Error parsing override '([^']+)'", lambda m, _: f"cannot read '{m[1]}': write key=value"),
-    (r"LexerNoViableAltException: (\S+)|no viable alternative at input '([^']+)'",
-     lambda m, _: f"cannot read {m[1] or m[2]}: write key=value, and quote special characters"),
     (r"Interpolation key '([^']+)' not found[\s\S]*full_key: (\S+)",
      lambda m, _: f"{m[2]}: ${{{m[1]}}} is no value of the configuration; the shell's is written ${m[1]} or \\${{{m[1]}}}"),
     (r"Unsupported item value in defaults : bool", lambda *_: "YAML reads a bare off, on, yes, no as true or false: quote it"),

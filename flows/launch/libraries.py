@@ -17,11 +17,23 @@ _KEEP_BUFFERS = ":".join(
     }.items()
 )
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def calm_libraries() -> None:
     """Before torch is imported. One thread per run: reproducible, and one run per core. ``GLIBC_TUNABLES`` is read when a
     process starts: it is for a launcher's processes."""
+    exempt_loopback()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("GLIBC_TUNABLES", _KEEP_BUFFERS)
+
+
+def exempt_loopback() -> None:
+    """Servers on this machine are reached without the network's proxy (``HTTP_PROXY``), which knows nothing of them: what
+    ``NO_PROXY`` names is kept, and loopback is added. Libraries read either spelling."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    exempt = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+    os.environ.update({"no_proxy": exempt, "NO_PROXY": exempt})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.__main__ import main
 from flows.configure.compose import CONF, compose, expand
+from flows.configure.explain import explain
 from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.policies.local.config import LocalPolicyConfig
@@ -206,6 +210,7 @@ def test_a_sweep_is_every_combination() -> None:
         (["scale=nope"], r"scale=nope: no such option; known: laptop, paper, smoke"),
         (["empg=of"], r"empg=of: no such option; did you mean off\?"),
         (["training.iterations=-3"], r"training.iterations = -3: .*greater than or equal to 0"),
+        (["benchmark=3"], r"benchmark=3: no such option; known: .*alfworld"),
         (["algorithm.clip_low=2"], r"algorithm.clip_low = 2: .*less than or equal to 1"),
         (["training.beta1=1"], r"training.beta1 = 1: .*less than 1"),
         (["data=dozen"], r"evaluation.games=128 but data.valid_unseen=12"),
@@ -234,6 +239,31 @@ def test_a_mistake_is_said(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         compose(overrides)
     assert "\n" not in str(caught.value)
+
+
+@given(st.text(st.sampled_from("ab/.=()[]{}'\"\\,:#$é ;&|*"), min_size=1))
+def test_an_override_is_read_or_refused_with_the_quoting_that_works(value: str) -> None:
+    """A folder's name may hold any character: what the message says to write is read as that very name."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    override, parser = f"execution.runs={value}", OverridesParser.create()
+    try:
+        parser.parse_overrides([override])
+    except OverrideParseException as error:
+        said = explain(error)
+        assert f"{override}:" in said
+        (remedy,) = shlex.split(said.partition("quote the value: ")[2])
+        assert parser.parse_overrides([remedy])[0].value() == value
+
+
+@pytest.mark.parametrize("name", ["step=1", "(new)", "[x]", "{x}", "it's", "größe"])
+def test_a_folders_name_is_quoted_as_the_message_says(name: str) -> None:
+    override = f"execution.runs={name}/runs"
+    with pytest.raises(ConfigError, match=re.escape(override)) as caught:
+        compose(["scale=smoke", override])
+    (remedy,) = shlex.split(str(caught.value).partition("quote the value: ")[2])
+    assert compose(["scale=smoke", remedy]).execution.runs == Path(name) / "runs"
 
 
 @pytest.mark.parametrize(

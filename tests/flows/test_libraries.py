@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 
+import httpx
 import pytest
+from httpcore import HTTPProxy as _Proxied
 
-from flows.launch.libraries import calm_libraries
+from flows.launch.libraries import calm_libraries, exempt_loopback
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"  # says what glibc understood
 
@@ -44,3 +46,34 @@ def test_a_process_of_a_launch_has_them_and_a_users_own_stay(monkeypatch: pytest
     code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['TOKENIZERS_PARALLELISM'])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "3 false\n"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "named"), [("NO_PROXY", "a.example, .b.example"), ("no_proxy", "127.0.0.1"), ("", "")]
+)
+def test_loopback_needs_no_proxy(spelling: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the network's proxy is, and whoever asks: urllib, requests and httpx read these variables."""
+    import urllib.request
+
+    from requests.utils import should_bypass_proxies
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    if spelling:
+        monkeypatch.setenv(spelling, named)
+    exempt_loopback()
+    exempt_loopback()
+    hosts = os.environ["NO_PROXY"].split(",")
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
+    assert len(set(hosts)) == len(hosts)
+    assert set(hosts) >= {host.strip() for host in named.split(",")} - {""}
+    for url in ("http://127.0.0.1:4200/api", "http://localhost:4200/api"):
+        assert urllib.request.proxy_bypass(url.split("/")[2])
+        assert should_bypass_proxies(url, no_proxy=None)
+        with httpx.Client() as client:
+            assert not isinstance(client._transport_for_url(httpx.URL(url))._pool, _Proxied)  # type: ignore[attr-defined]
+    with httpx.Client() as client:
+        assert isinstance(client._transport_for_url(httpx.URL("http://c.example"))._pool, _Proxied)  # type: ignore[attr-defined]

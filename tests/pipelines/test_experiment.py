@@ -25,7 +25,7 @@ from pipelines.versions import STAGES
 from tests.empg.reference import empg
 from tests.once import made_once
 from tests.pipelines.kills import Launches
-from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config
+from tests.pipelines.runs import Quiet, T, damage, digests, flip, remedied, small_config
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,34 @@ def test_another_seed_moves_the_numbers_and_execution_does_not(finished: Path, t
     run_experiment(small_config(tmp_path, seed=1), Quiet())
     first, second = (pd.read_parquet(p) for p in sorted((tmp_path / "runs").rglob("metrics.parquet")))
     assert not first["update/loss"].equals(second["update/loss"])
+
+
+def test_progress_never_runs_backwards(tmp_path: Path) -> None:
+    """Also after an evaluation, and when a rollout fails half-way and is tried again."""
+    told: list[tuple[float, str]] = []
+
+    class Watching(Quiet):
+        failed = False
+
+        def progress(self, done: float, total: float, text: str) -> None:
+            assert total == 2
+            told.append((done, text))
+            if text == "rollout" and done > 1 and not self.failed:
+                self.failed = True
+                raise OSError("too many open files")
+
+        def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
+            try:
+                return work()
+            except OSError:
+                return work()
+
+    steps = {"training__tasks": 4, "training__group_size": 12, "data__valid_unseen": 24, "evaluation__games": 24}
+    run_experiment(small_config(tmp_path, **steps), Watching())
+    shares = [done for done, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 2.0
+    assert {done for done, text in told if text == "evaluate"} == {0.0, 1.0, 2.0}  # no part of an iteration
 
 
 def test_a_second_launch_does_nothing(finished: Path) -> None:
