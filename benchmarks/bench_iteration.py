@@ -18,15 +18,14 @@ from transformers import TrainerCallback
 
 from benchmarks.games import make_games
 from benchmarks.measure import Pair, Row, Skipped, at_least, say, seconds
-from benchmarks.replay import Replay, ReplayGenerate, record
+from benchmarks.replay import Replay, ReplayGenerate, record, replay_policy
 from benchmarks.trl_trainer import grpo_trainer
 from flows.configure.compose import compose
 from pipelines.config import ExperimentConfig
 from pipelines.environments.base import Panel
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.policies import codec, make_stand_in
-from pipelines.policies.local.policy import LocalPolicy
-from pipelines.protocols import SamplingSettings
+from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import Trajectory
 from pipelines.stages.advantage import score_trajectories
 from pipelines.stages.rollout import draw_tasks, roll_out
@@ -64,9 +63,9 @@ class _Play:
         self.scripts = record(self.benchmark, folder, tasks, members, codec(self.model), NOISE)
         self.pool = EnvironmentPool(self.benchmark, folder, workers=1, attempts=1)
         self.seen: set[tuple[object, ...]] = set()  # what was played: one entry when all play was the same
-        self.rollout_s: dict[str, list[float]] = {}  # by kind of policy
+        self.rollout_s: dict[str, list[float]] = {}  # by kind of sampler
 
-    def roll_out(self, policy: LocalPolicy) -> list[Trajectory]:
+    def roll_out(self, policy: Policy) -> list[Trajectory]:
         rollout, start = self.experiment.rollout, time.perf_counter()
         played = roll_out(
             policy, self.pool, self.benchmark, self.panel,
@@ -74,7 +73,7 @@ class _Play:
             sampling=SamplingSettings(rollout.temperature, rollout.max_action_tokens),
             seed=self.experiment.seed, iteration=0,
         ).batch()  # fmt: skip
-        self.rollout_s.setdefault(type(policy).__name__, []).append(time.perf_counter() - start)
+        self.rollout_s.setdefault(type(policy.sampler).__name__, []).append(time.perf_counter() - start)
         self.seen.add(tuple((t.reward, *_lengths(t)) for t in played))
         return played
 
@@ -84,14 +83,14 @@ def _lengths(trajectory: Trajectory) -> tuple[tuple[int, int], ...]:
 
 
 def _compare(play: _Play, store: Path) -> Row:
-    policy = Replay(play.model, play.scripts)
+    policy = replay_policy(play.model, play.scripts)
     training = play.experiment.training
     turns = _Turns(training.minibatches(training.tasks * training.group_size), lambda: _iterate(play, policy))
-    generate: dict[str, ReplayGenerate] = {}
+    generate: dict[str, Policy] = {}
 
     def rollout_for_trl(model: Any) -> Sequence[Trajectory]:
         if not generate:
-            generate["policy"] = ReplayGenerate(play.model, play.scripts, model)
+            generate["policy"] = replay_policy(play.model, play.scripts, model)
         return play.roll_out(generate["policy"])
 
     grpo_trainer(play.experiment, play.model, store / "trl", 1 + REPEATS, rollout_for_trl, turns).train()
@@ -111,11 +110,11 @@ def _note(play: _Play, played: Sequence[Trajectory]) -> str:
     )
 
 
-def _iterate(play: _Play, policy: LocalPolicy) -> None:
+def _iterate(play: _Play, policy: Policy) -> None:
     """One iteration of the platform."""
     experiment = play.experiment
     scored = score_trajectories(play.roll_out(policy), experiment.algorithm, experiment.empg)
-    update_policy(policy, scored, experiment.update_settings(), seed=0)
+    update_policy(policy.learner, scored, experiment.update_settings(), seed=0)
 
 
 class _Turns(TrainerCallback):

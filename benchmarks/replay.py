@@ -17,8 +17,11 @@ import numpy as np
 import torch
 
 from pipelines.environments.base import Benchmark
-from pipelines.policies.local.policy import LocalPolicy
-from pipelines.protocols import Generation, GenerationRequest, SamplingSettings, TextCodec
+from pipelines.policies.chat_codec import ChatCodec
+from pipelines.policies.local.learner import LocalLearner
+from pipelines.policies.local.parameters import Qwen2Parameters, load_model
+from pipelines.policies.local.sampler import LocalSampler
+from pipelines.protocols import Generation, GenerationRequest, Policy, SamplingSettings, TextCodec
 from pipelines.records import Task
 from pipelines.seeds import derive_seed
 
@@ -46,17 +49,26 @@ def record(
     return scripts
 
 
-class Replay(LocalPolicy):
-    """The local policy as it is, but for what it says."""
+def replay_policy(model: Path, scripts: Sequence[Script], generator: Any = None) -> Policy:
+    """The local policy, whose sampler says what the scripts say. ``generator``: a transformers model that samples in its place."""
+    parameters, codec = load_model(model), ChatCodec(model)
+    learner = LocalLearner(parameters, model, temperature=1.0)
+    if generator is None:
+        return Policy(Replay(parameters, codec, scripts), learner)
+    return Policy(ReplayGenerate(parameters, codec, scripts, generator), learner)
 
-    def __init__(self, model: Path, scripts: Sequence[Script]) -> None:
-        super().__init__(model, temperature=1.0)
+
+class Replay(LocalSampler):
+    """The local sampler as it is, but for what it says."""
+
+    def __init__(self, model: Qwen2Parameters, codec: ChatCodec, scripts: Sequence[Script]) -> None:
+        super().__init__(model, codec)
         self._scripts = scripts
 
     def open_rollout(self, episodes: int) -> None:
         super().open_rollout(episodes)
-        assert self._sampler is not None
-        self._sampler._ends.fill_(_NEVER)
+        assert self._decoder is not None
+        self._decoder._ends.fill_(_NEVER)
         self._turns = [0] * episodes
 
     async def generate(self, request: GenerationRequest) -> Generation:
@@ -71,9 +83,9 @@ class ReplayGenerate(Replay):
     """The same play by ``transformers.generate`` on the left-padded whole contexts of every turn: rows run to the longest
     answer of their turn and are cut, as finished rows of ``generate`` are. Log-probs are not asked for (zeros)."""
 
-    def __init__(self, folder: Path, scripts: Sequence[Script], model: Any) -> None:
-        super().__init__(folder, scripts)
-        self._generator = model
+    def __init__(self, model: Qwen2Parameters, codec: ChatCodec, scripts: Sequence[Script], generator: Any) -> None:
+        super().__init__(model, codec, scripts)
+        self._generator = generator
 
     def _generate_round(self, rows: Sequence[tuple[int, GenerationRequest]]) -> list[Generation]:
         contexts = [request.context_ids for _, request in rows]

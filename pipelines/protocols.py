@@ -1,4 +1,4 @@
-"""The two protocols of the platform: an environment (text in, text out) and a policy (tokens in, tokens out)."""
+"""The protocols of the platform: an environment (text in, text out), a sampler (tokens in, tokens out), a learner."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.config import UpdateSettings
+from pipelines.errors import ConfigError
 from pipelines.records import FloatArray, IntArray, Score, TrainingSequence, UpdateMetrics
 
 
@@ -88,7 +89,7 @@ class Generation:
     """The sampled action: int32[m] ids (end-of-message included when it was sampled), float32[m] log-probs and
     entropies. ``text`` is the codec's ``message`` of them.
 
-    An engine that does not know the entropies gives NaN for all of them, never an estimate: ``Policy.score`` has them.
+    An engine that does not know the entropies gives NaN for all of them, never an estimate: ``Scorer.score`` has them.
     """
 
     action_ids: IntArray
@@ -136,8 +137,8 @@ class TextCodec(Protocol):
         ...
 
 
-class Policy(Protocol):
-    """A session: weights, optimiser and sampler together; after ``update``, ``generate`` samples from new weights."""
+class Sampler(Protocol):
+    """Samples actions for the episodes of one rollout after the other, each under fixed weights."""
 
     @property
     def codec(self) -> TextCodec: ...
@@ -146,7 +147,8 @@ class Policy(Protocol):
     def context_length(self) -> int: ...
 
     def open_rollout(self, episodes: int) -> None:
-        """Announce that episodes 0 … episodes-1 take part from now on (a barrier for engines that work in rounds)."""
+        """Announce that episodes 0 … episodes-1 take part from now on (a barrier for engines that work in rounds), under the
+        weights as they are."""
         ...
 
     def close_episode(self, episode: int) -> None:
@@ -155,7 +157,23 @@ class Policy(Protocol):
 
     async def generate(self, request: GenerationRequest) -> Generation: ...
 
-    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]: ...
+    def measurements(self) -> dict[str, float]:
+        """What the engine measured of itself since last asked (throughput, cache, memory): a log, never an input."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Scorer(Protocol):
+    """Log-probs and exact entropies of given sequences."""
+
+    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
+        """In their order, under the weights as they are or, with ``reference``, those that the run started from."""
+        ...
+
+
+class Learner(Scorer, Protocol):
+    """Weights and optimiser."""
 
     def update(
         self, sequences: Sequence[TrainingSequence], settings: UpdateSettings, *, seed: int
@@ -169,13 +187,40 @@ class Policy(Protocol):
     def load(self, path: Path) -> None: ...
 
     def measurements(self) -> dict[str, float]:
-        """What the engines measured of themselves since last asked (throughput, cache, memory): a log, never an input."""
+        """As a sampler's."""
         ...
 
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """One backend's session. Where it learns, a rollout that is opened after ``learner.update`` or ``load`` samples from the new
+    weights. ``trainer`` is None where the backend only samples."""
+
+    sampler: Sampler
+    trainer: Learner | None = None
+
+    @property
+    def learner(self) -> Learner:
+        """Raises ConfigError: this policy only samples."""
+        if self.trainer is None:
+            raise ConfigError(
+                f"{type(self.sampler).__name__} only samples, it neither scores nor trains: choose a policy that trains "
+                "(policy=local)"
+            )
+        return self.trainer
+
+    def measurements(self) -> dict[str, float]:
+        return self.sampler.measurements() | (self.trainer.measurements() if self.trainer else {})
+
+    def close(self) -> None:
+        self.sampler.close()
+        if self.trainer is not None:
+            self.trainer.close()
+
+
 __all__ = [
-    "Environment", "FloatArray", "Generation", "GenerationRequest", "IntArray", "Message", "Observation", "Outcome", "Policy",
-    "SamplingSettings", "TextCodec",
+    "Environment", "FloatArray", "Generation", "GenerationRequest", "IntArray", "Learner", "Message", "Observation", "Outcome",
+    "Policy", "Sampler", "SamplingSettings", "Scorer", "TextCodec",
 ]  # fmt: skip

@@ -23,17 +23,17 @@ class Rounds(Generic[Q, A]):
 
     def __init__(self, answer: Callable[[Sequence[tuple[int, Q]]], Sequence[A | Exception]]) -> None:
         self._answer = answer
-        self._live: set[int] = set()
+        self.live: set[int] = set()  # who has not left
         self._waiting: dict[int, tuple[Q, asyncio.Future[A]]] = {}
 
     def open(self, participants: int) -> None:
         """Participants 0 … participants-1 are live from now on. Raises RuntimeError when a round is under way."""
         if self._waiting:
             raise RuntimeError("a round is under way")
-        self._live = set(range(participants))
+        self.live = set(range(participants))
 
     async def ask(self, participant: int, question: Q) -> A:
-        if participant not in self._live:
+        if participant not in self.live:
             raise RuntimeError(f"participant {participant} is not live")
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting[participant] = (question, future)
@@ -46,12 +46,12 @@ class Rounds(Generic[Q, A]):
 
     def leave(self, participant: int) -> None:
         """The participant asks no more. The others' round no longer waits for it."""
-        self._live.discard(participant)
+        self.live.discard(participant)
         self._fire_if_complete()
 
     def _fire_if_complete(self) -> None:
         asking = {i: entry for i, entry in self._waiting.items() if not entry[1].done()}  # done: being cancelled
-        if not asking or len(asking) < len(self._live):
+        if not asking or len(asking) < len(self.live):
             return
         rows = sorted(asking.items())
         self._waiting = {}

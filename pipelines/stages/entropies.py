@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.protocols import Policy
+from pipelines.protocols import Scorer
 from pipelines.records import Score, TrainingSequence, Trajectory
 from pipelines.stages.sequences import unscored_rows
 
 
-def with_entropies(policy: Policy, trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+def with_entropies(scorer: Scorer, trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     """The same trajectories, every step's entropies known (nats, float32, of the policy at its sampling temperature)."""
     lacking = [t for t in trajectories if any(np.isnan(step.entropies).any() for step in t.steps)]
     rows = [unscored_rows(t) for t in lacking]
-    scores = iter(policy.score([row for of_one in rows for row in of_one]) if lacking else [])
+    scores = iter(scorer.score([row for of_one in rows for row in of_one]) if lacking else [])
     known = {
         id(trajectory): _filled(trajectory, of_one, [next(scores) for _ in of_one])
         for trajectory, of_one in zip(lacking, rows, strict=True)

@@ -1,6 +1,6 @@
 """Play episodes: one coroutine per episode — prompt, generate, act, repeat.
 
-Rollout, evaluation and every policy go through here; nothing else drives an environment with a policy.
+Rollout, evaluation and every policy go through here; nothing else drives an environment with a sampler.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.environments.base import Benchmark, Turn
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure
-from pipelines.protocols import Generation, GenerationRequest, Message, Outcome, Policy, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, Outcome, Sampler, SamplingSettings
 from pipelines.records import Step, StopReason, Task, Trajectory
 from pipelines.seeds import derive_seed
 
@@ -30,7 +30,7 @@ class EpisodeSpec:
 
 
 def play(
-    policy: Policy,
+    sampler: Sampler,
     pool: EnvironmentPool,
     benchmark: Benchmark,
     specs: Sequence[EpisodeSpec],
@@ -45,7 +45,7 @@ def play(
     Raises:
         EnvironmentFailure: every episode ended so: that says nothing of the policy.
     """
-    episodes = [_Episode(policy, pool, benchmark, i, spec, sampling, on_step) for i, spec in enumerate(specs)]
+    episodes = [_Episode(sampler, pool, benchmark, i, spec, sampling, on_step) for i, spec in enumerate(specs)]
 
     async def gather() -> list[Trajectory]:
         tasks = [asyncio.create_task(episode.play()) for episode in episodes]
@@ -63,7 +63,7 @@ def play(
     if not specs:
         return []
     pool.open([spec.task for spec in specs])
-    policy.open_rollout(len(specs))
+    sampler.open_rollout(len(specs))
     trajectories = asyncio.run(gather())
     failed = [episode.failure for episode in episodes if episode.failure is not None]
     if len(failed) == len(episodes):
@@ -76,7 +76,7 @@ class _Episode:
 
     def __init__(
         self,
-        policy: Policy,
+        sampler: Sampler,
         pool: EnvironmentPool,
         benchmark: Benchmark,
         index: int,
@@ -84,7 +84,7 @@ class _Episode:
         sampling: SamplingSettings,
         on_step: Callable[[], None],
     ) -> None:
-        self.policy, self.pool, self.benchmark, self.on_step = policy, pool, benchmark, on_step
+        self.sampler, self.pool, self.benchmark, self.on_step = sampler, pool, benchmark, on_step
         self.index, self.spec, self.sampling = index, spec, sampling
         self.steps: list[Step] = []
         self.past: list[Turn] = []
@@ -99,18 +99,18 @@ class _Episode:
             self.failure, reason = failure, StopReason.ENVIRONMENT_ERROR
         finally:
             self.pool.leave(self.index)
-            self.policy.close_episode(self.index)
+            self.sampler.close_episode(self.index)
         return self._trajectory(reason)
 
     async def _turns(self) -> StopReason:
         observation = await self.pool.reset(self.index)
         while True:
             prompt = self.benchmark.prompt(self.past, observation)
-            prompt_ids = self.policy.codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
+            prompt_ids = self.sampler.codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
             context = (self.context if prompt.continues else []) + prompt_ids
             if len(context) > self._most_context():
                 return StopReason.CONTEXT_FULL
-            generation = await self.policy.generate(self._request(context))
+            generation = await self.sampler.generate(self._request(context))
             action = self.benchmark.parse_action(generation.text) or ""  # malformed: no environment admits it
             outcome = await self.pool.step(self.index, action)
             self._record(prompt.continues, prompt_ids, generation, outcome)
@@ -124,7 +124,7 @@ class _Episode:
             observation = outcome.observation
 
     def _most_context(self) -> int:
-        room, most = self.policy.context_length - self.sampling.max_tokens, self.sampling.max_context_tokens
+        room, most = self.sampler.context_length - self.sampling.max_tokens, self.sampling.max_context_tokens
         return room if most is None else min(room, most)
 
     def _request(self, context: list[int]) -> GenerationRequest:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.environments.base import Benchmark
 from pipelines.environments.pool import EnvironmentPool
-from pipelines.protocols import Policy, SamplingSettings
+from pipelines.protocols import Sampler, SamplingSettings
 from pipelines.records import Evaluation, StopReason, Task
 from pipelines.seeds import derive_seed
 from pipelines.stages.episodes import EpisodeSpec, play
 
 
 def evaluate(
-    policy: Policy,
+    sampler: Sampler,
     pool: EnvironmentPool,
     benchmark: Benchmark,
     tasks: Sequence[Task],
@@ -36,7 +36,7 @@ def evaluate(
             invalid_actions=sum(not s.valid for s in t.steps),
             stop_reason=t.stop_reason,
         )
-        for t in play(policy, pool, benchmark, specs, sampling, on_step)
+        for t in play(sampler, pool, benchmark, specs, sampling, on_step)
     ]
 
 

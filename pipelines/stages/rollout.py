@@ -84,10 +84,10 @@ def roll_out(
             for g in wanted
             for m in range(training.group_size)
         ]
-        fresh = play(policy, pool, benchmark, specs, sampling, on_step)
+        fresh = play(policy.sampler, pool, benchmark, specs, sampling, on_step)
         played += fresh
         kept += sorted(informative(fresh)) if algorithm.dynamic_sampling else wanted
-    batch = with_entropies(policy, [t for t in played if t.group in set(kept)])
+    batch = with_entropies(policy.learner, [t for t in played if t.group in set(kept)])
     known = {(t.group, t.member): t for t in batch}
     return Rollout(tuple(known.get((t.group, t.member), t) for t in played), tuple(kept), batches)
 

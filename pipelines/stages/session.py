@@ -190,7 +190,7 @@ class Session:
 
         def make(draft: Draft) -> None:
             metrics = self._apply(update)
-            self.policy.save(draft.folder)
+            self.policy.learner.save(draft.folder)
             write_json(draft.path("metrics.json"), metrics)
 
         values = {
@@ -221,14 +221,14 @@ class Session:
         self._policy_state = None  # half updated: nobody may take it for a state until it is whole
         settings = self._update_settings(update.iteration)
         seed = derive_seed(self.experiment.seed, "update", update.iteration)
-        return update_policy(policy, scored, settings, seed=seed)
+        return update_policy(policy.learner, scored, settings, seed=seed)
 
     def evaluate(self, policy: Artifact, tick: Tick) -> Artifact:
         experiment, settings = self.experiment, self.experiment.evaluation
 
         def make(draft: Draft) -> None:
             rows = evaluate(
-                self.policy_at(policy),
+                self.policy_at(policy).sampler,
                 self.pool,
                 self.benchmark,
                 self.evaluation_tasks,
@@ -302,7 +302,7 @@ class Session:
                 self._policy.close()
             self._policy = policy_spec(self.experiment.policy.name).build(self.experiment, self.initial.tree("model"))
         if artifact.fingerprint != self.initial.fingerprint:
-            self._policy.load(artifact.tree())
+            self._policy.learner.load(artifact.tree())
         self._policy_state = artifact.fingerprint
 
     @property

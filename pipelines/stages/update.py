@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from pipelines.config import UpdateSettings
-from pipelines.protocols import Policy
+from pipelines.protocols import Learner
 from pipelines.records import ScoredTrajectory
 from pipelines.stages.sequences import training_sequences
 
@@ -21,14 +21,14 @@ def learning_rate_at(settings: UpdateSettings, iteration: int, iterations: int) 
 
 
 def update_policy(
-    policy: Policy, scored: Sequence[ScoredTrajectory], settings: UpdateSettings, *, seed: int
+    learner: Learner, scored: Sequence[ScoredTrajectory], settings: UpdateSettings, *, seed: int
 ) -> dict[str, float]:
     """One policy update on the batch. A batch without sequences (dynamic sampling found no informative group) leaves
     the policy as it is and says so: ``update/skipped`` = 1."""
     sequences = training_sequences(scored)
     if not sequences:
         return {"update/skipped": 1.0}
-    metrics = asdict(policy.update(sequences, settings, seed=seed))
+    metrics = asdict(learner.update(sequences, settings, seed=seed))
     extra = metrics.pop("extra")
     return {
         "update/skipped": 0.0,

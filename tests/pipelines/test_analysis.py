@@ -14,7 +14,7 @@ import torch
 
 from pipelines.artifacts import ArtifactStore, read_json
 from pipelines.experiment import run_experiment
-from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.local.policy import local_policy
 from pipelines.records import ScoredTrajectory, Step, StopReason, Task, Trajectory
 from pipelines.stages.analysis import ENTROPY_CHANGE, PROPOSITION1, TABLES, TRAJECTORIES
 from pipelines.stages.analysis.entropy_change import entropy_change
@@ -92,10 +92,10 @@ def test_what_no_engine_recorded_is_scored_and_agrees_with_what_one_did(
     finished: Path, first_rollout: list[Trajectory]
 ) -> None:
     """Recorded while sampling against one scoring pass of the trained policy's reference: within 1e-5 nats."""
-    policy = LocalPolicy(artifact(finished, "warm_start") / "model", temperature=1.0)
-    policy.load(artifact(finished, "update", iteration=1))
+    learner = local_policy(artifact(finished, "warm_start") / "model", temperature=1.0).learner
+    learner.load(artifact(finished, "update", iteration=1))
     unknown = [replace(t, steps=tuple(without_entropies(t))) for t in first_rollout]
-    recorded, scored = (entropy_change(played, policy).to_pandas() for played in (first_rollout, unknown))
+    recorded, scored = (entropy_change(played, learner).to_pandas() for played in (first_rollout, unknown))
     np.testing.assert_allclose(scored["entropy_before"], recorded["entropy_before"], atol=1e-5)
     np.testing.assert_array_equal(scored["entropy_after"], recorded["entropy_after"])
 

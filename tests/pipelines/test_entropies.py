@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.local.policy import local_policy
 from pipelines.records import Score, Step, StopReason, Task, TrainingSequence, Trajectory
 from pipelines.stages.entropies import with_entropies
 from tests.policies.conftest import SHAPE, peaked
@@ -43,9 +43,9 @@ def blank(known: Trajectory) -> Trajectory:
 
 @pytest.mark.parametrize("growing", [True, False], ids=["history full", "history 2"])
 def test_the_samplers_own_are_found_again(growing: bool, tmp_path: Path) -> None:
-    policy = LocalPolicy(peaked(SHAPE, tmp_path), temperature=1.0)
-    known = [trajectory(turns, i) for i, turns in enumerate(converse(policy, growing=growing))]
-    filled = with_entropies(policy, [blank(known[0]), known[1], blank(known[2])])
+    policy = local_policy(peaked(SHAPE, tmp_path), temperature=1.0)
+    known = [trajectory(turns, i) for i, turns in enumerate(converse(policy.sampler, growing=growing))]
+    filled = with_entropies(policy.learner, [blank(known[0]), known[1], blank(known[2])])
     assert filled[1] is known[1]
     for ours, theirs in zip(filled, known, strict=True):
         for a, b in zip(ours.steps, theirs.steps, strict=True):
@@ -54,9 +54,7 @@ def test_the_samplers_own_are_found_again(growing: bool, tmp_path: Path) -> None
 
 
 def test_nothing_is_scored_where_all_is_known() -> None:
-    class Unasked(LocalPolicy):
-        def __init__(self) -> None: ...
-
+    class Unasked:
         def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
             raise AssertionError("asked")
 

@@ -1,4 +1,4 @@
-"""Episodes of a policy that answers in rounds: Ctrl-C is heard at once, and a dead machine is not a bad policy."""
+"""Episodes of a sampler that answers in rounds: Ctrl-C is heard at once, and a dead machine is not a bad sampler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure, StoreFull
 from pipelines.protocols import Generation, GenerationRequest, Message, SamplingSettings
-from pipelines.records import Score, StopReason, Task, TrainingSequence, Trajectory, UpdateMetrics
+from pipelines.records import StopReason, Task, Trajectory
 from pipelines.rounds import Rounds
 from pipelines.stages.episodes import EpisodeSpec, play
 from tests.environments.fake import CountDownBenchmark, task
@@ -35,7 +35,7 @@ class Codec:
         return self.encode(messages[0].content)
 
 
-class ScriptedPolicy:
+class ScriptedSampler:
     """``says(episode, round)``; ``heard`` is called before a round is answered."""
 
     def __init__(self, says: Callable[[int, int], str], heard: Callable[[int], None] = lambda number: None) -> None:
@@ -62,15 +62,8 @@ class ScriptedPolicy:
         zeros = np.zeros(len(ids), dtype=np.float32)
         return Generation(ids, zeros, zeros, text)
 
-    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
-        raise NotImplementedError
-
-    def update(self, sequences: Sequence[TrainingSequence], settings: object, *, seed: int) -> UpdateMetrics:
-        raise NotImplementedError
-
-    def save(self, path: Path) -> None: ...
-
-    def load(self, path: Path) -> None: ...
+    def measurements(self) -> dict[str, float]:
+        return {}
 
     def close(self) -> None: ...
 
@@ -87,39 +80,39 @@ def pool(tmp_path: Path) -> Iterator[EnvironmentPool]:
 
 
 def played(
-    policy: ScriptedPolicy,
+    sampler: ScriptedSampler,
     pool: EnvironmentPool,
     tasks: Sequence[Task],
     on_step: Callable[[], None] = lambda: None,
     max_context_tokens: int | None = None,
 ) -> list[Trajectory]:
     specs = [EpisodeSpec(task, i, 0, i) for i, task in enumerate(tasks)]
-    return play(policy, pool, EndlessBenchmark(), specs, SamplingSettings(1.0, 8, max_context_tokens), on_step)
+    return play(sampler, pool, EndlessBenchmark(), specs, SamplingSettings(1.0, 8, max_context_tokens), on_step)
 
 
 TASKS = [task(str(i), 3) for i in range(5)]
 
 
-def assert_usable_again(pool: EnvironmentPool, policy: ScriptedPolicy) -> None:
-    policy._says = lambda episode, number: "down"
-    assert [t.stop_reason for t in played(policy, pool, TASKS)] == [StopReason.SUCCESS] * 5
+def assert_usable_again(pool: EnvironmentPool, sampler: ScriptedSampler) -> None:
+    sampler._says = lambda episode, number: "down"
+    assert [t.stop_reason for t in played(sampler, pool, TASKS)] == [StopReason.SUCCESS] * 5
 
 
 def test_a_context_that_is_too_long_ends_its_episode(pool: EnvironmentPool) -> None:
     """Three actions win. The context before the second holds the first prompt, the first action and the second prompt."""
-    policy = ScriptedPolicy(lambda episode, number: "down")
-    (whole,) = played(policy, pool, TASKS[:1])
+    sampler = ScriptedSampler(lambda episode, number: "down")
+    (whole,) = played(sampler, pool, TASKS[:1])
     before = [len(step.prompt_ids) + len(step.action_ids) for step in whole.steps]
     second = before[0] + len(whole.steps[1].prompt_ids)
-    (cut,) = played(policy, pool, TASKS[:1], max_context_tokens=second)
+    (cut,) = played(sampler, pool, TASKS[:1], max_context_tokens=second)
     assert (len(cut.steps), cut.stop_reason, cut.success) == (2, StopReason.CONTEXT_FULL, False)
-    (cut,) = played(policy, pool, TASKS[:1], max_context_tokens=second - 1)
+    (cut,) = played(sampler, pool, TASKS[:1], max_context_tokens=second - 1)
     assert (len(cut.steps), cut.stop_reason) == (1, StopReason.CONTEXT_FULL)
 
 
 @pytest.mark.parametrize("step", [None, 1, 2, 3, 4, 5])
 def test_ctrl_c_ends_a_rollout(pool: EnvironmentPool, step: int | None) -> None:
-    """It comes while the policy answers its third round, or after a step of an environment that follows."""
+    """It comes while the sampler answers its third round, or after a step of an environment that follows."""
     steps = 0
 
     def heard(number: int) -> None:
@@ -132,22 +125,22 @@ def test_ctrl_c_ends_a_rollout(pool: EnvironmentPool, step: int | None) -> None:
         if step is not None and steps == 2 * len(TASKS) + step:
             signal.raise_signal(signal.SIGINT)
 
-    policy = ScriptedPolicy(lambda episode, number: "stay", heard)
+    sampler = ScriptedSampler(lambda episode, number: "stay", heard)
     with pytest.raises(KeyboardInterrupt):
-        played(policy, pool, TASKS, on_step)
-    assert policy.rounds <= 3 + (step is not None)  # whose turn it was may go on to ask before the loop hears of it
-    policy._heard = lambda number: None
-    assert_usable_again(pool, policy)
+        played(sampler, pool, TASKS, on_step)
+    assert sampler.rounds <= 3 + (step is not None)  # whose turn it was may go on to ask before the loop hears of it
+    sampler._heard = lambda number: None
+    assert_usable_again(pool, sampler)
 
 
 def test_ctrl_c_from_outside_at_any_moment(pool: EnvironmentPool) -> None:
     for i in range(10):
-        policy = ScriptedPolicy(lambda episode, number: "stay")
+        sampler = ScriptedSampler(lambda episode, number: "stay")
         timer = threading.Timer(0.05 + 0.0037 * i, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt):
-            played(policy, pool, TASKS)
-        assert_usable_again(pool, policy)
+            played(sampler, pool, TASKS)
+        assert_usable_again(pool, sampler)
 
 
 def test_ctrl_c_comes_before_what_fails_because_of_it(pool: EnvironmentPool) -> None:
@@ -157,7 +150,7 @@ def test_ctrl_c_comes_before_what_fails_because_of_it(pool: EnvironmentPool) -> 
             raise ConnectionError("the server heard Ctrl-C, too")
 
     with pytest.raises(KeyboardInterrupt):
-        played(ScriptedPolicy(lambda episode, number: "stay", heard), pool, TASKS)
+        played(ScriptedSampler(lambda episode, number: "stay", heard), pool, TASKS)
 
 
 def test_other_errors_reach_the_caller_as_they_are(pool: EnvironmentPool) -> None:
@@ -166,24 +159,24 @@ def test_other_errors_reach_the_caller_as_they_are(pool: EnvironmentPool) -> Non
             raise ConnectionError("no server")
 
     with pytest.raises(ConnectionError, match="no server"):
-        played(ScriptedPolicy(lambda episode, number: "stay", heard), pool, TASKS)
+        played(ScriptedSampler(lambda episode, number: "stay", heard), pool, TASKS)
 
 
 def test_one_broken_environment_ends_its_own_episode(pool: EnvironmentPool) -> None:
-    policy = ScriptedPolicy(lambda episode, number: "raise" if episode == 1 else "down")
-    reasons = [t.stop_reason for t in played(policy, pool, TASKS)]
+    sampler = ScriptedSampler(lambda episode, number: "raise" if episode == 1 else "down")
+    reasons = [t.stop_reason for t in played(sampler, pool, TASKS)]
     assert reasons == [StopReason.SUCCESS, StopReason.ENVIRONMENT_ERROR, *[StopReason.SUCCESS] * 3]
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_when_every_environment_fails_nothing_is_recorded(pool: EnvironmentPool, count: int) -> None:
-    policy = ScriptedPolicy(lambda episode, number: "raise" if number == 2 else "stay")
+    sampler = ScriptedSampler(lambda episode, number: "raise" if number == 2 else "stay")
     why = f"all {count} episodes failed; the first: environment of 0 failed 2 times: ValueError: broken on purpose"
     with pytest.raises(EnvironmentFailure, match=why):
-        played(policy, pool, TASKS[:count])
+        played(sampler, pool, TASKS[:count])
 
 
 def test_a_full_disk_stops_the_stage(pool: EnvironmentPool) -> None:
-    policy = ScriptedPolicy(lambda episode, number: "fill the disk" if episode == 1 and number == 2 else "stay")
+    sampler = ScriptedSampler(lambda episode, number: "fill the disk" if episode == 1 and number == 2 else "stay")
     with pytest.raises(StoreFull, match="No space left on device"):
-        played(policy, pool, TASKS)
+        played(sampler, pool, TASKS)

@@ -1,4 +1,4 @@
-"""Conversations without an environment, for every policy: what was asked and what was sampled, turn by turn."""
+"""Conversations without an environment, for every sampler: what was asked and what was sampled, turn by turn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.protocols import Generation, GenerationRequest, Message, Policy, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Message, Sampler, SamplingSettings
 from pipelines.records import TrainingSequence
 
 OBSERVATIONS = (
@@ -27,7 +27,7 @@ class Turn:
 
 
 def converse(
-    policy: Policy,
+    sampler: Sampler,
     *,
     episodes: int = 3,
     turns: int = 3,
@@ -45,19 +45,19 @@ def converse(
         for turn in range(turns + index * stagger):
             text = OBSERVATIONS[(turn + index * (turn > 0) * stagger) % len(OBSERVATIONS)]
             continues = growing and turn > 0
-            prompt = policy.codec.chat_prompt([Message("user", text)], continues=continues)
+            prompt = sampler.codec.chat_prompt([Message("user", text)], continues=continues)
             context = (context if continues else []) + prompt
             request = GenerationRequest(index, tuple(context), seed + 1000 * index + turn, sampling)
-            generation = await policy.generate(request)
+            generation = await sampler.generate(request)
             context = context + generation.action_ids.tolist()
             played.append(Turn(continues, prompt, generation))
-        policy.close_episode(index)
+        sampler.close_episode(index)
         return played
 
     async def everyone() -> list[list[Turn]]:
         return list(await asyncio.gather(*(episode(i) for i in range(episodes))))
 
-    policy.open_rollout(episodes)
+    sampler.open_rollout(episodes)
     return asyncio.run(everyone())
 
 

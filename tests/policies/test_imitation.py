@@ -12,7 +12,7 @@ import pytest
 from pipelines.config import WarmStartConfig
 from pipelines.policies import codec
 from pipelines.policies.local.imitation import DemoSequence, imitate
-from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Message, SamplingSettings
 from tests.policies.conftest import ANSWERS
 from tests.policies.play import OBSERVATIONS, converse
@@ -42,8 +42,10 @@ def test_it_learns_to_answer(model_folder: Path, tmp_path: Path, optimizer: str)
     metrics = imitate(
         model_folder, tmp_path / "a", demonstrations(model_folder), settings, on_progress=lambda *p: heard.append(p)
     )
-    policy = LocalPolicy(tmp_path / "a", temperature=1.0)
-    answers = [t.generation.text for c in converse(policy, sampling=SamplingSettings(0.0, max_tokens=40)) for t in c]
+    policy = local_policy(tmp_path / "a", temperature=1.0)
+    answers = [
+        t.generation.text for c in converse(policy.sampler, sampling=SamplingSettings(0.0, max_tokens=40)) for t in c
+    ]
     assert answers.count(ANSWERS[0]) >= 0.75 * len(answers)
     assert metrics["warm_start/tokens"] >= 40_000
     assert heard[-1] == (40_000, 40_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +14,37 @@ from safetensors.torch import load_file
 
 from pipelines.errors import NonFiniteLoss
 from pipelines.policies import codec
-from pipelines.policies.local.policy import LocalPolicy
-from pipelines.protocols import Message, SamplingSettings
+from pipelines.policies.local.policy import local_policy
+from pipelines.protocols import GenerationRequest, Message, Policy, SamplingSettings
 from pipelines.records import TrainingSequence
-from tests.policies.conformance import SETTINGS, Make, PolicyConformance
+from tests.policies.conformance import SETTINGS, Begin, LearnerConformance, Make, SamplerConformance
 from tests.policies.play import Turn, converse, sequences
 
 PLAIN = SETTINGS.model_copy(update={"minibatch_size": 256, "kl_coefficient": 0.0, "entropy_coefficient": 0.0})
 
 
-class TestLocal(PolicyConformance):
+class TestLocalSampler(SamplerConformance):
     vocabulary = 1024
 
     @pytest.fixture
     def make(self, model_folder: Path) -> Make:
-        return lambda: LocalPolicy(model_folder, temperature=1.0)
+        return lambda: local_policy(model_folder, temperature=1.0).sampler
+
+
+class TestLocalLearner(LearnerConformance):
+    @pytest.fixture
+    def begin(self, model_folder: Path) -> Begin:
+        return lambda: local_policy(model_folder, temperature=1.0)
+
+
+def test_a_rollout_does_not_go_on_under_other_weights(policy: Policy) -> None:
+    """The cache holds keys and values of the weights before the update."""
+    rows = sequences(converse(policy.sampler))
+    policy.sampler.open_rollout(1)
+    policy.learner.update(rows, PLAIN, seed=0)
+    context = tuple(policy.sampler.codec.encode("a mug 1"))
+    with pytest.raises(RuntimeError, match="open_rollout"):
+        asyncio.run(policy.sampler.generate(GenerationRequest(0, context, 0, SamplingSettings(1.0, 1))))
 
 
 def test_a_checkpoint_keeps_everything_that_is_no_weight(model_folder: Path, tmp_path: Path) -> None:
@@ -39,7 +56,7 @@ def test_a_checkpoint_keeps_everything_that_is_no_weight(model_folder: Path, tmp
     ):
         (tmp_path / "model" / name).write_text(text)
     (tmp_path / "model" / "model.safetensors.index.json").write_text("{}")  # of weights that are not there
-    LocalPolicy(tmp_path / "model", temperature=1.0).save(tmp_path / "saved")
+    local_policy(tmp_path / "model", temperature=1.0).learner.save(tmp_path / "saved")
     kept = {file.name for file in (tmp_path / "saved" / "model").iterdir()}
     assert {"chat_template.jinja", "merges.txt", "config.json", "tokenizer.json", "model.safetensors"} <= kept
     assert "model.safetensors.index.json" not in kept
@@ -49,12 +66,12 @@ def test_a_checkpoint_keeps_everything_that_is_no_weight(model_folder: Path, tmp
 
 
 @pytest.fixture
-def policy(model_folder: Path) -> LocalPolicy:
-    return LocalPolicy(model_folder, temperature=1.0)
+def policy(model_folder: Path) -> Policy:
+    return local_policy(model_folder, temperature=1.0)
 
 
-def weights(policy: LocalPolicy, folder: Path) -> dict[str, torch.Tensor]:
-    policy.save(folder)
+def weights(policy: Policy, folder: Path) -> dict[str, torch.Tensor]:
+    policy.learner.save(folder)
     return load_file(folder / "model" / "model.safetensors")
 
 
@@ -69,24 +86,24 @@ def test_a_scoring_pass_finds_the_samplers_logprobs_and_entropies(
     model_folder: Path, growing: bool, temperature: float
 ) -> None:
     """Many turns through the cache equal one pass over the whole sequence: no position, mask or cache row is off."""
-    policy = LocalPolicy(model_folder, temperature=temperature)
+    policy = local_policy(model_folder, temperature=temperature)
     sampling = SamplingSettings(temperature, max_tokens=9)
-    conversations = converse(policy, episodes=8, turns=3, growing=growing, sampling=sampling)
+    conversations = converse(policy.sampler, episodes=8, turns=3, growing=growing, sampling=sampling)
     rows = sequences(conversations)
     turns = [turn for conversation in conversations for turn in conversation]
-    found = policy.score(rows)
+    found = policy.learner.score(rows)
     for field in ("logprobs", "entropies"):
         sampled = np.concatenate([getattr(turn.generation, field) for turn in turns])
         scored = np.concatenate([getattr(s, field)[row.action_mask] for s, row in zip(found, rows, strict=True)])
         np.testing.assert_allclose(scored, sampled, atol=1e-5)
 
 
-def test_log_probs_and_entropies_are_those_of_the_hugging_face_model(policy: LocalPolicy, model_folder: Path) -> None:
+def test_log_probs_and_entropies_are_those_of_the_hugging_face_model(policy: Policy, model_folder: Path) -> None:
     """An independent reference: transformers' own forward pass, float64 reductions over the full vocabulary."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
-    for row, score in zip(rows := sequences(converse(policy)), policy.score(rows), strict=True):
+    for row, score in zip(rows := sequences(converse(policy.sampler)), policy.learner.score(rows), strict=True):
         with torch.no_grad():
             logits = model(torch.from_numpy(row.token_ids.astype(np.int64))[None]).logits[0, :-1].double()
         logp = logits.log_softmax(-1)
@@ -97,11 +114,11 @@ def test_log_probs_and_entropies_are_those_of_the_hugging_face_model(policy: Loc
         np.testing.assert_allclose(score.entropies[1:][mask], entropy[mask], atol=1e-5)
 
 
-def test_greedy_tokens_are_those_of_generate(policy: LocalPolicy, model_folder: Path) -> None:
+def test_greedy_tokens_are_those_of_generate(policy: Policy, model_folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
-    for conversation in converse(policy, sampling=SamplingSettings(0.0, max_tokens=9)):
+    for conversation in converse(policy.sampler, sampling=SamplingSettings(0.0, max_tokens=9)):
         context: list[int] = []
         for turn in conversation:
             context += turn.prompt_ids
@@ -111,10 +128,10 @@ def test_greedy_tokens_are_those_of_generate(policy: LocalPolicy, model_folder: 
             context += turn.generation.action_ids.tolist()
 
 
-def test_samples_follow_the_distribution(policy: LocalPolicy) -> None:
+def test_samples_follow_the_distribution(policy: Policy) -> None:
     """2,000 first tokens against the policy's own probabilities: no token off by more than 5 standard errors."""
     one = SamplingSettings(1.0, max_tokens=1)
-    firsts = [c[0] for c in converse(policy, episodes=2000, turns=1, stagger=False, sampling=one)]
+    firsts = [c[0] for c in converse(policy.sampler, episodes=2000, turns=1, stagger=False, sampling=one)]
     counts: dict[int, int] = {}
     probability: dict[int, float] = {}
     for turn in firsts:
@@ -126,39 +143,39 @@ def test_samples_follow_the_distribution(policy: LocalPolicy) -> None:
     assert len(counts) > 5
 
 
-def test_a_batch_of_one_samples_what_a_batch_of_many_does(policy: LocalPolicy) -> None:
+def test_a_batch_of_one_samples_what_a_batch_of_many_does(policy: Policy) -> None:
     """Other rows change at most the last bits of a row's numbers, so its tokens stay."""
-    alone, among = converse(policy, episodes=1, turns=4), converse(policy, episodes=6, turns=4)
+    alone, among = converse(policy.sampler, episodes=1, turns=4), converse(policy.sampler, episodes=6, turns=4)
     for a, b in zip(alone[0], among[0], strict=True):
         assert a.generation.action_ids.tolist() == b.generation.action_ids.tolist()
         np.testing.assert_allclose(a.generation.logprobs, b.generation.logprobs, atol=1e-5)
 
 
-def test_a_changed_prefix_is_not_taken_from_the_cache(policy: LocalPolicy) -> None:
+def test_a_changed_prefix_is_not_taken_from_the_cache(policy: Policy) -> None:
     """The second context shares half of the first: what the cache holds beyond that must not be seen."""
-    conversations = converse(policy, growing=False, episodes=4, turns=4)
+    conversations = converse(policy.sampler, growing=False, episodes=4, turns=4)
     rows = sequences(conversations)
     sampled = [t.generation.logprobs for c in conversations for t in c]
-    for score, row, expected in zip(policy.score(rows), rows, sampled, strict=True):
+    for score, row, expected in zip(policy.learner.score(rows), rows, sampled, strict=True):
         np.testing.assert_allclose(score.logprobs[row.action_mask], expected, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------- updates
 
 
-def test_positive_advantages_gain_probability_and_negative_ones_lose_it(policy: LocalPolicy) -> None:
-    rows = sequences(converse(policy, episodes=6))
-    before = policy.score(rows)
-    policy.update(rows, PLAIN, seed=0)
-    for row, old, new in zip(rows, before, policy.score(rows), strict=True):
+def test_positive_advantages_gain_probability_and_negative_ones_lose_it(policy: Policy) -> None:
+    rows = sequences(converse(policy.sampler, episodes=6))
+    before = policy.learner.score(rows)
+    policy.learner.update(rows, PLAIN, seed=0)
+    for row, old, new in zip(rows, before, policy.learner.score(rows), strict=True):
         gained = float((new.logprobs - old.logprobs).sum())
         assert gained * row.advantages[row.action_mask][0] > 0
 
 
-def test_zero_advantages_leave_the_weights(policy: LocalPolicy, tmp_path: Path) -> None:
-    rows = sequences(converse(policy), advantage=0.0)
+def test_zero_advantages_leave_the_weights(policy: Policy, tmp_path: Path) -> None:
+    rows = sequences(converse(policy.sampler), advantage=0.0)
     before = weights(policy, tmp_path / "before")
-    metrics = policy.update(rows, PLAIN, seed=0)
+    metrics = policy.learner.update(rows, PLAIN, seed=0)
     assert metrics.gradient_norm == 0.0
     assert distance(before, weights(policy, tmp_path / "after")) == 0.0
 
@@ -166,13 +183,15 @@ def test_zero_advantages_leave_the_weights(policy: LocalPolicy, tmp_path: Path) 
 @pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean"])
 def test_micro_batches_never_change_the_mathematics(model_folder: Path, tmp_path: Path, aggregation: str) -> None:
     """1 × 8 equals 8 × 1: the same step from one micro-batch and from one per row."""
-    rows = sequences(converse(LocalPolicy(model_folder, temperature=1.0), episodes=8))
+    rows = sequences(converse(local_policy(model_folder, temperature=1.0).sampler, episodes=8))
     shared = {"aggregation": aggregation, "minibatch_size": 256, "learning_rate": 1e-4}
     found = []
     for tokens in (1, 100_000):
-        policy = LocalPolicy(model_folder, temperature=1.0)
-        metrics = policy.update(rows, SETTINGS.model_copy(update={**shared, "micro_batch_tokens": tokens}), seed=0)
-        found.append((metrics, policy.score(rows)))
+        policy = local_policy(model_folder, temperature=1.0)
+        metrics = policy.learner.update(
+            rows, SETTINGS.model_copy(update={**shared, "micro_batch_tokens": tokens}), seed=0
+        )
+        found.append((metrics, policy.learner.score(rows)))
     (one, a), (eight, b) = found
     for name in ("loss", "policy_loss", "kl", "entropy", "ratio", "gradient_norm"):
         assert getattr(one, name) == pytest.approx(getattr(eight, name), rel=1e-4, abs=1e-6), name
@@ -180,50 +199,52 @@ def test_micro_batches_never_change_the_mathematics(model_folder: Path, tmp_path
         np.testing.assert_allclose(x.logprobs, y.logprobs, atol=1e-4)
 
 
-def test_the_first_step_is_on_policy(policy: LocalPolicy) -> None:
-    metrics = policy.update(sequences(converse(policy)), PLAIN.model_copy(update={"kl_coefficient": 0.01}), seed=0)
+def test_the_first_step_is_on_policy(policy: Policy) -> None:
+    metrics = policy.learner.update(
+        sequences(converse(policy.sampler)), PLAIN.model_copy(update={"kl_coefficient": 0.01}), seed=0
+    )
     assert metrics.ratio == pytest.approx(1.0, abs=1e-5)
     assert metrics.kl == pytest.approx(0.0, abs=1e-6)
     assert metrics.clip_fraction == 0.0
 
 
-def test_the_reference_stays_where_the_run_began(policy: LocalPolicy, tmp_path: Path) -> None:
-    rows = sequences(converse(policy))
-    before = policy.score(rows, reference=True)
-    policy.update(rows, SETTINGS, seed=0)
-    policy.save(tmp_path)
-    policy.load(tmp_path)
-    after, current = policy.score(rows, reference=True), policy.score(rows)
+def test_the_reference_stays_where_the_run_began(policy: Policy, tmp_path: Path) -> None:
+    rows = sequences(converse(policy.sampler))
+    before = policy.learner.score(rows, reference=True)
+    policy.learner.update(rows, SETTINGS, seed=0)
+    policy.learner.save(tmp_path)
+    policy.learner.load(tmp_path)
+    after, current = policy.learner.score(rows, reference=True), policy.learner.score(rows)
     assert all(np.array_equal(a.logprobs, b.logprobs) for a, b in zip(before, after, strict=True))
     assert any(not np.array_equal(a.logprobs, c.logprobs) for a, c in zip(after, current, strict=True))
 
 
-def test_a_non_finite_loss_takes_no_step(policy: LocalPolicy, tmp_path: Path) -> None:
-    rows = sequences(converse(policy))
+def test_a_non_finite_loss_takes_no_step(policy: Policy, tmp_path: Path) -> None:
+    rows = sequences(converse(policy.sampler))
     before = weights(policy, tmp_path / "before")
     huge = [replace(row, advantages=np.where(row.action_mask, 3e38, 0).astype(np.float32)) for row in rows]
     with pytest.raises(NonFiniteLoss, match="learning_rate"):
-        policy.update(huge, PLAIN, seed=0)
+        policy.learner.update(huge, PLAIN, seed=0)
     assert distance(before, weights(policy, tmp_path / "after")) == 0.0
 
 
-def test_the_saved_model_is_an_ordinary_folder(policy: LocalPolicy, tmp_path: Path) -> None:
+def test_the_saved_model_is_an_ordinary_folder(policy: Policy, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
-    policy.save(tmp_path)
+    policy.learner.save(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert isinstance(model, Qwen2ForCausalLM)
     assert model.dtype == torch.float32
 
 
-def test_a_context_of_one_sequence_is_scored_alone(policy: LocalPolicy) -> None:
+def test_a_context_of_one_sequence_is_scored_alone(policy: Policy) -> None:
     """Padding of the batch bears on no row's numbers beyond rounding."""
-    rows: list[TrainingSequence] = sequences(converse(policy, episodes=5))
-    together = policy.score(rows)
+    rows: list[TrainingSequence] = sequences(converse(policy.sampler, episodes=5))
+    together = policy.learner.score(rows)
     for row, score in zip(rows, together, strict=True):
-        np.testing.assert_allclose(policy.score([row])[0].logprobs, score.logprobs, atol=1e-5)
+        np.testing.assert_allclose(policy.learner.score([row])[0].logprobs, score.logprobs, atol=1e-5)
 
 
-def test_conversations_really_have_several_turns(policy: LocalPolicy) -> None:
-    played: list[list[Turn]] = converse(policy)
+def test_conversations_really_have_several_turns(policy: Policy) -> None:
+    played: list[list[Turn]] = converse(policy.sampler)
     assert [len(c) for c in played] == [3, 4, 5]

@@ -1,4 +1,4 @@
-"""The sampler's cache rows move and end at different steps; what it samples stays what each episode alone would."""
+"""The decoder's cache rows move and end at different steps; what it samples stays what each episode alone would."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.policies.local.decoding import Decoder, Sampled
 from pipelines.policies.local.parameters import load_model
-from pipelines.policies.local.sampler import Sampled, Sampler
 from pipelines.policies.local.transformer import Weights, causal, forward, rotations, weights_of
 from pipelines.protocols import GenerationRequest, SamplingSettings
 
@@ -31,7 +31,7 @@ def weights(model_folder: Path) -> Weights:
 
 def play(weights: Weights, turns: list[list[Asked]], ends: frozenset[int]) -> list[tuple[GenerationRequest, Sampled]]:
     """Every request and what was sampled for it."""
-    sampler = Sampler(weights, len(turns[0]), ends)
+    decoder = Decoder(weights, len(turns[0]), ends)
     contexts: list[list[int]] = [[] for _ in turns[0]]
     found = []
     for number, asked in enumerate(turns):
@@ -42,7 +42,7 @@ def play(weights: Weights, turns: list[list[Asked]], ends: frozenset[int]) -> li
                 contexts[episode] += prompt.tolist()
                 settings = SamplingSettings(TEMPERATURES[episode % 3], max_tokens=ask[1])
                 requests.append(GenerationRequest(episode, tuple(contexts[episode]), 100 * number + episode, settings))
-        for request, sampled in zip(requests, sampler.generate(requests) if requests else [], strict=True):
+        for request, sampled in zip(requests, decoder.generate(requests) if requests else [], strict=True):
             found.append((request, sampled))
             contexts[request.episode] += sampled.ids.tolist()
     return found

@@ -7,22 +7,36 @@ import sys
 
 import pytest
 
-from pipelines.policies.scripted.policy import ScriptedPolicy
-from tests.policies.conformance import Make, PolicyConformance
+from pipelines.errors import ConfigError
+from pipelines.policies.scripted.policy import scripted_policy
+from pipelines.protocols import Policy
+from tests.policies.conformance import Begin, LearnerConformance, Make, SamplerConformance
 from tests.policies.play import converse
 
 
-class TestScripted(PolicyConformance):
+class TestScriptedSampler(SamplerConformance):
     vocabulary = 259
 
     @pytest.fixture
     def make(self) -> Make:
-        return ScriptedPolicy
+        return lambda: scripted_policy().sampler
+
+
+class TestScriptedLearner(LearnerConformance):
+    @pytest.fixture
+    def begin(self) -> Begin:
+        return scripted_policy
 
 
 def test_a_given_answer_is_played() -> None:
-    policy = ScriptedPolicy(lambda seed, context: f"{'mug' in context}")
-    assert converse(policy, episodes=1)[0][0].generation.text == "True"
+    sampler = scripted_policy(lambda seed, context: f"{'mug' in context}").sampler
+    assert converse(sampler, episodes=1)[0][0].generation.text == "True"
+
+
+def test_a_policy_that_only_samples_says_what_it_lacks() -> None:
+    with pytest.raises(ConfigError, match="ScriptedSampler") as caught:
+        _ = Policy(scripted_policy().sampler).learner
+    assert "policy=local" in str(caught.value)
 
 
 def test_it_imports_no_torch() -> None:

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from pipelines.errors import EngineDied
-from pipelines.policies.local.policy import LocalPolicy
+from pipelines.policies.local.policy import local_policy
 from pipelines.policies.vllm.config import VllmPolicyConfig
-from pipelines.policies.vllm.policy import VllmPolicy
+from pipelines.policies.vllm.sampler import VllmSampler
 from pipelines.protocols import SamplingSettings
 from tests.policies.play import converse
 
@@ -21,10 +21,10 @@ GREEDY = SamplingSettings(temperature=0.0, max_tokens=9)
 
 
 def main(folder: Path) -> None:
-    policy = VllmPolicy(folder, VllmPolicyConfig(dtype="float32", tensor_parallel=2))
+    sampler = VllmSampler(folder, VllmPolicyConfig(dtype="float32", tensor_parallel=2))
     played = [
         [turn.generation for conversation in converse(each, sampling=GREEDY) for turn in conversation]
-        for each in (policy, LocalPolicy(folder, temperature=1.0))
+        for each in (sampler, local_policy(folder, temperature=1.0).sampler)
     ]
     assert [a.action_ids.tolist() for a in played[0]] == [b.action_ids.tolist() for b in played[1]]
     assert all(np.isnan(a.entropies).all() for a in played[0])  # absent, and said so
@@ -33,8 +33,8 @@ def main(folder: Path) -> None:
     workers[0].kill()
     for _ in range(2):  # dead stays dead
         with pytest.raises(EngineDied, match="launch again to continue"):
-            converse(policy)
-    policy.close()
+            converse(sampler)
+    sampler.close()
     gc.collect()
     print("ended", flush=True)
 

@@ -1,98 +1,57 @@
-"""Score and update: AdamW on ``empg``'s clipped objective. The learner knows no algorithm: it is given per-token
+"""``LocalLearner``: AdamW on ``empg``'s clipped objective, in place. It knows no algorithm: it is given per-token
 advantages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from empg import LossSettings, NonFiniteError, logprobs_and_entropy, policy_loss
+from empg import LossSettings, NonFiniteError, policy_loss
 from empg.objective import denominator
 from pipelines.config import UpdateSettings
-from pipelines.errors import NonFiniteLoss
-from pipelines.policies.local.parameters import Qwen2Parameters
-from pipelines.policies.local.transformer import forward, packed, packed_positions, rotations, weights_of
+from pipelines.errors import MissingCheckpoint, NonFiniteLoss
+from pipelines.policies.local.parameters import Qwen2Parameters, load_model
+from pipelines.policies.local.scoring import Scorer, collate, micro_batches
+from pipelines.policies.model_folder import copy_all_but_weights
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
-_SCORING_TOKENS = 8192  # buffers beyond 32 MB are new pages each time
+_WEIGHTS, _OPTIMIZER = "model/model.safetensors", "optimizer.safetensors"
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """``tokens``: the sequences laid end to end, of ``lengths``. The others are right-padded rows [B, T − 1] of the
-    *predicted* tokens; ``mask`` is their action mask."""
+class LocalLearner:
+    """``model``: what is trained, in place. ``start``: the folder that it was read from and, frozen, the reference of the KL
+    loss. ``temperature``: of the rollouts; scores and updates use the log-probs of the policy that really acted."""
 
-    tokens: torch.Tensor
-    lengths: list[int]
-    mask: torch.Tensor
-    behaviour_logprobs: torch.Tensor
-    advantages: torch.Tensor
-    reference_logprobs: torch.Tensor | None = None
+    def __init__(self, model: Qwen2Parameters, start: Path, temperature: float) -> None:
+        self._model, self._start = model, start
+        self._scorer = Scorer(model, temperature)
+        self._reference: Scorer | None = None
+        self._optimizer: torch.optim.AdamW | None = None
 
+    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
+        return (self._frozen() if reference else self._scorer).score(sequences)
 
-def collate(sequences: Sequence[TrainingSequence], reference: Sequence[Score] | None = None) -> Batch:
-    def pad(rows: Sequence[np.ndarray]) -> torch.Tensor:
-        return pad_sequence([torch.from_numpy(np.ascontiguousarray(row)) for row in rows], batch_first=True)
+    def _frozen(self) -> Scorer:
+        if self._reference is None:
+            self._reference = Scorer(load_model(self._start).requires_grad_(False), self._scorer.temperature)
+        return self._reference
 
-    return Batch(
-        tokens=torch.from_numpy(np.concatenate([s.token_ids for s in sequences]).astype(np.int64)),
-        lengths=[len(s) for s in sequences],
-        mask=pad([s.action_mask[1:] for s in sequences]),
-        behaviour_logprobs=pad([s.behaviour_logprobs[1:] for s in sequences]),
-        advantages=pad([s.advantages[1:] for s in sequences]),
-        reference_logprobs=pad([r.logprobs[1:] for r in reference]) if reference is not None else None,
-    )
+    # ------------------------------------------------------------ updates
 
-
-class Learner:
-    """Holds no weights of its own: the module's, and the optimiser's state."""
-
-    def __init__(self, model: Qwen2Parameters, temperature: float) -> None:
-        self.model, self.temperature = model, temperature
-        self.rotations = rotations(model)
-        self.optimizer: torch.optim.AdamW | None = None
-
-    def token_logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probs and entropies [B, T − 1] of the action tokens, 0 elsewhere; the output matrix is applied at action
-        positions only."""
-        weights = weights_of(self.model, self.rotations)
-        hidden = forward(weights, batch.tokens[None], packed_positions(batch.lengths), packed(batch.lengths))[0]
-        starts = torch.tensor(np.concatenate([[0], np.cumsum(batch.lengths)[:-1]]))
-        row, column = batch.mask.nonzero(as_tuple=True)
-        place = starts[row] + column  # of the token that predicts
-        chosen, entropy = logprobs_and_entropy(
-            hidden.index_select(0, place), weights.lm_head, batch.tokens[place + 1], temperature=self.temperature
-        )
-        zeros = torch.zeros(batch.mask.shape)
-        return zeros.masked_scatter(batch.mask, chosen), zeros.masked_scatter(batch.mask, entropy)
-
-    @torch.no_grad()
-    def score(self, sequences: Sequence[TrainingSequence]) -> list[Score]:
-        scores: list[Score | None] = [None] * len(sequences)
-        for rows in micro_batches([len(s) for s in sequences], _SCORING_TOKENS):
-            logprobs, entropies = self.token_logprobs(collate([sequences[i] for i in rows]))
-            for row, i in enumerate(rows):
-                n = len(sequences[i])
-                scores[i] = Score(_shifted(logprobs[row], n), _shifted(entropies[row], n))
-        return [s for s in scores if s is not None]
-
-    def update(
-        self,
-        sequences: Sequence[TrainingSequence],
-        reference: Sequence[Score] | None,
-        settings: UpdateSettings,
-        seed: int,
-    ) -> UpdateMetrics:
+    def update(self, sequences: Sequence[TrainingSequence], settings: UpdateSettings, *, seed: int) -> UpdateMetrics:
         """An optimiser step per mini-batch, over a seeded shuffle of the rows.
 
         Raises:
             NonFiniteLoss: before the step is taken; the weights are those of the last good step.
         """
-        optimizer = self._optimizer(settings)
+        reference = self.score(sequences, reference=True) if settings.kl_coefficient > 0 else None
+        optimizer = self._with(settings)
+        self._model.version += 1
         loss_settings = LossSettings(
             **settings.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
             **settings.model_dump(include={"kl_coefficient", "kl_estimator", "entropy_coefficient"}),
@@ -134,7 +93,7 @@ class Learner:
         sums: dict[str, float] = {}
         for part in micro_batches([len(s) for s in rows], settings.micro_batch_tokens):
             batch = collate([rows[i] for i in part], [reference[i] for i in part] if reference is not None else None)
-            logprobs, entropies = self.token_logprobs(batch)
+            logprobs, entropies = self._scorer.token_logprobs(batch)
             loss, m = policy_loss(
                 logprobs, batch.behaviour_logprobs, batch.advantages, batch.mask, loss_settings,
                 entropies=entropies, reference_logprobs=batch.reference_logprobs, total=total,
@@ -147,31 +106,68 @@ class Learner:
             }  # fmt: skip
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), settings.clip_norm)
         return sums | {"gradient_norm": float(norm)}
 
-    def _optimizer(self, settings: UpdateSettings) -> torch.optim.AdamW:
-        if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=settings.learning_rate)
-        for group in self.optimizer.param_groups:
+    def _with(self, settings: UpdateSettings) -> torch.optim.AdamW:
+        """The optimiser, its state kept, under an update's settings."""
+        if self._optimizer is None:
+            self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=settings.learning_rate)
+        for group in self._optimizer.param_groups:
             group.update(
                 lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
             )
-        return self.optimizer
+        return self._optimizer
 
+    # ------------------------------------------------------------ checkpoints
 
-def micro_batches(lengths: Sequence[int], most_tokens: int) -> Iterator[list[int]]:
-    """Indices, longest rows first, cut so that a part holds ≤ ``most_tokens`` (a longer row goes alone)."""
-    part: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if part and sum(lengths[j] for j in part) + lengths[i] > most_tokens:
-            yield part
-            part = []
-        part.append(i)
-    if part:
-        yield part
+    def save(self, path: Path) -> None:
+        """``model/`` (a Hugging Face folder) and the optimiser's state, all safetensors: the same state, same bytes."""
+        copy_all_but_weights(self._start, path / "model")
+        tensors = {name: p.detach() for name, p in self._model.named.items()}  # tied weights stand once
+        save_file(tensors, path / _WEIGHTS, metadata={"format": "pt"})
+        save_file(self._moments(), path / _OPTIMIZER)
 
+    def _moments(self) -> dict[str, torch.Tensor]:
+        if self._optimizer is None:
+            return {}
+        state = self._optimizer.state
+        return {
+            f"{name}|{key}": value.detach().clone()
+            for name, p in self._model.named.items()
+            for key, value in state.get(p, {}).items()
+        }
 
-def _shifted(row: torch.Tensor, length: int) -> np.ndarray:
-    """Predicted-token row [T − 1] → token row float32[T]; the first token has no prediction."""
-    return np.concatenate([np.zeros(1, np.float32), row[: length - 1].numpy().astype(np.float32)])
+    def load(self, path: Path) -> None:
+        """Continue from what ``save`` wrote, bit for bit.
+
+        Raises:
+            MissingCheckpoint: a file is absent or damaged.
+        """
+        try:
+            weights, moments = load_file(path / _WEIGHTS), load_file(path / _OPTIMIZER)
+        except (OSError, SafetensorError) as error:
+            raise MissingCheckpoint(
+                f"checkpoint {path} cannot be read ({error}): restore it or remove the folder"
+            ) from None
+        parameters = self._model.named
+        if weights.keys() != parameters.keys():
+            raise MissingCheckpoint(
+                f"checkpoint {path} is of another model: restore the right one or remove the folder"
+            )
+        with torch.no_grad():
+            for name, p in parameters.items():
+                p.copy_(weights[name])
+        self._model.version += 1
+        self._optimizer = None
+        if moments:
+            optimizer = torch.optim.AdamW(parameters.values())
+            for key, value in moments.items():
+                name, field = key.split("|")
+                optimizer.state[parameters[name]][field] = value
+            self._optimizer = optimizer
+
+    def measurements(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None: ...

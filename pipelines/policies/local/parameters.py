@@ -31,11 +31,13 @@ class Qwen2Shape:
 
 
 class Qwen2Parameters(nn.Module):
-    """Float32 parameters under Hugging Face's names, in the order of the names; tied embeddings stand once."""
+    """Float32 parameters under Hugging Face's names, in the order of the names; tied embeddings stand once. ``version`` counts
+    the changes that a learner has made."""
 
     def __init__(self, shape: Qwen2Shape, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self.shape = shape
+        self.version = 0
         self.named = {name: nn.Parameter(t.float()) for name, t in sorted(tensors.items())}
         for name, parameter in self.named.items():
             self.register_parameter(name.replace(".", "|"), parameter)  # parameters() and requires_grad_() see them

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def _build(experiment: ExperimentConfig, model: Path) -> Policy:
-    from pipelines.policies.local.policy import LocalPolicy
+    from pipelines.policies.local.policy import local_policy
 
     assert isinstance(experiment.policy, LocalPolicyConfig)
-    return LocalPolicy(model, temperature=experiment.rollout.temperature, threads=experiment.policy.torch_threads)
+    return local_policy(model, temperature=experiment.rollout.temperature, threads=experiment.policy.torch_threads)
 
 
 SPEC = PolicySpec(name="local", config=LocalPolicyConfig, build=_build)

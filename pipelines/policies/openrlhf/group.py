@@ -29,6 +29,7 @@ class Processes:
         self._engines: list[Any] = []
         self._trainers: list[Any] = []
         self._handover: Path | None = None
+        self._stale = False  # the engines' weights
         self._group: Any = None
         self._closed = False
         ray_cluster.join(self._cluster)
@@ -125,17 +126,28 @@ class Processes:
     def open_rollout(self, episodes: int) -> None:
         self._ask(self._engines, "open_rollout", episodes)
 
-    def measurements(self) -> dict[str, float]:
-        """Of engines and ranks, since last asked: the engines' counts added up, of the ranks' gauges the largest."""
-        engines, ranks = self._ask(self._engines, "measurements"), self.all_trainers("measurements")
+    def engine_measurements(self) -> dict[str, float]:
+        """Since last asked; the engines' counts added up."""
+        engines = self._ask(self._engines, "measurements")
         names = sorted({name for each in engines for name in each})
-        found = {name: sum(each.get(name, 0.0) for each in engines) for name in names}
-        return found | {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
+        return {name: sum(each.get(name, 0.0) for each in engines) for name in names}
+
+    def trainer_measurements(self) -> dict[str, float]:
+        """Since last asked; of the ranks' gauges the largest."""
+        ranks = self.all_trainers("measurements")
+        return {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
 
     # ------------------------------------------------------------ whose turn it is (one GPU, two users)
 
+    def weights_changed(self) -> None:
+        """The trainer's weights are no longer the engines'."""
+        self._stale = True
+
     def generating(self) -> None:
-        """The engines are awake, the optimizer's state waits in host memory."""
+        """The engines are awake and have the trainer's weights, the optimizer's state waits in host memory."""
+        if self._stale:
+            self._hand_over_weights()
+            self._stale = False
         self._optimizer_sleeps()
         if not self._engines_awake:
             self.all_trainers("empty_cache")
@@ -161,7 +173,7 @@ class Processes:
             self.all_trainers("offload_states")
             self._optimizer_awake = False
 
-    def hand_over_weights(self) -> None:
+    def _hand_over_weights(self) -> None:
         """The engines sample from the trainer's weights from now on."""
         if self._cluster.device == "cpu":  # vLLM packs them there as it loads them: by way of a folder
             self._handover = self._handover or Path(tempfile.mkdtemp(prefix="empg-weights-"))

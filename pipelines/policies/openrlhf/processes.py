@@ -12,7 +12,7 @@ from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.protocols import Generation, GenerationRequest
 
 if TYPE_CHECKING:
-    from pipelines.policies.vllm.policy import VllmPolicy
+    from pipelines.policies.vllm.sampler import VllmSampler
 
 
 def log_file() -> str:
@@ -48,7 +48,7 @@ class EngineProcess:
     """
 
     def __init__(self) -> None:
-        self._policy: VllmPolicy  # from start on
+        self._sampler: VllmSampler  # from start on
 
     async def start(self, model: str, settings: VllmPolicyConfig, place: dict[str, str], sleeps: bool) -> None:
         import ray
@@ -58,7 +58,7 @@ class EngineProcess:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # this process has none, its workers have
         from openrlhf.trainer.ray.utils import ray_noset_visible_devices
 
-        from pipelines.policies.vllm.policy import VllmPolicy
+        from pipelines.policies.vllm.sampler import VllmSampler
 
         if not place and ray_noset_visible_devices() and (booked := ray.get_gpu_ids()):
             os.environ["CUDA_VISIBLE_DEVICES"] = str(booked[0])  # where Ray is told to leave it alone
@@ -69,33 +69,33 @@ class EngineProcess:
             extra["distributed_executor_backend"] = "ray"
         if os.environ.get("DS_ACCELERATOR") == "cpu":
             extra.pop("worker_extension_cls")
-        self._policy = VllmPolicy(Path(model), settings, **extra)
+        self._sampler = VllmSampler(Path(model), settings, **extra)
 
     async def log_file(self) -> str:
         return log_file()
 
     async def context_length(self) -> int:
-        return self._policy.context_length
+        return self._sampler.context_length
 
     async def open_rollout(self, episodes: int) -> None:
-        self._policy.open_rollout(episodes)
+        self._sampler.open_rollout(episodes)
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        return await self._policy.generate(request)
+        return await self._sampler.generate(request)
 
     async def measurements(self) -> dict[str, float]:
-        return self._policy.measurements()
+        return self._sampler.measurements()
 
     async def reload(self, folder: str) -> None:
         """Weights from a Hugging Face folder of the same model."""
         self._rpc("reload_weights", kwargs={"weights_path": folder})
-        self._policy.engine.reset_prefix_cache()
+        self._sampler.engine.reset_prefix_cache()
 
     async def sleep(self) -> None:
-        self._policy.engine.sleep(level=1)
+        self._sampler.engine.sleep(level=1)
 
     async def wake_up(self, tags: Sequence[str]) -> None:
-        self._policy.engine.wake_up(tags=list(tags))
+        self._sampler.engine.wake_up(tags=list(tags))
 
     async def init_process_group(
         self, address: str, port: int, offset: int, world: int, group: str, backend: str, use_ray: bool
@@ -111,7 +111,7 @@ class EngineProcess:
         self._rpc("update_weight_cuda_ipc", args=(name, dtype, shape, ipc_handles, empty_cache))
 
     async def reset_prefix_cache(self) -> None:
-        self._policy.engine.reset_prefix_cache()
+        self._sampler.engine.reset_prefix_cache()
 
     def _rpc(self, method: str, *, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
-        self._policy.engine.collective_rpc(method, args=args, kwargs=kwargs)
+        self._sampler.engine.collective_rpc(method, args=args, kwargs=kwargs)

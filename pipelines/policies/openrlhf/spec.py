@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def _build(experiment: ExperimentConfig, model: Path) -> Policy:
-    from pipelines.policies.openrlhf.policy import OpenrlhfPolicy
+    from pipelines.policies.openrlhf.policy import openrlhf_policy
 
     assert isinstance(experiment.policy, OpenrlhfPolicyConfig)
     rollout = experiment.rollout
     longest = None if rollout.max_context_tokens is None else rollout.max_context_tokens + rollout.max_action_tokens
-    return OpenrlhfPolicy(
+    return openrlhf_policy(
         model,
         experiment.policy,
         temperature=rollout.temperature,

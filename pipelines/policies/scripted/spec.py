@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def _build(experiment: ExperimentConfig, model: Path) -> Policy:
-    from pipelines.policies.scripted.policy import ScriptedPolicy
+    from pipelines.policies.scripted.policy import scripted_policy
 
-    return ScriptedPolicy()
+    return scripted_policy()
 
 
 SPEC = PolicySpec(name="scripted", config=ScriptedPolicyConfig, build=_build)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def _build(experiment: ExperimentConfig, model: Path) -> Policy:
-    from pipelines.policies.vllm.policy import VllmPolicy
+    from pipelines.policies.vllm.sampler import VllmSampler
+    from pipelines.protocols import Policy
 
     assert isinstance(experiment.policy, VllmPolicyConfig)
-    return VllmPolicy(model, experiment.policy)
+    return Policy(VllmSampler(model, experiment.policy))
 
 
 SPEC = PolicySpec(name="vllm", config=VllmPolicyConfig, build=_build)

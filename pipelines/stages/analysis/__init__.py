@@ -46,7 +46,10 @@ def analyse(
         policy: the trained one. played: every trajectory of the first rollout. batches: scored batches by iteration.
         models: the folders "initial" and "final" whose logits are examined; empty where nobody can see them.
     """
-    tables = {ENTROPY_CHANGE: entropy_change(played, policy), TRAJECTORIES: chosen_trajectories(batches, policy.codec)}
+    tables = {
+        ENTROPY_CHANGE: entropy_change(played, policy.learner),
+        TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec),
+    }
     if models:
         temperature = experiment.rollout.temperature
         tables[PROPOSITION1] = proposition1(played, models, temperature=temperature, seed=experiment.seed)

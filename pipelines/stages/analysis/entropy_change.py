@@ -9,21 +9,21 @@ import pyarrow as pa
 import torch
 
 from empg import step_means
-from pipelines.protocols import Policy
+from pipelines.protocols import Scorer
 from pipelines.records import Score, TrainingSequence, Trajectory
 from pipelines.schemas import ENTROPY_CHANGE
 from pipelines.stages.sequences import unscored_rows
 
 
-def entropy_change(trajectories: Sequence[Trajectory], policy: Policy) -> pa.Table:
-    """A row per step: its mean token entropy (nats) under the policy that played it and under ``policy``, the trained one,
+def entropy_change(trajectories: Sequence[Trajectory], scorer: Scorer) -> pa.Table:
+    """A row per step: its mean token entropy (nats) under the policy that played it and under ``scorer``'s, the trained one,
     whose frozen reference is the one that played. The former is what was recorded; where an engine recorded none (NaN),
     the reference scores it."""
     rows = [unscored_rows(t) for t in trajectories]
-    after = _step_entropies(rows, policy.score([row for of_one in rows for row in of_one]))
+    after = _step_entropies(rows, scorer.score([row for of_one in rows for row in of_one]))
     before = [[step.entropy for step in t.steps] for t in trajectories]
     if any(np.isnan(values).any() for values in before):
-        before = _step_entropies(rows, policy.score([row for of_one in rows for row in of_one], reference=True))
+        before = _step_entropies(rows, scorer.score([row for of_one in rows for row in of_one], reference=True))
     keys = [{"task_id": t.task.id, "group": t.group, "member": t.member} for t in trajectories]
     rows_out = [
         key | {"step": i, "entropy_before": values[0], "entropy_after": values[1]}

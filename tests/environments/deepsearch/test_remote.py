@@ -30,7 +30,7 @@ from pipelines.records import StopReason
 from pipelines.stages.episodes import EpisodeSpec, play
 from tests.environments.deepsearch.conftest import PAGES, benchmark_of, real, write_rows
 from tests.environments.deepsearch.servers import Answer, document, fake, found, serving
-from tests.pipelines.test_rounds_episodes import ScriptedPolicy
+from tests.pipelines.test_rounds_episodes import ScriptedSampler
 
 Form = Literal["queries", "query"]
 FORMS: tuple[Form, ...] = ("queries", "query")
@@ -278,7 +278,7 @@ def episodes(
     pool = EnvironmentPool(benchmark, folder, workers=1, attempts=2, timeout_s=60)
     try:
         specs = [EpisodeSpec(task, i, 0, i) for i in range(count)]
-        played = play(ScriptedPolicy(says, heard), pool, benchmark, specs, SamplingSettings(1.0, 8))
+        played = play(ScriptedSampler(says, heard), pool, benchmark, specs, SamplingSettings(1.0, 8))
         return [trajectory.stop_reason for trajectory in played]
     finally:
         pool.close()

@@ -1,29 +1,25 @@
-"""``VllmPolicy``: the generating half of the ``Policy`` protocol."""
+"""``VllmSampler``: one vLLM engine in this process."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from pipelines.config import UpdateSettings
-from pipelines.errors import ConfigError
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.model_folder import check_folder
 from pipelines.policies.vllm.batching import Batching
 from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.policies.vllm.engine import start_engine
 from pipelines.protocols import Generation, GenerationRequest
-from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
 # Engines that died, kept for good (see Batching).
 _DEAD: list[Any] = []
 
 
-class VllmPolicy:
+class VllmSampler:
     """Samples from the model in the folder ``model``; its weights never change.
 
     Each token is drawn by a generator of its request's own, so what is sampled is a function of (weights, context, seed)
@@ -95,18 +91,6 @@ class VllmPolicy:
             extra_args={"episode": request.episode} if self._exact else None,
         )
 
-    def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
-        _only_generates("score")
-
-    def update(self, sequences: Sequence[TrainingSequence], settings: UpdateSettings, *, seed: int) -> UpdateMetrics:
-        _only_generates("update")
-
-    def save(self, path: Path) -> None:
-        _only_generates("save")
-
-    def load(self, path: Path) -> None:
-        _only_generates("load")
-
     def measurements(self) -> dict[str, float]:
         """Counts since last asked, the seconds in which the engine worked, and its steps; nothing: nothing was asked."""
         counts, work = self._counts, self._batching.take_work()
@@ -124,7 +108,3 @@ class VllmPolicy:
             _DEAD.append(self.engine)
             return
         self.engine.engine_core.shutdown()
-
-
-def _only_generates(what: str) -> NoReturn:
-    raise ConfigError(f"policy=vllm only generates, it cannot {what}: choose a policy that trains (policy=local)")
