@@ -4,9 +4,8 @@
 
 checkpoint  a finished run (runs/<cell>/seed0): evaluated as it was trained, with the run's own settings;
             or any Hugging Face folder, which needs a benchmark (a checkpoint of the artifact store holds one).
-benchmark   alfworld, webshop or deepsearch.
-panel       a split of it: valid_seen, valid_unseen; test, dev; test, in_domain, out_of_domain.
-            Default: the scale's, or the run's.
+benchmark   what it shall play: an option of conf/benchmark.
+panel       a split of it: what benchmark.evaluation_split may be. Default: the scale's, or the run's.
 key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.temperature=0 seed=1 data=real. For a run:
             its values one by one, and policy=…
 out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>

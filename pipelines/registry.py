@@ -74,6 +74,14 @@ def policy_specs() -> tuple[PolicySpec, ...]:
     return tuple(_specs("pipelines.policies", PolicySpec))
 
 
+def benchmark_names() -> tuple[str, ...]:
+    return tuple(spec.name for spec in benchmark_specs())
+
+
+def policy_names() -> tuple[str, ...]:
+    return tuple(spec.name for spec in policy_specs())
+
+
 def benchmark_spec(name: str) -> BenchmarkSpec:
     """Raises ConfigError: there is no such benchmark."""
     return _named(name, "benchmark", {spec.name: spec for spec in benchmark_specs()})

@@ -20,16 +20,14 @@ from flows.configure.explain import explain
 from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.policies.local.config import LocalPolicyConfig
+from pipelines.registry import benchmark_names
 
 GROUP_OPTIONS = sorted(f"{p.parent.name}={p.stem}" for p in CONF.glob("*/*.yaml"))
 PARTS = {"cluster": "cluster@policy.cluster"}  # groups that another group's option has
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "pandas", "textworld", "tantivy", "httpx", "fastapi")
 
 
-BENCHMARKS = ("alfworld", "webshop", "deepsearch")
-
-
-@pytest.mark.parametrize("benchmark", BENCHMARKS)
+@pytest.mark.parametrize("benchmark", benchmark_names())
 @pytest.mark.parametrize("override", GROUP_OPTIONS)
 def test_every_yaml_composes(benchmark: str, override: str) -> None:
     small = ["evaluation.games=12"] if override == "data=dozen" else []
@@ -395,7 +393,7 @@ def test_what_cannot_be_played_here_is_said_before_anything_is_started(
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("benchmark", BENCHMARKS)
+@pytest.mark.parametrize("benchmark", benchmark_names())
 def test_missing_data_are_said_in_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: str) -> None:
     monkeypatch.delenv(f"{benchmark.upper()}_DATA", raising=False)
     done = run(f"benchmark={benchmark}", "data=real", cwd=tmp_path)

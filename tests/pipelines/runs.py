@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.config import RunConfig
+from tests.environments.small import small
 
 T = TypeVar("T")
 
@@ -42,35 +43,11 @@ class Quiet:
         self.finished = results
 
 
-BENCHMARKS: dict[str, dict[str, Any]] = {
-    "alfworld": {
-        "benchmark": {
-            "name": "alfworld", "max_steps": 3, "prompt": {"show_admissible": False, "instructions": False},
-            "evaluation_split": "valid_unseen",
-        },
-        "data": {"source": "generated", "train": 6, "valid_seen": 0, "valid_unseen": 6, "receptacles": 3, "object_types": 2},
-    },
-    "webshop": {
-        "benchmark": {
-            "name": "webshop", "max_steps": 3, "prompt": {"compact": True, "instructions": False}, "noun_tagger": "rules",
-        },
-        "data": {"source": "webshop_generated", "products": 20, "test": 6, "dev": 0},
-    },
-    "deepsearch": {
-        "benchmark": {"name": "deepsearch", "max_steps": 3, "prompt": {"instructions": False}},
-        "data": {
-            "source": "deepsearch_generated", "train_worlds": 1, "countries": 3, "cities": 6, "rivers": 3, "people": 40,
-            "works": 10, "facts": 2, "in_domain": ["one_hop", "two_hop"], "out_of_domain": ["three_hop"], "train": 6, "test": 6,
-        },
-    },
-}  # fmt: skip
-
-
 def small_config(root: Path, benchmark: str = "alfworld", **overrides: Any) -> RunConfig:
     """A genuine environment, a tiny genuine model, two iterations; seconds. ``overrides``: dotted experiment keys."""
     experiment: dict[str, Any] = {
         "scale": "test",
-        **copy.deepcopy(BENCHMARKS[benchmark]),
+        **copy.deepcopy(small(benchmark).sections),
         "model": {
             "name": "tiny", "pretrained": "none",
             "stand_in": {"hidden_size": 32, "layers": 1, "heads": 1, "kv_heads": 1, "mlp": 32, "context_length": 2048},

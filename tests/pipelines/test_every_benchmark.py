@@ -10,24 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.environments.webshop.shop import close_shops
 from pipelines.errors import ConfigError, CorruptArtifact
 from pipelines.experiment import is_finished, run_experiment
+from pipelines.registry import benchmark_names
+from tests.environments.small import small, with_cache
 from tests.once import made_once
 from tests.pipelines.kills import Launches
-from tests.pipelines.runs import BENCHMARKS, Quiet, damage, digests, flip, remedied, small_config
+from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config
 
-OTHERS = sorted(BENCHMARKS.keys() - {"alfworld"})
+OTHERS = [name for name in benchmark_names() if name != "alfworld"]
 STAGES = ("data", "model", "warm_start", "evaluate", "rollout", "advantage", "update", "analysis")
+
+
+def _finished(name: str, factory: pytest.TempPathFactory) -> Path:
+    return made_once(factory, f"finished-{name}", lambda root: run_experiment(small_config(root, name), Quiet()))
 
 
 @pytest.fixture(scope="module", params=OTHERS)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A benchmark's name, and where its run is."""
-    name = request.param
-    return name, made_once(
-        tmp_path_factory, f"finished-{name}", lambda root: run_experiment(small_config(root, name), Quiet())
-    )
+    return request.param, _finished(request.param, tmp_path_factory)
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: tuple[str, Path], tmp_path: Path) -> None:
@@ -59,8 +61,7 @@ def test_a_damaged_data_file_is_named_and_its_remedy_gives_the_same_bytes(
     finished: tuple[str, Path], tmp_path: Path, harm: Callable[[bytes], bytes | None]
 ) -> None:
     name, root = finished
-    victim = {"webshop": "data/*/items_shuffle_1000.json", "deepsearch": "data/*/corpora/*.jsonl"}[name]
-    path = damage(root, tmp_path, victim, harm)
+    path = damage(root, tmp_path, small(name).data_file, harm)
     with pytest.raises(CorruptArtifact, match=r"remove the folder .* and launch again") as caught:
         run_experiment(small_config(tmp_path, name), Quiet())
     assert str(path) in str(caught.value)
@@ -69,17 +70,15 @@ def test_a_damaged_data_file_is_named_and_its_remedy_gives_the_same_bytes(
     assert digests(tmp_path) == digests(root)
 
 
-def test_a_damaged_cache_is_made_again(finished: tuple[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", with_cache())
+def test_a_damaged_cache_is_made_again(name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What an environment worker opens: the parsed catalogue, the index. The evaluations are played again from it."""
-    name, root = finished
-    victim = {"webshop": "cache/webshop/*/products.jsonl", "deepsearch": "cache/deepsearch/*/tantivy/*.store"}[name]
-    path = damage(root, tmp_path, victim, flip)
+    root = _finished(name, tmp_path_factory)
+    damage(root, tmp_path, small(name).cache_file, flip)
     shutil.rmtree(tmp_path / "artifacts" / "evaluate")
-    close_shops()
+    small(name).forget()
     run_experiment(small_config(tmp_path, name), Quiet())
     assert digests(tmp_path) == digests(root)
-    if name == "webshop":
-        assert path.read_bytes() == next((root / "artifacts").glob(victim)).read_bytes()
 
 
 def test_a_context_too_short_for_every_demonstration_is_said(tmp_path: Path) -> None:

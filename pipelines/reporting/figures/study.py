@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from pipelines.registry import benchmark_names, benchmark_spec
 from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
 from pipelines.reporting.results import (
     ALGORITHMS,
@@ -23,7 +24,7 @@ from pipelines.reporting.results import (
 from pipelines.reporting.statistics import Matrix
 
 K = TypeVar("K")
-BENCHMARKS = {"alfworld": "ALFWorld", "webshop": "WebShop", "deepsearch": "Deep Search"}
+BENCHMARKS = ("ALFWorld", "WebShop", "Deep Search")  # by title, in the paper's order
 ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
 Strengths = tuple[Any, ...]  # ζ, k, k′ and the normalisation of an arm that uses them
 _NEUTRAL_ARMS = ("off", "center_only")
@@ -88,8 +89,7 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
             runs, lambda run: (benchmark_name(run), model_name(run), run.info.algorithm)
         ).items()
     ]
-    benchmarks = list(BENCHMARKS.values())
-    return sorted(found, key=lambda p: (rank(p.benchmark, benchmarks), p.model, rank(p.algorithm, ALGORITHMS)))
+    return sorted(found, key=lambda p: (rank(p.benchmark, BENCHMARKS), p.model, rank(p.algorithm, ALGORITHMS)))
 
 
 def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
@@ -143,7 +143,9 @@ def _text(choice: Strengths, usual: Strengths) -> str:
 
 
 def benchmark_name(run: RunResult) -> str:
-    return BENCHMARKS.get(run.info.benchmark, run.info.benchmark)
+    """The title; the bare name where results are of a benchmark that is not here."""
+    name = run.info.benchmark
+    return benchmark_spec(name).title if name in benchmark_names() else name
 
 
 def model_name(run: RunResult) -> str:
