@@ -25,6 +25,7 @@ from textworld.logic import Placeholder, Proposition, Type, TypeHierarchy, Varia
 
 from pipelines.environments.alfworld.facts import FactSet
 from pipelines.environments.alfworld.grammar import game_logic
+from pipelines.environments.alfworld.patches import planner_library_at
 from pipelines.environments.alfworld.prompts import NOTHING_HAPPENS
 from pipelines.environments.alfworld.translation import Translation, translate
 
@@ -236,12 +237,8 @@ def _load_library() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "libdownward.so"
         path.write_bytes(_loadable_library())
-        original = fast_downward.interface.DOWNWARD_LIB_PATH
-        fast_downward.interface.DOWNWARD_LIB_PATH = str(path)
-        try:
+        with planner_library_at(path):
             return fast_downward.load_lib()
-        finally:
-            fast_downward.interface.DOWNWARD_LIB_PATH = original
 
 
 __all__ = ["Engine", "EngineState"]

@@ -16,13 +16,13 @@ from textworld.envs.pddl import textgen
 from textworld.envs.pddl.logic import GameLogic
 from textworld.logic import Rule
 
+from pipelines.environments.alfworld.patches import rules_of, symbols_of
+
 _GOAL = re.compile(r'("rhs": "Your task is to: )([A-Za-z0-9 ,\'-]+)(\.")')
 _PLACEHOLDER = "GOALPLACEHOLDER"
 
 
-@lru_cache(maxsize=256)
-def _symbols(template: str) -> tuple[Any, ...]:
-    return tuple(textgen._parse_and_convert(template, rule_name="symbols"))
+_symbols = lru_cache(maxsize=256)(symbols_of)
 
 
 @lru_cache(maxsize=256)
@@ -47,9 +47,9 @@ def game_logic(domain: str, grammar: str) -> tuple[Mapping[str, Any], Grammar]:
     match = _GOAL.search(grammar)
     if match is None:
         logic = _logic(domain, grammar)
-        return logic.actions, Grammar(logic.grammar._rules, "")
+        return logic.actions, Grammar(rules_of(logic.grammar), "")
     logic = _logic(domain, grammar[: match.start(2)] + _PLACEHOLDER + grammar[match.end(2) :])
-    return logic.actions, Grammar(logic.grammar._rules, match[2])
+    return logic.actions, Grammar(rules_of(logic.grammar), match[2])
 
 
 class Grammar:

@@ -14,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from pipelines.policies.local.patches import onednn_product
+
 _BLOCKS = (1024, 512, 256, 128, 64, 32)  # rows
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """float32 [..., O] of ``x`` float32 [..., D], which has two dimensions at least, ``weight`` [O, D] and ``bias`` [O];
     differentiable once in all three. Where torch was built without oneDNN, or for another dtype, it is ``F.linear``."""
-    if x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+    if x.dtype != torch.float32 or not torch.backends.mkldnn.is_available() or onednn_product() is None:
         return F.linear(x, weight, bias)
     result: torch.Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return result
@@ -76,5 +78,5 @@ def _blocks(rows: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    product: torch.Tensor = onednn_product()(x, weight, bias, "none", [], "")
     return product

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from empg.checks import NonFiniteError
 from pipelines.errors import ConfigError, NonFiniteLoss, PlatformError, WorkerDied
 from pipelines.policies.openrlhf.cluster_config import ClusterConfig
-from pipelines.policies.openrlhf.twin import ENVIRONMENT as TWIN
+from pipelines.policies.openrlhf.patches import WITHOUT_GPU
 
 if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
@@ -78,7 +78,7 @@ def _environment(cluster: ClusterConfig) -> dict[str, str]:
         "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",  # weights are handed to vLLM's workers as functions' arguments
     }
     if cluster.device == "cpu":
-        values |= TWIN | {"OMP_NUM_THREADS": "1"}
+        values |= WITHOUT_GPU | {"OMP_NUM_THREADS": "1"}
     return values
 
 

@@ -13,6 +13,7 @@ from openrlhf.models import Actor
 from openrlhf.models.ring_attn_utils import gather_and_pad_tensor, unpad_and_slice_tensor
 
 from empg import logprobs_and_entropy
+from pipelines.policies.openrlhf.patches import replace_output
 
 
 class ChunkedActor(Actor):
@@ -71,4 +72,4 @@ def _reduce_at_the_head(model: Any, chunk_tokens: int, temperature: float) -> No
         reduced: tuple[torch.Tensor, torch.Tensor] = head(backbone.last_hidden_state, next_ids)
         return reduced
 
-    head.forward, model.forward = reduce, forward
+    replace_output(model, reduce, forward)

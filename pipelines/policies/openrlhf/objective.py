@@ -12,6 +12,7 @@ from openrlhf.trainer.ppo_utils.replay_buffer import NaiveReplayBuffer
 from openrlhf.trainer.ray import ppo_actor
 
 from pipelines.policies.openrlhf.layout import Micro, Row
+from pipelines.policies.openrlhf.patches import use_replay_buffer
 
 
 class Buffer(NaiveReplayBuffer):
@@ -51,7 +52,7 @@ class Buffer(NaiveReplayBuffer):
         """Done beforehand: OpenRLHF's own drops the sequences that do not fill a mini-batch."""
 
 
-ppo_actor.NaiveReplayBuffer = Buffer  # the name by which ActorPPOTrainer makes its own
+use_replay_buffer(Buffer)
 
 
 def experience(row: Row) -> Experience:

@@ -8,18 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.policies.openrlhf.patches import error_log
 from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.protocols import Generation, GenerationRequest
 
 if TYPE_CHECKING:
     from pipelines.policies.vllm.sampler import VllmSampler
-
-
-def log_file() -> str:
-    """Of this Ray process, what it writes to standard error."""
-    from ray._private.worker import global_worker
-
-    return str(global_worker.get_err_file_path())
 
 
 class TrainerProcess:
@@ -34,7 +28,7 @@ class TrainerProcess:
         self._trainer = Trainer(ranks, rank, address, port)
 
     def log_file(self) -> str:
-        return log_file()
+        return error_log()
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Of ``trainer.Trainer``."""
@@ -72,7 +66,7 @@ class EngineProcess:
         self._sampler = VllmSampler(Path(model), settings, **extra)
 
     async def log_file(self) -> str:
-        return log_file()
+        return error_log()
 
     async def context_length(self) -> int:
         return self._sampler.context_length

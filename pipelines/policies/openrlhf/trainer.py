@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipelines.policies.openrlhf import twin
+from pipelines.policies.openrlhf import patches
 
-twin.install()  # before the first import of OpenRLHF
+patches.apply()  # before the first import of OpenRLHF
 
 from openrlhf.models import Actor  # noqa: E402
-from openrlhf.trainer.ray.ppo_actor import PolicyModelActor  # noqa: E402
-from openrlhf.utils import utils  # noqa: E402
 from openrlhf.utils.deepspeed import DeepspeedStrategy  # noqa: E402
 from openrlhf.utils.utils import zero_pad_sequences  # noqa: E402
 
@@ -33,9 +31,6 @@ from pipelines.policies.openrlhf.sampled import Sampled  # noqa: E402
 from pipelines.records import Score, TrainingSequence  # noqa: E402
 
 STATE = "deepspeed"
-_dtype_of = utils.convert_to_torch_dtype
-# OpenRLHF knows the two half precisions only.
-utils.convert_to_torch_dtype = lambda name: torch.float32 if name == "fp32" else _dtype_of(name)
 
 
 class Strategy(DeepspeedStrategy):
@@ -63,7 +58,10 @@ class Strategy(DeepspeedStrategy):
         return config
 
 
-class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
+_Actor: Any = patches.actor_class()
+
+
+class Trainer(_Actor):
     """Its parent is what OpenRLHF wraps as a Ray actor; here ``TrainerProcess`` is the actor, whose class is light."""
 
     def initialize(self, folder: str, policy: OpenrlhfPolicyConfig, temperature: float, engines: Any) -> None:
@@ -133,7 +131,7 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
         if self._reference is None:
             offload = self._policy.cluster.offload_reference
             model = self._model(self.strategy.get_ds_eval_config(offload=offload))
-            model._offload = offload
+            patches.keep_in_host_memory(model, offload)
             self._reference = self.strategy.prepare(model)
         return self._reference
 
@@ -179,8 +177,7 @@ class Trainer(PolicyModelActor.__ray_metadata__.modified_class):
             is_correction_threshold=list(advantage.is_correction_threshold),
         )  # fmt: skip
         engine = self.actor.model
-        engine.optimizer.clip_grad = settings.clip_norm
-        engine._config.gradient_clipping = settings.clip_norm
+        patches.clip_gradients_at(engine, settings.clip_norm)
         rates = [settings.learning_rate] * len(engine.optimizer.param_groups)
         self.actor_scheduler.base_lrs = rates  # the constant schedule would set its own again after each step
         for group in engine.optimizer.param_groups:  # weight decay on all of them, as the paper's code base has it

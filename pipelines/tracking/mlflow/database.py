@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipelines.tracking.mlflow.patches import open_database_at_most
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
@@ -20,7 +22,7 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 
 EXPERIMENT = "empg"  # of all benchmarks: a launch's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
-_RETRIES = 3  # of opening a database, in about a second; MLflow's own ten take 100 seconds
+_RETRIES = 3  # of opening a database, in about a second
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
@@ -39,10 +41,9 @@ def create_database(uri: str) -> None:
 def _migrate(uri: str) -> None:
     import logging
 
-    from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    utils.MAX_RETRY_COUNT = _RETRIES
+    open_database_at_most(_RETRIES)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     SqlAlchemyStore(uri, ARTIFACTS.resolve().as_uri())
 
@@ -62,10 +63,9 @@ class Database:
 
     @cached_property
     def client(self) -> Any:
-        from mlflow.store.db import utils
         from mlflow.tracking import MlflowClient
 
-        utils.MAX_RETRY_COUNT = _RETRIES
+        open_database_at_most(_RETRIES)
         return MlflowClient(self.uri)
 
     def experiment(self) -> str:
