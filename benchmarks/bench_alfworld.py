@@ -138,9 +138,9 @@ def _stock(environment: Any, folder: Path, scripts: Sequence[Script]) -> str:
 
 def _pooled(pool: EnvironmentPool, scripts: Sequence[Script]) -> str:
     async def episode(number: int, commands: list[str]) -> list[str]:
-        said = [_observed(await pool.reset(number), 0, False)]
+        said = [_observed((await pool.reset(number)).answer, 0, False)]
         for command in commands:
-            outcome = await pool.step(number, command)
+            outcome = (await pool.step(number, command)).answer
             said.append(_observed(outcome.observation, outcome.reward, outcome.done))
         pool.leave(number)
         return said

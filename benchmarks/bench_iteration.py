@@ -113,7 +113,7 @@ def _note(play: _Play, played: Sequence[Trajectory]) -> str:
 def _iterate(play: _Play, policy: Policy) -> None:
     """One iteration of the platform."""
     experiment = play.experiment
-    scored = score_trajectories(play.roll_out(policy), experiment.algorithm, experiment.empg)
+    scored = score_trajectories(play.roll_out(policy), experiment.algorithm.estimator.make(), experiment.empg.make())
     update_policy(policy.learner, scored, experiment.update_settings(), seed=0)
 
 

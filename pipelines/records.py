@@ -1,16 +1,21 @@
 """What crosses a stage border: frozen records whose lengths are checked when they are made.
 
 The chain is Step → Trajectory → ScoredTrajectory → TrainingSequence: a new type per stage instead of fields that are
-``None`` until later. Token arrays are ``int32[n]``, log-probabilities, entropies and advantages ``float32[n]`` (nats).
+``None`` until later. Token arrays are ``int32[n]``, log-probabilities and entropies ``float32[n]`` (nats), advantages
+``float32[n]``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.schemas import FINAL_ADVANTAGE
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -50,6 +55,10 @@ class Step:
     ``action_ids`` int32[m]: the sampled tokens, end-of-message token included, m ≥ 1.
     ``logprobs``, ``entropies`` float32[m]: under the behaviour policy at the sampling temperature, natural log, full
     vocabulary.
+    ``text``: the whole answer; ``action``: what the environment was given of it, empty where the answer was malformed.
+    ``observation``: what the environment replied. ``reward``: the environment's own of this step; ``shaped_reward``: the part
+    of ``Trajectory.reward`` that is this step's, the outcome's reward on the last step less the step's penalty.
+    ``state_before``, ``state_after``: keys of the engine's state (``Environment.state_key``).
     """
 
     continues: bool
@@ -58,9 +67,13 @@ class Step:
     logprobs: FloatArray
     entropies: FloatArray
     text: str
+    action: str
     observation: str
     reward: float
+    shaped_reward: float
     valid: bool
+    state_before: str
+    state_after: str
 
     def __post_init__(self) -> None:
         m = len(self.action_ids)
@@ -79,14 +92,18 @@ class Step:
 class Trajectory:
     """One episode. ``group``: index of the task within the iteration; ``member``: index within the group.
 
-    ``reward`` is the return the advantage sees (outcome reward plus penalties); ``score`` is the benchmark's own score
-    in [0, 1] (ALFWorld: success). ``attempts`` counts how often the episode was started (environment crashes).
+    ``outcome``: what the task paid; ``reward``: the outcome less the penalties, the sum of the steps' ``shaped_reward``.
+    ``score`` is the benchmark's own score in [0, 1] (ALFWorld: success). ``first_observation``: what the environment showed
+    before the first step, empty if it never started. ``attempts`` counts how often the episode was started (environment
+    crashes).
     """
 
     task: Task
     group: int
     member: int
     steps: tuple[Step, ...]
+    first_observation: str
+    outcome: float
     reward: float
     score: float
     success: bool
@@ -101,28 +118,34 @@ class Trajectory:
         if self.success != (self.stop_reason is StopReason.SUCCESS):
             raise ValueError(f"success={self.success} with stop reason {self.stop_reason}")
 
+    @property
+    def broken(self) -> bool:
+        """The environment failed the episode: it says nothing of the policy, and is no part of what is learned from."""
+        return self.stop_reason is StopReason.ENVIRONMENT_ERROR
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScoredTrajectory:
-    """A trajectory with the advantage stage's per-step results, each float32[number of steps].
+    """A trajectory with what the advantage stage found for each of its steps; every array is [number of steps].
 
-    ``baseline``: A(i), one value per trajectory; ``final``: A_final per step (Eq. of EMPG, see ``empg.modulation``).
+    ``columns``: what the run's credit assignment declares, by name. ``final`` float32: the advantage of the step's tokens.
     """
 
     trajectory: Trajectory
-    baseline: float
-    entropy: FloatArray
-    normalized_entropy: FloatArray
-    gain: FloatArray
-    clarity: FloatArray
-    raw: FloatArray
+    columns: Mapping[str, npt.NDArray[Any]]
     final: FloatArray
 
     def __post_init__(self) -> None:
         n = len(self.trajectory.steps)
-        for name in ("entropy", "normalized_entropy", "gain", "clarity", "raw", "final"):
-            if len(getattr(self, name)) != n:
-                raise ValueError(f"{name} has {len(getattr(self, name))} values for {n} steps")
+        for name, values in {**self.columns, "final": self.final}.items():
+            if len(values) != n:
+                raise ValueError(f"{name} has {len(values)} values for {n} steps")
+        if self.trajectory.broken:
+            raise ValueError(f"the environment failed an episode of {self.trajectory.task.id}: it has no advantage")
+
+    def values(self, column: str) -> npt.NDArray[Any]:
+        """A declared column, or the final advantages by their column's name."""
+        return self.final if column == FINAL_ADVANTAGE else self.columns[column]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from pipelines.schemas import RUN_JSON
+from empg.credit import Column
+from pipelines.schemas import FINAL_COLUMN, RUN_JSON
 
 # What reports sort and name runs by. ``ExperimentConfig.values()`` always holds them.
 _NEEDED = (
@@ -20,24 +21,15 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Column(_Record):
-    """A number that the run's method keeps for every step. ``name``: of the column in Parquet files; ``label``: in words;
-    ``unit``: "nats", or "" for a pure number."""
-
-    name: str
-    label: str
-    unit: str = ""
-
-
 # Runs that were made before methods declared their columns are all EMPG's.
 EMPG_COLUMNS = (
-    Column(name="H", label="step entropy", unit="nats"),
-    Column(name="H_norm", label="normalised step entropy"),
-    Column(name="g", label="gain"),
-    Column(name="f", label="clarity of the next step"),
-    Column(name="A", label="baseline advantage"),
-    Column(name="A_mod", label="modulated advantage"),
-    Column(name="A_final", label="final advantage"),
+    Column("H", "step entropy", "nats"),
+    Column("H_norm", "normalised step entropy"),
+    Column("g", "gain"),
+    Column("f", "clarity of the next step"),
+    Column("A", "baseline advantage"),
+    Column("A_mod", "modulated advantage"),
+    FINAL_COLUMN,
 )
 
 
@@ -73,7 +65,7 @@ class RunInfo(_Record):
                 if not isinstance(value, dict) or part not in value:
                     raise ValueError(f"{key} is missing")
                 value = value[part]
-        return config
+        return _in_todays_keys(config)
 
     @field_validator("measures")
     @classmethod
@@ -105,6 +97,16 @@ class RunInfo(_Record):
     @property
     def scale(self) -> str:
         return str(self.config["scale"])
+
+
+def _in_todays_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with what was renamed under its new name, so that finished results stay readable and comparable:
+    ``algorithm.baseline`` and ``algorithm.advantage_eps`` became ``algorithm.estimator``, where only GRPO has an ε."""
+    algorithm = dict(config["algorithm"])
+    if "baseline" in algorithm:
+        name, eps = algorithm.pop("baseline"), algorithm.pop("advantage_eps")
+        algorithm["estimator"] = {"name": name} | ({"eps": eps} if name == "grpo" else {})
+    return {**config, "algorithm": algorithm}
 
 
 def read_run_info(results: Path) -> RunInfo:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from empg.credit import ADVANTAGE, Column
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -19,8 +21,15 @@ RUN_JSON: Final = "run.json"  # what identifies a finished run
 KEY: Final = ("group", "member", "step")
 """What a step is found by: its task within the iteration, its episode within the group, its place in the episode."""
 
-FINAL_ADVANTAGE: Final = "A_final"
+FINAL_COLUMN: Final = Column("A_final", "final advantage")
 """What the learner is given for each token of a step; the column stands in every table of advantages."""
+FINAL_ADVANTAGE: Final = FINAL_COLUMN.name
+
+
+def credit_columns(declared: Iterable[str]) -> dict[str, str]:
+    """What a table of steps holds of their credit: the declared columns, by name, and the advantage that the learner is given.
+    The advantage before modulation, which others may be recomputed from, keeps its precision."""
+    return {name: "float64" if name == ADVANTAGE.name else "float32" for name in (*declared, FINAL_ADVANTAGE)}
 
 
 @dataclass(frozen=True)
@@ -64,23 +73,19 @@ STEPS = Table(
     "steps.parquet",
     {
         **_STEP, "continues": "bool", "prompt_ids": "list<int32>", "action_ids": "list<int32>", "logprobs": "list<float32>",
-        "entropies": "list<float32>", "text": "string", "observation": "string", "reward": "float64", "valid": "bool",
+        "entropies": "list<float32>", "text": "string", "action": "string", "observation": "string", "reward": "float64",
+        "shaped_reward": "float64", "valid": "bool", "state_before": "string", "state_after": "string",
     },
 )  # fmt: skip
 TRAJECTORIES = Table(
     "trajectories.parquet",
     {
-        **_EPISODE, **dict.fromkeys(TASK, "string"), "reward": "float64", "score": "float64", "success": "bool",
-        "stop_reason": "string", "attempts": "int32", "steps": "int32", "kept": "bool",
+        **_EPISODE, **dict.fromkeys(TASK, "string"), "first_observation": "string", "outcome": "float64",
+        "reward": "float64", "score": "float64", "success": "bool", "stop_reason": "string", "attempts": "int32",
+        "steps": "int32", "kept": "bool",
     },
 )  # fmt: skip
-ADVANTAGES = Table(
-    "advantages.parquet",
-    {
-        **_STEP, "A": "float64", "H": "float32", "H_norm": "float32", "g": "float32", "f": "float32", "A_mod": "float32",
-        FINAL_ADVANTAGE: "float32",
-    },
-)  # fmt: skip
+ADVANTAGES = Table("advantages.parquet", _STEP)  # and what ``credit_columns`` adds
 EVALUATIONS = Table(
     "evaluations.parquet",
     {
@@ -106,7 +111,6 @@ CHOSEN_TRAJECTORIES = Table(
         "iteration": "int32", "task_id": "string", "task_type": "string", **_EPISODE, "success": "bool", "score": "float64",
         "episode_reward": "float64", "stop_reason": "string", "prompt": "string", "step": "int32", "text": "string",
         "observation": "string", "reward": "float64", "valid": "bool",
-        **{name: kind for name, kind in ADVANTAGES.columns.items() if name not in KEY},
     },
 )  # fmt: skip
-"""A few trajectories of a run, to be looked at: a row per step, with the columns of ADVANTAGES after its key."""
+"""A few trajectories of a run, to be looked at: a row per step, and what ``credit_columns`` adds."""

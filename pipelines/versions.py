@@ -9,9 +9,9 @@ STAGES = {
     "panels": 2,
     "model": 2,
     "warm_start": 2,
-    "rollout": 2,
-    "advantage": 1,
+    "rollout": 3,
+    "advantage": 2,
     "update": 2,
     "evaluate": 2,
-    "analysis": 1,
+    "analysis": 2,
 }

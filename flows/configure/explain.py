@@ -45,12 +45,16 @@ def _union_tags() -> frozenset[str]:
     """What tells the members of a section's union apart: pydantic puts it into a problem's place, where it is no key."""
     from pipelines.config import ExperimentConfig
 
-    return frozenset(
-        member.model_fields[field.discriminator].default
-        for field in ExperimentConfig.model_fields.values()
-        if isinstance(field.discriminator, str)
-        for member in get_args(field.annotation)
-    )
+    return frozenset(_tags_below(ExperimentConfig))
+
+
+def _tags_below(section: Any) -> Iterator[str]:
+    for field in section.model_fields.values():
+        for member in get_args(field.annotation) or [field.annotation]:
+            if hasattr(member, "model_fields"):
+                if isinstance(field.discriminator, str):
+                    yield from get_args(member.model_fields[field.discriminator].annotation)
+                yield from _tags_below(member)
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

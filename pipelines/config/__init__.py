@@ -5,10 +5,10 @@ Hydra composes ``conf/`` once; ``ExperimentConfig.model_validate`` checks the re
 counts, ports): it is no part of any fingerprint. A benchmark's and a policy's own sections stand in their packages.
 """
 
+from pipelines.config.credit import EstimatorSettings, ModulatorSettings
 from pipelines.config.experiment import ExecutionConfig, ExperimentConfig, RunConfig
 from pipelines.config.learning import (
     AlgorithmConfig,
-    EmpgArm,
     EvaluationConfig,
     ModelConfig,
     OptimizerSettings,
@@ -21,11 +21,12 @@ from pipelines.config.learning import (
 
 __all__ = [
     "AlgorithmConfig",
-    "EmpgArm",
+    "EstimatorSettings",
     "EvaluationConfig",
     "ExecutionConfig",
     "ExperimentConfig",
     "ModelConfig",
+    "ModulatorSettings",
     "OptimizerSettings",
     "RolloutConfig",
     "RunConfig",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
+from empg.credit import Column, declared_columns
+from pipelines.config.credit import AnyModulator
 from pipelines.config.learning import (
     AlgorithmConfig,
-    EmpgArm,
     EvaluationConfig,
     ModelConfig,
     OptimizerSettings,
@@ -45,7 +46,7 @@ class ExperimentConfig(Section):
     model: ModelConfig
     policy: Annotated[AnyPolicy, Field(discriminator="name")]
     algorithm: AlgorithmConfig
-    empg: EmpgArm
+    empg: AnyModulator
     training: TrainingConfig
     rollout: RolloutConfig
     evaluation: EvaluationConfig
@@ -58,6 +59,7 @@ class ExperimentConfig(Section):
                 "algorithm.dynamic_sampling needs algorithm.max_generation_batches > 1, and the reverse; got "
                 f"{self.algorithm.dynamic_sampling} and {self.algorithm.max_generation_batches}"
             )
+        _ = self.credit_columns
         self._check_data()
         self.policy.check(self)
         self._check_temperatures()
@@ -116,6 +118,11 @@ class ExperimentConfig(Section):
     def cell(self) -> str:
         """Human name of the cell: everything of the identity that the paper's tables vary, without the seed."""
         return "-".join((self.scale, self.benchmark.name, self.model.name, self.algorithm.name, self.empg.arm))
+
+    @property
+    def credit_columns(self) -> tuple[Column, ...]:
+        """What the run's credit assignment shows of every step, beside the final advantage."""
+        return declared_columns(self.algorithm.estimator.make(), self.empg.make())
 
     def update_settings(self) -> UpdateSettings:
         """The learner's settings: the training section's optimiser plus the algorithm's clipping and aggregation."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipelines.config.credit import AnyEstimator
 from pipelines.errors import ConfigError
 from pipelines.sections import Float, Fraction, Int, NonNegative, NonNegativeInt, Positive, PositiveInt, Section
 
@@ -47,27 +48,17 @@ class ModelConfig(Section):
 
 
 class AlgorithmConfig(Section):
-    """Group-relative policy gradient. GRPO: symmetric clip; DAPO: clip-higher, token mean, dynamic sampling."""
+    """How a batch becomes a gradient. ``estimator``: credit assignment (``empg.credit.ESTIMATORS``) and its settings. GRPO:
+    symmetric clip; DAPO: clip-higher, token mean, dynamic sampling."""
 
     name: str
-    baseline: Literal["grpo", "dr_grpo", "rloo"] = "grpo"
+    estimator: AnyEstimator = Field(default={"name": "grpo"}, validate_default=True)
     clip_low: Annotated[Float, Field(gt=0, le=1)] = 0.2
     clip_high: Positive = 0.2
     dual_clip: Annotated[Float, Field(gt=1)] | None = None
     aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
     dynamic_sampling: bool = False
     max_generation_batches: PositiveInt = 1
-    advantage_eps: Positive = 1e-6
-
-
-class EmpgArm(Section):
-    """An arm of the ablation. ``k``, ``k_future`` and ``zeta`` as in the paper's equations."""
-
-    arm: Literal["off", "gradient_scaling", "future_bonus", "full", "center_only"] = "full"
-    k: NonNegative = 1.0
-    k_future: NonNegative = 1.0
-    zeta: NonNegative = 0.05
-    normalization: Literal["batch", "group"] = "batch"
 
 
 class OptimizerSettings(Section):

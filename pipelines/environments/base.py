@@ -80,8 +80,13 @@ class Benchmark(Protocol):
         """The action of an answer ``<think>…</think><action>…</action>``; None when it is malformed."""
         ...
 
-    def shaped_reward(self, *, success: bool, score: float, invalid_actions: int) -> float:
-        """The return that the advantage sees."""
+    @property
+    def invalid_penalty(self) -> float:
+        """What an invalid action takes off the episode's reward."""
+        ...
+
+    def outcome_reward(self, *, success: bool, score: float) -> float:
+        """What the task pays at the end, before penalties; 0 for a failure with score 0."""
         ...
 
     def demonstration(self, task: Task, folder: Path, rng: random.Random, noise: float) -> Iterator[Turn]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from pipelines.environments.base import AsksAhead, Benchmark
 from pipelines.errors import EnvironmentFailure, MachineFailure, PlatformError, StoreFull
@@ -21,11 +22,19 @@ from pipelines.records import Task
 from pipelines.rounds import Rounds
 from pipelines.workers import Worker, WorkerDied
 
-Reply = Observation | Outcome
+T = TypeVar("T")
 TIMEOUT_S = 120.0
 _MACHINE = {
     errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """What an environment answered, and the key of the engine's state that it left behind (``Environment.state_key``)."""
+
+    answer: T
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class EnvironmentPool:
     ) -> None:
         self._workers = [_Seat(benchmark, folder, timeout_s) for _ in range(workers)]
         self._most = attempts
-        self._rounds: Rounds[_Order, Reply] = Rounds(self._answer)
+        self._rounds: Rounds[_Order, Reply[Any]] = Rounds(self._answer)
         self._tasks: Sequence[Task] = ()
 
     def open(self, tasks: Sequence[Task]) -> None:
@@ -62,23 +71,19 @@ class EnvironmentPool:
         self._lost: set[int] = set()
         self._rounds.open(len(tasks))
 
-    async def reset(self, episode: int) -> Observation:
+    async def reset(self, episode: int) -> Reply[Observation]:
         """The first observation.
 
         Raises:
             EnvironmentFailure: the episode's attempts are spent.
             MachineFailure, StoreFull: it is not the environment that failed.
         """
-        reply = await self._rounds.ask(episode, _Order(episode, self._tasks[episode]))
-        assert isinstance(reply, Observation)
-        return reply
+        return await self._rounds.ask(episode, _Order(episode, self._tasks[episode]))
 
-    async def step(self, episode: int, action: str) -> Outcome:
+    async def step(self, episode: int, action: str) -> Reply[Outcome]:
         """The answer to an action. Raises what ``reset`` does."""
         self._actions[episode].append(action)
-        reply = await self._rounds.ask(episode, _Order(episode, None, (action,)))
-        assert isinstance(reply, Outcome)
-        return reply
+        return await self._rounds.ask(episode, _Order(episode, None, (action,)))
 
     def leave(self, episode: int) -> None:
         """The episode is over; its engine is free for another."""
@@ -98,9 +103,9 @@ class EnvironmentPool:
 
     # ------------------------------------------------------------------------------------------------------ one round
 
-    def _answer(self, rows: Sequence[tuple[int, _Order]]) -> list[Reply | Exception]:
+    def _answer(self, rows: Sequence[tuple[int, _Order]]) -> list[Reply[Any] | Exception]:
         """Send every worker its share, then collect: the workers play at the same time."""
-        answers: dict[int, Reply | Exception] = {}
+        answers: dict[int, Reply[Any] | Exception] = {}
         shares: list[list[_Order]] = [[] for _ in self._workers]
         for episode, order in rows:
             shares[episode % len(self._workers)].append(self._restored(order))
@@ -127,7 +132,7 @@ class EnvironmentPool:
         self._starts[order.episode] += 1
         return _Order(order.episode, self._tasks[order.episode], tuple(self._actions[order.episode]))
 
-    def _alone(self, worker: _Seat, order: _Order, reply: object) -> Reply | Exception:
+    def _alone(self, worker: _Seat, order: _Order, reply: object) -> Reply[Any] | Exception:
         """Replay one episode by itself: should the worker die now, it is this episode's doing. ``reply``: the failure
         that was its own already, if any."""
         episode, why = order.episode, "the worker died"
@@ -162,8 +167,8 @@ class _Failed:
     why: str
 
 
-def _raisable(reply: object) -> Reply | Exception:
-    assert isinstance(reply, Observation | Outcome | Exception)
+def _raisable(reply: object) -> Reply[Any] | Exception:
+    assert isinstance(reply, Reply | Exception)
     return reply
 
 
@@ -225,15 +230,15 @@ def _expect(orders: list[_Order], environments: dict[int, Environment]) -> None:
 
 def _play(order: _Order, environments: dict[int, Environment], benchmark: Benchmark, folder: Path) -> object:
     try:
-        reply: object = None
+        answer: object = None
         if order.task is not None:
             if (old := environments.pop(order.episode, None)) is not None:
                 old.close()
             environments[order.episode] = benchmark.environment(order.task, folder)
-            reply = environments[order.episode].reset()
+            answer = environments[order.episode].reset()
         for action in order.actions:
-            reply = environments[order.episode].step(action)
-        return reply
+            answer = environments[order.episode].step(action)
+        return Reply(answer, environments[order.episode].state_key())
     except PlatformError as error:  # the user's data, not a crash: a retry would not help
         return error
     except Exception as error:

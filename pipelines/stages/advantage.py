@@ -1,4 +1,4 @@
-"""The advantage stage: group-relative baseline, then EMPG. The mathematics is ``empg``'s; this stage lays it out."""
+"""The advantage stage: credit assignment over the rollout's batch. The mathematics is ``empg.credit``'s; this lays it out."""
 
 from __future__ import annotations
 
@@ -7,80 +7,78 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from empg import EMPGConfig, dr_grpo_advantages, grpo_advantages, modulate_advantages, rloo_advantages
-from pipelines.config import AlgorithmConfig, EmpgArm
+from empg.credit import Estimator, Modulator
+from empg.credit.assign import assign_credit
+from empg.credit.batch import StepBatch
 from pipelines.records import ScoredTrajectory, Trajectory
+from pipelines.schemas import FINAL_ADVANTAGE, credit_columns
 
 
-def baseline_advantages(trajectories: Sequence[Trajectory], algorithm: AlgorithmConfig) -> torch.Tensor:
-    """A(i) float64[number of trajectories]: one value per trajectory, groups by ``Trajectory.group``."""
-    rewards = torch.tensor([t.reward for t in trajectories], dtype=torch.float64)
-    groups = torch.tensor([t.group for t in trajectories])
-    match algorithm.baseline:
-        case "grpo":
-            return grpo_advantages(rewards, groups, eps=algorithm.advantage_eps)
-        case "dr_grpo":
-            return dr_grpo_advantages(rewards, groups)
-        case "rloo":
-            return rloo_advantages(rewards, groups)
+def step_batch(trajectories: Sequence[Trajectory]) -> StepBatch:
+    """The trajectories as flat arrays, states by the keys of their engines.
+
+    A trajectory without steps (its first prompt did not fit) takes part in its group's baseline and has no step.
+    """
+    steps = [(i, n, step) for i, t in enumerate(trajectories) for n, step in enumerate(t.steps)]
+    states = {key: code for code, key in enumerate(dict.fromkeys(
+        key for *_, step in steps for key in (step.state_before, step.state_after)
+    ))}  # fmt: skip
+    actions = {action: code for code, action in enumerate(dict.fromkeys(step.action for *_, step in steps))}
+    return StepBatch(
+        trajectory_N=_int64([i for i, *_ in steps]),
+        index_N=_int64([n for _, n, _ in steps]),
+        state_before_N=_int64([states[step.state_before] for *_, step in steps]),
+        state_after_N=_int64([states[step.state_after] for *_, step in steps]),
+        action_N=_int64([actions[step.action] for *_, step in steps]),
+        step_reward_N=_float64([step.shaped_reward for *_, step in steps]),
+        valid_N=torch.tensor([step.valid for *_, step in steps], dtype=torch.bool),
+        entropy_N=_float64([step.entropy for *_, step in steps]),
+        group_T=_int64([t.group for t in trajectories]),
+        reward_T=_float64([t.reward for t in trajectories]),
+        outcome_T=_float64([t.outcome for t in trajectories]),
+        success_T=torch.tensor([t.success for t in trajectories], dtype=torch.bool),
+        states=tuple(states),
+        actions=tuple(actions),
+    )
 
 
-def empg_config(arm: EmpgArm) -> EMPGConfig:
-    """The arm's settings as the library's configuration."""
-    return EMPGConfig.arm(arm.arm, k=arm.k, k_future=arm.k_future, zeta=arm.zeta, normalization=arm.normalization)
+def _int64(values: list[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def _float64(values: list[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def score_trajectories(
-    trajectories: Sequence[Trajectory], algorithm: AlgorithmConfig, arm: EmpgArm
+    trajectories: Sequence[Trajectory], estimator: Estimator, modulator: Modulator
 ) -> list[ScoredTrajectory]:
-    """Baseline and EMPG quantities of every step of the batch. Everything in float64 until the records' float32.
-
-    A trajectory without steps (its environment never started) takes part in its group's baseline and has no step.
-    """
-    baseline = baseline_advantages(trajectories, algorithm)
-    lengths = torch.tensor([len(t.steps) for t in trajectories])
-    owner = torch.repeat_interleave(torch.arange(len(trajectories)), lengths)
-    entropies = torch.tensor([s.entropy for t in trajectories for s in t.steps], dtype=torch.float64)
-    groups = torch.tensor([t.group for t in trajectories])
-    modulation = modulate_advantages(
-        baseline[owner],
-        entropies,
-        owner,
-        empg_config(arm),
-        step_index=torch.tensor([i for t in trajectories for i in range(len(t.steps))]),
-        group_ids=groups[owner],
-    )
-    ends = np.cumsum(lengths.numpy())
-    columns = {
-        "entropy": entropies,
-        "normalized_entropy": modulation.normalized_entropy,
-        "gain": modulation.gain,
-        "clarity": modulation.clarity,
-        "raw": modulation.raw,
-        "final": modulation.advantages,
-    }
-    arrays = {name: column.numpy().astype(np.float32) for name, column in columns.items()}
-    return [
-        ScoredTrajectory(
-            trajectory=trajectory,
-            baseline=float(baseline[i]),
-            **{name: array[end - len(trajectory.steps) : end] for name, array in arrays.items()},
-        )
-        for i, (trajectory, end) in enumerate(zip(trajectories, ends, strict=True))
-    ]
+    """The advantages of every step of the batch, and the columns that the methods declare. Everything is float64 until the
+    records' own precision (``credit_columns``)."""
+    credit = assign_credit(step_batch(trajectories), estimator, modulator)
+    values = {**credit.columns, FINAL_ADVANTAGE: credit.advantages_N}
+    arrays = {name: values[name].numpy().astype(kind) for name, kind in credit_columns(credit.columns).items()}
+    scored, start = [], 0
+    for trajectory in trajectories:
+        end = start + len(trajectory.steps)
+        own = {name: array[start:end] for name, array in arrays.items()}
+        scored.append(ScoredTrajectory(trajectory, final=own.pop(FINAL_ADVANTAGE), columns=own))
+        start = end
+    return scored
 
 
 def advantage_metrics(scored: Sequence[ScoredTrajectory]) -> dict[str, float]:
-    """Quantiles of the step entropy, and the ranges of g, f and A over the batch's steps."""
-    if not any(len(s.trajectory.steps) for s in scored):
+    """Quantiles of the step entropy, and the range of every column over the batch's steps."""
+    steps = [step for s in scored for step in s.trajectory.steps]
+    if not steps:
         return {}
-    entropy = np.concatenate([s.entropy for s in scored]).astype(np.float64)
-    tokens = np.concatenate([step.entropies for s in scored for step in s.trajectory.steps]).astype(np.float64)
+    entropy = np.array([step.entropy for step in steps], np.float32).astype(np.float64)
+    tokens = np.concatenate([step.entropies for step in steps]).astype(np.float64)
     metrics = {"entropy/step_mean": entropy.mean(), "entropy/token_mean": tokens.mean()}
     for q in (0, 10, 25, 50, 75, 90, 100):
         metrics[f"entropy/step_q{q:03d}"] = np.quantile(entropy, q / 100)
-    for name, attribute in (("g", "gain"), ("f", "clarity"), ("A_final", "final")):
-        values = np.concatenate([getattr(s, attribute) for s in scored]).astype(np.float64)
+    for name in (*scored[0].columns, FINAL_ADVANTAGE):
+        values = np.concatenate([s.values(name) for s in scored]).astype(np.float64)
         metrics |= {
             f"empg/{name}_min": values.min(),
             f"empg/{name}_mean": values.mean(),

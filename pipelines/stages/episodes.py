@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipelines.environments.base import Benchmark, Turn
-from pipelines.environments.pool import EnvironmentPool
+from pipelines.environments.pool import EnvironmentPool, Reply
 from pipelines.errors import EnvironmentFailure
 from pipelines.protocols import Generation, GenerationRequest, Message, Outcome, Sampler, SamplingSettings
 from pipelines.records import Step, StopReason, Task, Trajectory
@@ -89,6 +89,7 @@ class _Episode:
         self.steps: list[Step] = []
         self.past: list[Turn] = []
         self.context: list[int] = []
+        self.first_observation = self.state = ""
         self.last: Outcome | None = None
         self.failure: EnvironmentFailure | None = None
 
@@ -103,7 +104,9 @@ class _Episode:
         return self._trajectory(reason)
 
     async def _turns(self) -> StopReason:
-        observation = await self.pool.reset(self.index)
+        start = await self.pool.reset(self.index)
+        observation, self.state = start.answer, start.state
+        self.first_observation = observation.text
         while True:
             prompt = self.benchmark.prompt(self.past, observation)
             prompt_ids = self.sampler.codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
@@ -112,11 +115,12 @@ class _Episode:
                 return StopReason.CONTEXT_FULL
             generation = await self.sampler.generate(self._request(context))
             action = self.benchmark.parse_action(generation.text) or ""  # malformed: no environment admits it
-            outcome = await self.pool.step(self.index, action)
-            self._record(prompt.continues, prompt_ids, generation, outcome)
+            reply = await self.pool.step(self.index, action)
+            self._record(prompt.continues, prompt_ids, generation, action, reply)
             self.context = context + generation.action_ids.tolist()
             self.past.append(Turn(observation, generation.text))
             self.on_step()
+            outcome = reply.answer
             if outcome.done:
                 return StopReason.SUCCESS if outcome.success else StopReason.DONE
             if len(self.steps) == self.benchmark.max_steps:
@@ -131,8 +135,10 @@ class _Episode:
         seed = derive_seed(self.spec.seed, len(self.steps))
         return GenerationRequest(self.index, tuple(context), seed, self.sampling)
 
-    def _record(self, continues: bool, prompt_ids: list[int], generation: Generation, outcome: Outcome) -> None:
-        self.last = outcome
+    def _record(
+        self, continues: bool, prompt_ids: list[int], generation: Generation, action: str, reply: Reply[Outcome]
+    ) -> None:
+        self.last = outcome = reply.answer
         step = Step(
             continues=continues,
             prompt_ids=np.asarray(prompt_ids, dtype=np.int32),
@@ -140,23 +146,34 @@ class _Episode:
             logprobs=generation.logprobs,
             entropies=generation.entropies,
             text=generation.text,
+            action=action,
             observation=outcome.observation.text,
             reward=outcome.reward,
+            shaped_reward=0.0 if outcome.valid else -self.benchmark.invalid_penalty,
             valid=outcome.valid,
+            state_before=self.state,
+            state_after=reply.state,
         )
         self.steps.append(step)
+        self.state = reply.state
 
     def _trajectory(self, reason: StopReason) -> Trajectory:
-        failed = reason is StopReason.ENVIRONMENT_ERROR or self.last is None
-        score = 0.0 if failed or self.last is None else self.last.score
+        unscored = reason is StopReason.ENVIRONMENT_ERROR or self.last is None
+        score = 0.0 if unscored or self.last is None else self.last.score
         success = reason is StopReason.SUCCESS
+        outcome = self.benchmark.outcome_reward(success=success, score=score)
+        if self.steps:
+            last = self.steps[-1]
+            self.steps[-1] = replace(last, shaped_reward=last.shaped_reward + outcome)
         invalid = sum(not step.valid for step in self.steps)
         return Trajectory(
             task=self.spec.task,
             group=self.spec.group,
             member=self.spec.member,
             steps=tuple(self.steps),
-            reward=self.benchmark.shaped_reward(success=success, score=score, invalid_actions=invalid),
+            first_observation=self.first_observation,
+            outcome=outcome,
+            reward=outcome - self.benchmark.invalid_penalty * invalid,
             score=score,
             success=success,
             stop_reason=reason,

@@ -16,7 +16,7 @@ from pipelines.files import flush, write_checksums
 from pipelines.records import Task
 from pipelines.run_folder import run_fingerprint
 from pipelines.run_info import RunInfo
-from pipelines.schemas import METRICS_JSON, RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
+from pipelines.schemas import FINAL_COLUMN, METRICS_JSON, RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
 from pipelines.stages import setup
 from pipelines.stages.analysis import absent_tables
 
@@ -41,6 +41,7 @@ def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Seque
         averages=experiment.data.averages,
         remarks=list(remarks),
         absent=absent_tables(experiment),
+        columns=(*experiment.credit_columns, FINAL_COLUMN),
     )
 
 

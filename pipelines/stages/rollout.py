@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,9 +28,9 @@ class Rollout:
     batches: int
 
     def batch(self) -> list[Trajectory]:
-        """The trajectories of the kept groups: the batch that EMPG and the learner see."""
+        """What is learned from: the kept groups' trajectories, but for those that their environment failed."""
         kept = set(self.kept)
-        return [t for t in self.trajectories if t.group in kept]
+        return [t for t in self.trajectories if t.group in kept and not t.broken]
 
 
 def draw_tasks(panel: Panel, count: int, seed: int, iteration: int) -> list[Task]:
@@ -44,14 +44,16 @@ def draw_tasks(panel: Panel, count: int, seed: int, iteration: int) -> list[Task
 
 
 def informative(trajectories: Sequence[Trajectory]) -> set[int]:
-    """The groups that carry a signal, by DAPO's rule."""
+    """The groups that carry a signal, by DAPO's rule: their episodes differ in what the task paid. Penalties do not make a
+    group informative, nor does an episode that its environment failed."""
     import torch
 
     from empg import informative_groups
 
-    rewards = torch.tensor([t.reward for t in trajectories], dtype=torch.float64)
-    flags = informative_groups(rewards, torch.tensor([t.group for t in trajectories])).tolist()
-    return {t.group for t, flag in zip(trajectories, flags, strict=True) if flag}
+    scored = [t for t in trajectories if not t.broken]
+    outcomes = torch.tensor([t.outcome for t in scored], dtype=torch.float64)
+    flags = informative_groups(outcomes, torch.tensor([t.group for t in scored], dtype=torch.int64)).tolist()
+    return {t.group for t, flag in zip(scored, flags, strict=True) if flag}
 
 
 def roll_out(
@@ -87,9 +89,9 @@ def roll_out(
         fresh = play(policy.sampler, pool, benchmark, specs, sampling, on_step)
         played += fresh
         kept += sorted(informative(fresh)) if algorithm.dynamic_sampling else wanted
-    batch = with_entropies(policy.learner, [t for t in played if t.group in set(kept)])
-    known = {(t.group, t.member): t for t in batch}
-    return Rollout(tuple(known.get((t.group, t.member), t) for t in played), tuple(kept), batches)
+    rollout = Rollout(tuple(played), tuple(kept), batches)
+    known = {(t.group, t.member): t for t in with_entropies(policy.learner, rollout.batch())}
+    return replace(rollout, trajectories=tuple(known.get((t.group, t.member), t) for t in played))
 
 
 def rollout_metrics(rollout: Rollout, wanted_groups: int) -> dict[str, float]:

@@ -174,13 +174,13 @@ class Session:
 
         def make(draft: Draft) -> None:
             batch = self.read_rollout(rollout).batch()
-            scored = score_trajectories(batch, experiment.algorithm, experiment.empg) if batch else []
-            write_parquet(draft.path("advantages.parquet"), tables.advantages_table(scored))
+            scored = score_trajectories(batch, experiment.algorithm.estimator.make(), experiment.empg.make())
+            declared = [column.name for column in experiment.credit_columns]
+            write_parquet(draft.path("advantages.parquet"), tables.advantages_table(scored, declared))
             write_json(draft.path("metrics.json"), advantage_metrics(scored))
 
         values = {
-            "baseline": experiment.algorithm.baseline,
-            "eps": experiment.algorithm.advantage_eps,
+            "estimator": experiment.algorithm.estimator.values(),
             "empg": experiment.empg.values(),
         }
         return self.store.get_or_make("advantage", STAGES["advantage"], values, {"rollout": rollout.fingerprint}, make)

@@ -6,18 +6,20 @@ stage before wrote and computes the same bits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.errors import DataError
 from pipelines.records import Evaluation, ScoredTrajectory, Step, StopReason, Task, Trajectory
-from pipelines.schemas import ADVANTAGES, EVALUATIONS, KEY, STEPS, TASK, TRAJECTORIES
+from pipelines.schemas import ADVANTAGES, EVALUATIONS, FINAL_ADVANTAGE, KEY, STEPS, TASK, TRAJECTORIES, credit_columns
 from pipelines.stages.rollout import Rollout
 
-_ADVANTAGE_FIELDS = {
-    "H": "entropy", "H_norm": "normalized_entropy", "g": "gain", "f": "clarity", "A_mod": "raw", "A_final": "final",
-}  # fmt: skip
+Key = tuple[int, int, int]
+_COPIED = ("group", "member", "first_observation", "outcome", "reward", "score", "success", "attempts")  # as they are
 
 
 def steps_table(trajectories: Sequence[Trajectory]) -> pa.Table:
@@ -35,63 +37,85 @@ def trajectories_table(rollout: Rollout) -> pa.Table:
     kept = set(rollout.kept)
     return TRAJECTORIES.of(
         {name: getattr(t.task, name) for name in TASK}
-        | {name: getattr(t, name) for name in ("group", "member", "reward", "score", "success", "attempts")}
+        | {name: getattr(t, name) for name in _COPIED}
         | {"stop_reason": str(t.stop_reason), "steps": len(t.steps), "kept": t.group in kept}
         for t in rollout.trajectories
     )
 
 
 def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollout:
-    """The rollout that ``trajectories_table`` and ``steps_table`` were made from."""
-    by_key: dict[tuple[int, int], list[Step]] = {}
-    for row in steps.to_pylist():
-        by_key.setdefault((row["group"], row["member"]), []).append(
-            Step(
-                continues=row["continues"],
-                prompt_ids=np.asarray(row["prompt_ids"], np.int32),
-                action_ids=np.asarray(row["action_ids"], np.int32),
-                logprobs=np.asarray(row["logprobs"], np.float32),
-                entropies=np.asarray(row["entropies"], np.float32),
-                text=row["text"],
-                observation=row["observation"],
-                reward=row["reward"],
-                valid=row["valid"],
-            )
-        )
-    rows = trajectories.to_pylist()
+    """The rollout that ``trajectories_table`` and ``steps_table`` were made from.
+
+    Raises:
+        DataError: the tables do not fit: a step or an episode is missing, or stands twice.
+    """
+    episodes, rows = trajectories.to_pylist(), steps.to_pylist()
+    keys = [(e["group"], e["member"], i) for e in episodes for i in range(e["steps"])]
+    found = iter([_step(rows[place]) for place in _places(steps, STEPS.file, keys)])
     read = tuple(
         Trajectory(
-            task=Task(**{name: row[name] for name in TASK}),
-            steps=tuple(by_key.get((row["group"], row["member"]), ())),
-            stop_reason=StopReason(row["stop_reason"]),
-            **{k: row[k] for k in ("group", "member", "reward", "score", "success", "attempts")},
+            task=Task(**{name: e[name] for name in TASK}),
+            steps=tuple(next(found) for _ in range(e["steps"])),
+            stop_reason=StopReason(e["stop_reason"]),
+            **{name: e[name] for name in _COPIED},
         )
-        for row in rows
+        for e in episodes
     )
-    return Rollout(read, tuple(sorted({row["group"] for row in rows if row["kept"]})), batches)
+    return Rollout(read, tuple(sorted({e["group"] for e in episodes if e["kept"]})), batches)
 
 
-def advantages_table(scored: Sequence[ScoredTrajectory]) -> pa.Table:
-    """ADVANTAGES: one row per step of the batch, keyed like STEPS."""
-    return ADVANTAGES.of(
-        {"group": s.trajectory.group, "member": s.trajectory.member, "step": i, "A": s.baseline}
-        | {column: getattr(s, name)[i] for column, name in _ADVANTAGE_FIELDS.items()}
+def _step(row: dict[str, Any]) -> Step:
+    arrays = {name: np.asarray(row[name], np.int32) for name in ("prompt_ids", "action_ids")}
+    arrays |= {name: np.asarray(row[name], np.float32) for name in ("logprobs", "entropies")}
+    return Step(**{name: value for name, value in row.items() if name not in KEY} | arrays)
+
+
+def advantages_table(scored: Sequence[ScoredTrajectory], declared: Sequence[str]) -> pa.Table:
+    """ADVANTAGES with the declared columns: one row per step of the batch, keyed like STEPS."""
+    columns = credit_columns(declared)
+    return ADVANTAGES.extended(columns).of(
+        {"group": s.trajectory.group, "member": s.trajectory.member, "step": i}
+        | {name: s.values(name)[i] for name in columns}
         for s in scored
         for i in range(len(s.trajectory.steps))
     )
 
 
 def read_scored(advantages: pa.Table, batch: Sequence[Trajectory]) -> list[ScoredTrajectory]:
-    """The scored batch that ``advantages_table`` was made from; ``batch`` are the rollout's kept trajectories."""
-    columns = {name: advantages[name].to_numpy() for name in (*_ADVANTAGE_FIELDS, "A")}
+    """The scored batch that ``advantages_table`` was made from, rows found by their keys; ``batch``: ``Rollout.batch``.
+
+    Raises:
+        DataError: a step has no row or two, or a row belongs to no step of the batch.
+    """
+    keys = [(t.group, t.member, i) for t in batch for i in range(len(t.steps))]
+    rows = advantages.take(_places(advantages, ADVANTAGES.file, keys))
+    arrays = {name: rows[name].to_numpy() for name in rows.column_names if name not in KEY}
     scored, start = [], 0
     for trajectory in batch:
         end = start + len(trajectory.steps)
-        arrays = {name: columns[column][start:end] for column, name in _ADVANTAGE_FIELDS.items()}
-        baseline = float(columns["A"][start]) if end > start else 0.0
-        scored.append(ScoredTrajectory(trajectory=trajectory, baseline=baseline, **arrays))
+        own = {name: array[start:end] for name, array in arrays.items()}
+        scored.append(ScoredTrajectory(trajectory, final=own.pop(FINAL_ADVANTAGE), columns=own))
         start = end
     return scored
+
+
+def _places(table: pa.Table, file: str, keys: Sequence[Key]) -> pa.Array:
+    """The row of each step, in the order of ``keys``."""
+    found: list[Key] = list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+    places = {key: row for row, key in enumerate(found)}
+    for wrong, what in (
+        ([key for key, times in Counter(keys).items() if times > 1], "belongs to an episode that stands twice"),
+        ([key for key, times in Counter(found).items() if times > 1], "stands twice"),
+        ([key for key in keys if key not in places], "is missing"),
+        (sorted(places.keys() - set(keys)), "belongs to no episode that was played"),
+    ):
+        if wrong:
+            group, member, step = wrong[0]
+            raise DataError(
+                f"{file}: step {step} of group {group}, member {member} {what}: remove the artifact and launch again, it is "
+                "made anew"
+            )
+    return pa.array([places[key] for key in keys], pa.int64())
 
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> pa.Table:

@@ -168,6 +168,7 @@ class BenchmarkConformance:
             turns.append(turn)
 
     def test_success_is_worth_more_than_failure(self, benchmark: Benchmark) -> None:
-        won = benchmark.shaped_reward(success=True, score=1.0, invalid_actions=0)
-        assert won > benchmark.shaped_reward(success=False, score=0.0, invalid_actions=0)
-        assert won > benchmark.shaped_reward(success=True, score=1.0, invalid_actions=3)
+        failed = benchmark.outcome_reward(success=False, score=0.0)
+        assert failed == 0
+        assert benchmark.outcome_reward(success=True, score=1.0) > failed
+        assert benchmark.invalid_penalty > 0

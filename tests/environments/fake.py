@@ -78,6 +78,7 @@ class CountDownBenchmark:
     name = "countdown"
     max_steps = 8
     remarks = ()
+    invalid_penalty = 0.1
 
     def check(self) -> None: ...
 
@@ -97,8 +98,8 @@ class CountDownBenchmark:
     def parse_action(self, text: str) -> str | None:
         return text or None
 
-    def shaped_reward(self, *, success: bool, score: float, invalid_actions: int) -> float:
-        return float(success) - 0.1 * invalid_actions
+    def outcome_reward(self, *, success: bool, score: float) -> float:
+        return float(success)
 
     def demonstration(self, task: Task, folder: Path, rng: random.Random, noise: float) -> Iterator[Turn]:
         environment = self.environment(task, folder)

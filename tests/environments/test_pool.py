@@ -33,7 +33,7 @@ def play(
     async def episode(i: int) -> list[Outcome] | EnvironmentFailure:
         try:
             await pool.reset(i)
-            return [await pool.step(i, action) for action in scripts[i]]
+            return [(await pool.step(i, action)).answer for action in scripts[i]]
         except EnvironmentFailure as failure:
             return failure
         finally:
@@ -119,7 +119,7 @@ def test_a_worker_killed_from_outside(alfworld: AlfworldBenchmark, games: Path) 
             for turn, action in enumerate(scripts[i]):
                 if i == 0 and turn == 2:
                     os.kill(pool.worker_pids()[0], signal.SIGKILL)
-                outcomes.append(await pool.step(i, action))
+                outcomes.append((await pool.step(i, action)).answer)
             pool.leave(i)
             return outcomes
 

@@ -82,12 +82,13 @@ PAPER = {
     },
 }  # fmt: skip
 ALGORITHMS = {
-    "grpo": {"baseline": "grpo", "clip_low": 0.2, "clip_high": 0.2, "dynamic_sampling": False},
+    "grpo": {"estimator": {"name": "grpo", "eps": 1e-6}, "clip_low": 0.2, "clip_high": 0.2, "dynamic_sampling": False},
     "dapo": {
-        "baseline": "grpo", "clip_low": 0.2, "clip_high": 0.28, "dynamic_sampling": True, "max_generation_batches": 10,
+        "estimator": {"name": "grpo", "eps": 1e-6}, "clip_low": 0.2, "clip_high": 0.28,
+        "dynamic_sampling": True, "max_generation_batches": 10,
         "aggregation": "token-mean",
     },
-    "rloo": {"baseline": "rloo", "clip_low": 0.2, "clip_high": 0.2, "dynamic_sampling": False},
+    "rloo": {"estimator": {"name": "rloo"}, "clip_low": 0.2, "clip_high": 0.2, "dynamic_sampling": False},
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import torch
 from pipelines.artifacts import ArtifactStore, read_json
 from pipelines.experiment import run_experiment
 from pipelines.policies.local.policy import local_policy
-from pipelines.records import ScoredTrajectory, Step, StopReason, Task, Trajectory
+from pipelines.records import ScoredTrajectory, Step, StopReason, Trajectory
 from pipelines.stages.analysis import ENTROPY_CHANGE, PROPOSITION1, TABLES, TRAJECTORIES
 from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import TOKENS, squared_score_norms
@@ -23,8 +23,8 @@ from pipelines.stages.analysis.trajectories import choose
 from pipelines.stages.sequences import unscored_rows
 from pipelines.stages.session import Session
 from pipelines.stages.setup import versions
+from tests.pipelines.played import step, trajectory
 from tests.pipelines.runs import Quiet, small_config
-from tests.pipelines.test_sequences import step
 
 SETTINGS = {"training__learning_rate": 3e-2}  # the entropies change by more than rounding
 
@@ -147,15 +147,10 @@ def test_trajectories_hold_what_the_stages_recorded(finished: Path) -> None:
     assert kept["prompt"].str.contains("Your task is to").all()
 
 
-TASK = Task("fake", "train", "t", "kind", "t.json", "0" * 64)
-
-
 def scored(group: int, member: int, *, success: bool, steps: int = 1) -> ScoredTrajectory:
     reason = StopReason.SUCCESS if success else StopReason.CONTEXT_FULL
-    played = tuple(step([1], [2], continues=False) for _ in range(steps))
-    zeros = np.zeros(steps, np.float32)
-    trajectory = Trajectory(TASK, group, member, played, 0.0, 0.0, success, reason)
-    return ScoredTrajectory(trajectory, 0.0, zeros, zeros, zeros, zeros, zeros, zeros)
+    episode = trajectory(group, member, [step()] * steps, success=success, stop_reason=reason)
+    return ScoredTrajectory(episode, {}, np.zeros(steps, np.float32))
 
 
 @pytest.mark.parametrize(

@@ -10,30 +10,26 @@ import numpy as np
 import pytest
 
 from pipelines.policies.local.policy import local_policy
-from pipelines.records import Score, Step, StopReason, Task, TrainingSequence, Trajectory
+from pipelines.records import Score, TrainingSequence, Trajectory
 from pipelines.stages.entropies import with_entropies
+from tests.pipelines import played
 from tests.policies.conftest import SHAPE, peaked
 from tests.policies.play import Turn, converse
-
-TASK = Task("alfworld", "train", "t", "look", "t", "0")
 
 
 def trajectory(turns: Sequence[Turn], member: int) -> Trajectory:
     steps = tuple(
-        Step(
+        played.step(
+            turn.prompt_ids,
+            turn.generation.action_ids.tolist(),
             continues=turn.continues,
-            prompt_ids=np.array(turn.prompt_ids, np.int32),
-            action_ids=turn.generation.action_ids,
             logprobs=turn.generation.logprobs,
             entropies=turn.generation.entropies,
             text=turn.generation.text,
-            observation="",
-            reward=0.0,
-            valid=True,
         )
         for turn in turns
     )
-    return Trajectory(TASK, 0, member, steps, 0.0, 0.0, False, StopReason.MAX_STEPS)
+    return played.trajectory(0, member, steps)
 
 
 def blank(known: Trajectory) -> Trajectory:
@@ -58,9 +54,5 @@ def test_nothing_is_scored_where_all_is_known() -> None:
         def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
             raise AssertionError("asked")
 
-    step = Step(
-        False, *(np.ones(2, np.int32) for _ in range(2)), *(np.zeros(2, np.float32) for _ in range(2)),
-        text="", observation="", reward=0.0, valid=True,
-    )  # fmt: skip
-    whole = Trajectory(TASK, 0, 0, (step,), 0.0, 0.0, False, StopReason.MAX_STEPS)
+    whole = played.trajectory(steps=[played.step()])
     assert with_entropies(Unasked(), [whole]) == [whole]

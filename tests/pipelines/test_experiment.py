@@ -129,7 +129,7 @@ def test_results_hold_every_task_once(finished: Path) -> None:
     "variant",
     [
         {"algorithm": {"name": "dapo", "clip_high": 0.28, "dynamic_sampling": True, "max_generation_batches": 2}},
-        {"algorithm": {"name": "rloo", "baseline": "rloo"}, "empg__arm": "off"},
+        {"algorithm": {"name": "rloo", "estimator": {"name": "rloo"}}, "empg__arm": "off"},
         {"benchmark__prompt": {"history": 2}, "model__stand_in__context_length": 4096},
         {"policy": {"name": "scripted"}},
     ],

@@ -2,31 +2,18 @@
 
 import numpy as np
 
-from pipelines.records import ScoredTrajectory, Step, StopReason, Task, Trajectory
+from pipelines.records import ScoredTrajectory, Step
 from pipelines.stages.sequences import training_sequences
-
-TASK = Task("fake", "train", "t", "kind", "t.json", "0" * 64)
+from tests.pipelines import played
 
 
 def step(prompt: list[int], action: list[int], *, continues: bool) -> Step:
-    m = len(action)
-    return Step(
-        continues=continues,
-        prompt_ids=np.array(prompt, np.int32),
-        action_ids=np.array(action, np.int32),
-        logprobs=-np.arange(1, m + 1, dtype=np.float32),
-        entropies=np.ones(m, np.float32),
-        text="",
-        observation="",
-        reward=0.0,
-        valid=True,
-    )
+    logprobs = -np.arange(1, len(action) + 1, dtype=np.float32)
+    return played.step(prompt, action, continues=continues, logprobs=logprobs)
 
 
 def scored(steps: list[Step], final: list[float]) -> ScoredTrajectory:
-    trajectory = Trajectory(TASK, 0, 0, tuple(steps), 1.0, 1.0, True, StopReason.SUCCESS)
-    zeros = np.zeros(len(steps), np.float32)
-    return ScoredTrajectory(trajectory, 1.0, zeros, zeros, zeros, zeros, zeros, np.array(final, np.float32))
+    return ScoredTrajectory(played.won(steps=steps), {}, np.array(final, np.float32))
 
 
 def test_full_history_is_one_sequence_with_every_step_at_its_recorded_span() -> None:

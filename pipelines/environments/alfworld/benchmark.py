@@ -82,9 +82,13 @@ class AlfworldBenchmark:
     def parse_action(self, text: str) -> str | None:
         return prompts.parse_action(text)
 
-    def shaped_reward(self, *, success: bool, score: float, invalid_actions: int) -> float:
-        """GiGPO's: ``success_reward`` if won, minus ``invalid_penalty`` per invalid action."""
-        return self.config.success_reward * float(success) - self.config.invalid_penalty * invalid_actions
+    @property
+    def invalid_penalty(self) -> float:
+        return self.config.invalid_penalty
+
+    def outcome_reward(self, *, success: bool, score: float) -> float:
+        """GiGPO's: ``success_reward`` if won."""
+        return self.config.success_reward * float(success)
 
     # ------------------------------------------------------------------------------------------------- demonstrations
 

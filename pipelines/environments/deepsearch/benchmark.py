@@ -154,9 +154,13 @@ class DeepsearchBenchmark:
         action = read_action(text)
         return None if action is None else str(action)
 
-    def shaped_reward(self, *, success: bool, score: float, invalid_actions: int) -> float:
-        """``success_reward`` for a right answer, minus ``invalid_penalty`` per invalid action; F1 is only reported."""
-        return self.config.success_reward * float(success) - self.config.invalid_penalty * invalid_actions
+    @property
+    def invalid_penalty(self) -> float:
+        return self.config.invalid_penalty
+
+    def outcome_reward(self, *, success: bool, score: float) -> float:
+        """``success_reward`` for a right answer; F1 is only reported."""
+        return self.config.success_reward * float(success)
 
     # ------------------------------------------------------------------------------------------------- demonstrations
 

@@ -98,11 +98,13 @@ class WebshopBenchmark:
     def parse_action(self, text: str) -> str | None:
         return prompts.parse_action(text)
 
-    def shaped_reward(self, *, success: bool, score: float, invalid_actions: int) -> float:
-        """GiGPO's: ``success_reward`` for success (or so much of it as the score), minus ``invalid_penalty`` per invalid
-        action."""
-        won = float(success) if self.config.reward == "success" else score
-        return self.config.success_reward * won - self.config.invalid_penalty * invalid_actions
+    @property
+    def invalid_penalty(self) -> float:
+        return self.config.invalid_penalty
+
+    def outcome_reward(self, *, success: bool, score: float) -> float:
+        """GiGPO's: ``success_reward`` for success (or so much of it as the score)."""
+        return self.config.success_reward * (float(success) if self.config.reward == "success" else score)
 
     # ------------------------------------------------------------------------------------------------- demonstrations
 

@@ -15,12 +15,9 @@ from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import proposition1
 from pipelines.stages.analysis.trajectories import chosen_trajectories
 
-ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = (
-    schemas.ENTROPY_CHANGE.file,
-    schemas.PROPOSITION1.file,
-    schemas.CHOSEN_TRAJECTORIES.file,
+ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = TABLES = tuple(
+    table.file for table in (schemas.ENTROPY_CHANGE, schemas.PROPOSITION1, schemas.CHOSEN_TRAJECTORIES)
 )
-TABLES = (ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES)
 
 
 def absent_tables(experiment: ExperimentConfig) -> dict[str, str]:
@@ -46,9 +43,10 @@ def analyse(
         policy: the trained one. played: every trajectory of the first rollout. batches: scored batches by iteration.
         models: the folders "initial" and "final" whose logits are examined; empty where nobody can see them.
     """
+    declared = [column.name for column in experiment.credit_columns]
     tables = {
         ENTROPY_CHANGE: entropy_change(played, policy.learner),
-        TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec),
+        TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec, declared),
     }
     if models:
         temperature = experiment.rollout.temperature

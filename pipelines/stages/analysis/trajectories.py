@@ -1,4 +1,4 @@
-"""A few trajectories to look at: what was said and answered, and what EMPG made of every step."""
+"""A few trajectories to look at: what was said and answered, and the credit of every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.protocols import TextCodec
 from pipelines.records import ScoredTrajectory
-from pipelines.schemas import CHOSEN_TRAJECTORIES
+from pipelines.schemas import CHOSEN_TRAJECTORIES, credit_columns
 
 
 def choose(batch: Sequence[ScoredTrajectory]) -> list[ScoredTrajectory]:
@@ -26,24 +26,26 @@ def choose(batch: Sequence[ScoredTrajectory]) -> list[ScoredTrajectory]:
     return played[:1]
 
 
-def chosen_trajectories(batches: Mapping[int, Iterable[ScoredTrajectory]], codec: TextCodec) -> pa.Table:
+def chosen_trajectories(
+    batches: Mapping[int, Sequence[ScoredTrajectory]], codec: TextCodec, declared: Sequence[str]
+) -> pa.Table:
     """A row per step of the chosen trajectories of each iteration's batch. ``prompt``: the trajectory's first, whole;
-    ``observation``: the environment's answer to the step; the other columns as in advantages.parquet."""
-    rows = (row for i, batch in batches.items() for s in choose(list(batch)) for row in _rows(i, s, codec))
-    return CHOSEN_TRAJECTORIES.of(rows)
+    ``observation``: the environment's answer to the step; ``declared``: the method's columns, as in advantages.parquet."""
+    columns = credit_columns(declared)
+    rows = (row for i, batch in batches.items() for s in choose(batch) for row in _rows(i, s, codec, columns))
+    return CHOSEN_TRAJECTORIES.extended(columns).of(rows)
 
 
-def _rows(iteration: int, scored: ScoredTrajectory, codec: TextCodec) -> list[dict[str, Any]]:
+def _rows(iteration: int, scored: ScoredTrajectory, codec: TextCodec, columns: Iterable[str]) -> list[dict[str, Any]]:
     t = scored.trajectory
     episode = {
         "iteration": iteration, "task_id": t.task.id, "task_type": t.task.task_type, "group": t.group, "member": t.member,
         "success": t.success, "score": t.score, "episode_reward": t.reward, "stop_reason": str(t.stop_reason),
-        "prompt": codec.decode(t.steps[0].prompt_ids.tolist()), "A": scored.baseline,
+        "prompt": codec.decode(t.steps[0].prompt_ids.tolist()),
     }  # fmt: skip
     return [
         episode
         | {"step": i, "text": s.text, "observation": s.observation, "reward": s.reward, "valid": s.valid}
-        | {"H": scored.entropy[i], "H_norm": scored.normalized_entropy[i], "g": scored.gain[i]}
-        | {"f": scored.clarity[i], "A_mod": scored.raw[i], "A_final": scored.final[i]}
+        | {name: scored.values(name)[i] for name in columns}
         for i, s in enumerate(t.steps)
     ]

@@ -140,17 +140,17 @@ def test_the_rule_marks_the_results(monkeypatch: pytest.MonkeyPatch, shelf: Path
 
 
 @pytest.mark.parametrize(
-    ("how", "success", "score", "invalid", "reward"),
+    ("how", "success", "score", "reward"),
     [
-        ("success", True, 1.0, 0, 10.0),
-        ("success", False, 0.8, 2, -0.2),
-        ("score", False, 0.8, 0, 8.0),
-        ("score", True, 1.0, 1, 9.9),
+        ("success", True, 1.0, 10.0),
+        ("success", False, 0.8, 0.0),
+        ("score", False, 0.8, 8.0),
+        ("score", True, 1.0, 10.0),
     ],
 )
-def test_shaped_reward(how: str, success: bool, score: float, invalid: int, reward: float) -> None:
+def test_outcome_reward(how: str, success: bool, score: float, reward: float) -> None:
     benchmark = WebshopBenchmark(WebshopConfig.model_validate({"reward": how}), DATA)
-    assert benchmark.shaped_reward(success=success, score=score, invalid_actions=invalid) == pytest.approx(reward)
+    assert benchmark.outcome_reward(success=success, score=score) == pytest.approx(reward)
 
 
 # ------------------------------------------------------------------------------------------------------------ prompts

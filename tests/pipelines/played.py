@@ -1,0 +1,36 @@
+"""Steps and trajectories made by hand; whatever a test does not care about has a plain value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.records import Step, StopReason, Task, Trajectory
+
+TASK = Task("fake", "train", "t", "kind", "t.json", "0" * 64)
+
+
+def step(prompt: Sequence[int] = (1,), action: Sequence[int] = (2,), **fields: Any) -> Step:
+    m = len(action)
+    values: dict[str, Any] = {
+        "continues": False, "logprobs": np.zeros(m, np.float32), "entropies": np.ones(m, np.float32), "text": "",
+        "action": "", "observation": "", "reward": 0.0, "shaped_reward": 0.0, "valid": True, "state_before": "",
+        "state_after": "",
+    }  # fmt: skip
+    return Step(prompt_ids=np.array(prompt, np.int32), action_ids=np.array(action, np.int32), **values | fields)
+
+
+def trajectory(group: int = 0, member: int = 0, steps: Sequence[Step] = (), **fields: Any) -> Trajectory:
+    """A failure that ran out of context, which may have no step, unless the fields say otherwise."""
+    values: dict[str, Any] = {
+        "task": TASK, "first_observation": "", "outcome": 0.0, "reward": 0.0, "score": 0.0, "success": False,
+        "stop_reason": StopReason.CONTEXT_FULL,
+    }  # fmt: skip
+    return Trajectory(group=group, member=member, steps=tuple(steps), **values | fields)
+
+
+def won(group: int = 0, member: int = 0, steps: Sequence[Step] = (), reward: float = 1.0, **fields: Any) -> Trajectory:
+    success: dict[str, Any] = {"outcome": reward, "reward": reward, "score": 1.0, "success": True}
+    return trajectory(group, member, steps, **success | {"stop_reason": StopReason.SUCCESS} | fields)
