@@ -17,6 +17,7 @@ from pipelines.environments.webshop.environment import WebshopEnvironment
 from pipelines.environments.webshop.expert import Expert, answer, noisy
 from pipelines.environments.webshop.generate import HUMAN, INSTRUCTIONS, PRODUCTS, generate_catalogue
 from pipelines.environments.webshop.nouns import Nouns, by_model, tagger
+from pipelines.environments.webshop.search import WORDS
 from pipelines.environments.webshop.shop import Shop, open_shop
 from pipelines.errors import DataError
 from pipelines.protocols import Environment, Observation
@@ -62,8 +63,10 @@ class WebshopBenchmark:
             generate_catalogue(self.data, folder, tick=tick)
 
     def panels(self, folder: Path) -> dict[str, Panel]:
-        judge = f"{self._tagger[0]}, rapidfuzz {version('rapidfuzz')}"
-        return _panels(self.shop(folder), judge, self.data.test, self.data.dev, self.data.train)
+        how = f"{self._tagger[0]}, rapidfuzz {version('rapidfuzz')}"
+        if isinstance(self.data, WebshopReal):  # generated texts are ASCII, whose terms no version changes
+            how += f", words {WORDS}"
+        return _panels(self.shop(folder), how, self.data.test, self.data.dev, self.data.train)
 
     def shop(self, folder: Path, key: str | None = None) -> Shop:
         """The shop of the data; with ``key``, the one that a task was made from."""
@@ -151,9 +154,9 @@ class WebshopBenchmark:
 
 
 @lru_cache(maxsize=4)
-def _panels(shop: Shop, judge: str, test: int, dev: int, train: int) -> dict[str, Panel]:
-    """The goals in the original's order and splits. ``judge``: what scores them; another one is another panel. ``train``:
-    at most so many train, the first ones, which the order's shuffling has drawn; 0: all."""
+def _panels(shop: Shop, how: str, test: int, dev: int, train: int) -> dict[str, Panel]:
+    """The goals in the original's order and splits. ``how``: by what they are searched and scored, which is part of what a
+    panel is. ``train``: at most so many train, the first ones, which the order's shuffling has drawn; 0: all."""
     if len(shop) <= test + dev:
         raise DataError(
             f"the catalogue has {len(shop)} goals, of which {test} test and {dev} develop: none is left to train on; use "
@@ -163,7 +166,7 @@ def _panels(shop: Shop, judge: str, test: int, dev: int, train: int) -> dict[str
     for number in range(min(len(shop), test + dev + train) if train else len(shop)):
         goal = shop.goal(number)
         split = "test" if number < test else "dev" if number < test + dev else "train"
-        digest = hashlib.sha256(f"{shop.key}\n{judge}\n{goal!r}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{shop.key}\n{how}\n{goal!r}".encode()).hexdigest()
         tasks[split].append(Task("webshop", split, f"goal_{number:05d}", goal.category, f"{shop.key}#{number}", digest))
     return {split: _panel(split, tuple(made)) for split, made in tasks.items() if made}
 

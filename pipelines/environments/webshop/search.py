@@ -1,12 +1,12 @@
 """BM25 as the original's Lucene index computes it (Anserini: k1 0.9, b 0.4, ``EnglishAnalyzer``), in numpy arrays.
 
-What of Lucene shows in the order of results is here: document lengths are rounded to one byte, a query term counts as
-often as it is written, scores are 32-bit, and equal scores are ordered by product code.
+Everything in Lucene that shows in the order of results is here: words are cut as its tokenizer cuts them (``tokens.py``),
+document lengths are rounded to one byte, a query term counts as often as it is written, scores are 32-bit, and equal scores
+are ordered by product code.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from lunr.stemmer import PorterStemmer
 
+from pipelines.environments.webshop.tokens import tokens
+
+WORDS = 2  # raise when the terms of some text change: kept indexes are built anew, and real data make other panels
 K1, B = 0.9, 0.4
 _STOP_WORDS_TEXT = """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this
 to was will with
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
-# Words as Unicode's rule 29 cuts them: "don't", "u.s.a" and "3.5" are one word, "wi-fi" and "3.a" two. As in Lucene, what is
-# longer than 255 letters is cut (the stemmer cannot take a thousand times "y").
-_WORD = re.compile(r"\w{1,255}(?:(?<=[^\W\d_])[.:'’·](?=[^\W\d_])\w{1,255}|(?<=\d)[.,;'’](?=\d)\w{1,255})*")
+_POSSESSIVES = ("'s", "’s", "＇s")
 _CHUNK = 20_000  # documents sorted at a time while indexing
 _BLOCK = 1 << 22  # postings weighed at a time: bounds what a million documents need beside the index itself
 
@@ -36,16 +37,16 @@ Floats = npt.NDArray[np.float32]
 @lru_cache(maxsize=1 << 18)
 def _term(word: str) -> str:
     """The stem of a word; "" for a stop word."""
-    for mark in ("'s", "’s"):
-        word = word.removesuffix(mark)
-    # Lunr's stemmer is the one Lucene has, Porter's of 1980 with his later rules. So is nltk's, but that comes with all of nltk: a
-    # second and 170 MB for every process that searches. A stemmer holds the word it is at, so threads do not share one.
+    if word.endswith(_POSSESSIVES):
+        word = word[:-2]
+    # Lunr's stemmer is the one that Lucene has, Porter's of 1980 with his later rules. So is nltk's, but that comes with all of
+    # nltk: a second and 170 MB for every process that searches. A stemmer holds the word it is at, so threads do not share one.
     return "" if word in _STOP_WORDS else PorterStemmer().stem(word)
 
 
 def terms(text: str) -> list[str]:
     """The index terms of a text, in its order."""
-    return [term for word in _WORD.findall(text.lower()) if (term := _term(word))]
+    return [term for word in tokens(text.lower()) if (term := _term(word))]
 
 
 def rounded_length(length: int) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 
 from pipelines.environments.webshop.catalogue import Catalogue, Packer, Sources, read_products
 from pipelines.environments.webshop.goals import Goal, Pairs, goal_order, make_goal
-from pipelines.environments.webshop.search import Index, build_index
+from pipelines.environments.webshop.search import WORDS, Index, build_index
 from pipelines.environments.webshop.site import SHOWN
 from pipelines.errors import DataError
 from pipelines.files import damaged_file, remembered_sha256, write_checksums
@@ -68,14 +68,15 @@ def open_shop(sources: Sources, seed: int, cache: Path, key: str | None = None) 
         DataError: a source is missing or malformed, or the sources are not those of ``key``.
     """
     wanted = key or shop_key(sources, seed, cache / "sources")
-    shop = _open.pop(wanted, None) or _read(cache / wanted, wanted, sources.human is not None, seed)
+    kept = cache / f"{wanted}-{WORDS}"
+    shop = _open.pop(wanted, None) or _read(kept, wanted, sources.human is not None, seed)
     if shop is None:
         if key is not None and shop_key(sources, seed, cache / "sources") != key:
             raise DataError(
                 f"{sources.products.parent} has other files than the panel was made from: start the run anew"
             )
         shop = _build(sources, seed, wanted)
-        _keep(shop, cache / wanted)
+        _keep(shop, kept)
     _open[wanted] = shop
     while len(_open) > _OPEN_AT_ONCE:
         del _open[next(iter(_open))]

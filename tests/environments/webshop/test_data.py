@@ -18,6 +18,7 @@ from pipelines.environments.webshop.catalogue import Product, Sources, read_prod
 from pipelines.environments.webshop.config import WebshopConfig, WebshopGenerated, WebshopReal
 from pipelines.environments.webshop.generate import generate_catalogue
 from pipelines.environments.webshop.goals import goal_order, make_goal
+from pipelines.environments.webshop.search import WORDS
 from pipelines.environments.webshop.shop import open_shop
 from pipelines.errors import DataError
 from tests.environments.webshop.catalogues import WANT, catalogue, product, record, write_files
@@ -303,11 +304,15 @@ def test_the_splits_of_real_data_can_be_those_of_the_papers_runs(tmp_path: Path)
 
 
 def test_generated_files_are_read_as_real_ones(tmp_path: Path) -> None:
-    """The split of the generated goals is the original's, so the panels are the same."""
+    """The split of the generated goals is the original's, so the tasks are the same. Their hashes are not: those of real
+    data also say by which words they are searched."""
     made, folder = WebshopBenchmark(WebshopConfig(), WebshopGenerated(products=300)), tmp_path / "store" / "data" / "x"
     made.prepare(folder, workers=1, tick=lambda _: None)
     real = WebshopBenchmark(WebshopConfig(), WebshopReal(root=folder))
-    assert real.panels(tmp_path / "other" / "data" / "x") == made.panels(folder)
+    panels = [one.panels(place) for one, place in ((real, tmp_path / "other" / "data" / "x"), (made, folder))]
+    (read, generated) = ({(t.id, t.source, t.task_type) for p in ps.values() for t in p.tasks} for ps in panels)
+    assert read == generated
+    assert panels[0]["test"].sha256 != panels[1]["test"].sha256
 
 
 def test_missing_real_data_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +383,7 @@ def test_sources_are_hashed_once_for_as_long_as_they_stay(small: Path, monkeypat
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
 def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None:
     built = fresh(small)
-    path = small / "cache" / built.key / name
+    path = small / "cache" / f"{built.key}-{WORDS}" / name
     content = path.read_bytes()
     if harm == "remove":
         path.unlink()
@@ -396,7 +401,7 @@ def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None
 def test_what_a_killed_builder_left_is_removed(small: Path) -> None:
     """A half-written draft is no cache; it would stay for ever."""
     built = fresh(small)
-    kept = small / "cache" / built.key
+    kept = small / "cache" / f"{built.key}-{WORDS}"
     left = kept.with_name(f".{kept.name}.1")
     kept.rename(left)
     (left / "products.jsonl").write_bytes(b"half")
