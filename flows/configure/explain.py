@@ -174,7 +174,7 @@ def _twice(group: str) -> str:
 _SAYINGS: tuple[tuple[str, Any], ...] = (
     (r"(while (?:parsing|scanning) [^\n]+)\n[\s\S]*?line (\d+)", lambda m, _: f"line {m[2]} is no YAML ({m[1].strip()})"),
     (r"Could not (?:find|load) '([^']+)'[\s\S]*Available options", _no_option),
-    (r"Could not find '([^']+)'", _no_option),
+    (r"Could not (?:find|load) '([^']+)'", _no_option),
     (r"Could not override '([^'@]+)[^']*'", _unknown_key),
     (r"Key '([^']+)' is not in struct", _unknown_key),
     (r"Ambiguous value for argument '([^']+)'", lambda m, _: f"{m[1]}: several values need -m (python -m flows -m …)"),
@@ -247,5 +247,12 @@ def _keys() -> Iterator[tuple[str, bool, Path]]:
         folder, group = str(path.parent.relative_to(CONF)), path.relative_to(CONF).parts[0]
         if group == "experiment":  # cells set what stands elsewhere
             continue
-        section = _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
-        yield from ((key, is_section, path) for key, is_section in walk(section, yaml.safe_load(path.read_text())))
+        text = path.read_text()
+        section = _package(text) or _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
+        yield from ((key, is_section, path) for key, is_section in walk(section, yaml.safe_load(text)))
+
+
+def _package(text: str) -> str | None:
+    """The section that a file says it fills, where that is not the one of its folder."""
+    found = re.match(r"# @package (\w+(?:\.\w+)+)\n", text)
+    return f"{found[1]}." if found else None

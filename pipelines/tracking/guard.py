@@ -33,7 +33,8 @@ def without_passwords(text: str) -> str:
 def warn(text: str, error: BaseException) -> None:
     """One line on standard error: the text and the first line of the error, without passwords."""
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    print(f"warning: {without_passwords(f'{text}: {reason}')}", file=sys.stderr, flush=True)
+    line = f"warning: {without_passwords(f'{text}: {reason}')}".encode("utf-8", "backslashreplace").decode()
+    print(line, file=sys.stderr, flush=True)
 
 
 class Refusals:

@@ -6,7 +6,7 @@ Adding one touches two files: a module of this package, whose ``SETTINGS`` is a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,3 +125,12 @@ class TrackerSettings(BaseModel):
     def track_launch(self, launch: TrackedLaunch) -> LaunchTracker | None:
         """None: this tracker shows runs alone."""
         return None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by their dotted names."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -207,6 +207,8 @@ def test_a_sweep_is_every_combination() -> None:
         (["training.iteratons=3"], r"unknown key training.iteratons; did you mean training.iterations"),
         (["algoritm=dapo"], r"unknown key algoritm; did you mean algorithm"),
         (["scale=nope"], r"scale=nope: no such option; known: laptop, paper, smoke"),
+        (["tracker=[mlflow,nope]"], r"tracker=nope: no such option; known: mlflow, tensorboard, wandb"),
+        (["execution.trackers.wandb.mode=online"], r"execution\.trackers\.wandb\.mode.*tracker=wandb"),
         (["empg=of"], r"empg=of: no such option; did you mean off\?"),
         (["training.iterations=-3"], r"training.iterations = -3: .*greater than or equal to 0"),
         (["benchmark=3"], r"benchmark=3: no such option; known: .*alfworld"),

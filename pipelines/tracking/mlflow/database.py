@@ -52,7 +52,9 @@ def is_refusal(error: Exception) -> bool:
     """Whether MLflow refused a value or a name, as opposed to a database that cannot be reached."""
     from mlflow.exceptions import MlflowException
 
-    return isinstance(error, MlflowException) and error.error_code in _REFUSED
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSED
+    return isinstance(error, (TypeError, ValueError, OverflowError))
 
 
 class Database:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipelines.files import atomic_write_text, read_json
 from pipelines.tracking.guard import Refusals, warn
 from pipelines.tracking.mlflow.database import Database, is_refusal
 from pipelines.tracking.mlflow.names import acceptable
-from pipelines.tracking.protocol import Status, TrackedRun
+from pipelines.tracking.protocol import Status, TrackedRun, flat
 
 RUN_ID = "mlflow_run_id"  # file in the run's folder
 PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last launch put it below
@@ -41,7 +41,9 @@ class MlflowRun:
 
     def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
-        self._points += [(name, float(value), iteration, now) for name, value in values.items()]
+        for name, value in values.items():
+            with self._refusals.lose_only(name):
+                self._points.append((name, float(value), iteration, now))
         if len(self._points) >= _BATCH or time.monotonic() - self._flushed > _FLUSH_S:
             self._try()
 
@@ -104,7 +106,7 @@ class MlflowRun:
         """The same values again are no change: a resumed run whose first process was killed here has them too."""
         from mlflow.entities import Param
 
-        params = [Param(acceptable(key), str(value)) for key, value in _flat(self._run.config)]
+        params = [Param(acceptable(key), str(value)) for key, value in flat(self._run.config)]
         try:
             self._client.log_batch(self._id, params=params)
         except Exception as error:
@@ -145,11 +147,3 @@ def remembered(file: Path) -> dict[str, str]:
         return {str(key): str(value) for key, value in read_json(file).items()}
     except (OSError, ValueError):
         return {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
