@@ -22,6 +22,7 @@ from benchmarks.replay import Replay, ReplayGenerate, record, replay_policy
 from benchmarks.trl_trainer import grpo_trainer
 from flows.configure.compose import compose
 from pipelines.config import ExperimentConfig
+from pipelines.config.views import RolloutView
 from pipelines.environments.base import Panel
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.policies import codec, make_stand_in
@@ -68,10 +69,8 @@ class _Play:
     def roll_out(self, policy: Policy) -> list[Trajectory]:
         rollout, start = self.experiment.rollout, time.perf_counter()
         played = roll_out(
-            policy, self.pool, self.benchmark, self.panel,
-            training=self.experiment.training, algorithm=self.experiment.algorithm,
+            RolloutView.of(self.experiment, 0), policy, self.pool, self.benchmark, self.panel,
             sampling=SamplingSettings(rollout.temperature, rollout.max_action_tokens),
-            seed=self.experiment.seed, iteration=0,
         ).batch()  # fmt: skip
         self.rollout_s.setdefault(type(policy.sampler).__name__, []).append(time.perf_counter() - start)
         self.seen.add(tuple((t.reward, *_lengths(t)) for t in played))

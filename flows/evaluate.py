@@ -179,23 +179,25 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
     from flows.windows.bar import Bar
 
     calm_libraries()
+    import pyarrow.parquet as pq
+
     from flows.evaluation_report import report
-    from pipelines.artifacts import ArtifactStore, full_disk_is_readable
-    from pipelines.stages.session import Session
-    from pipelines.stages.setup import versions
+    from pipelines.artifacts import full_disk_is_readable
+    from pipelines.experiment import evaluate_model
 
     start, split = time.monotonic(), config.experiment.benchmark.evaluation_split
     bar = Bar(f"{checkpoint.name} on {split}", shown=config.execution.progress)
-    store = ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
+
+    def progress(what: str, done: float) -> None:
+        """The bar is the play's; what comes before it is said in words."""
+        bar.update(done if what == "playing" else 0.0, 1.0, what if what == "playing" else f"{what} {done:.0%}")
+
     try:
-        with full_disk_is_readable(store.root), Session(config, store) as session:
-            session.setup(lambda done: bar.update(0.0, 1.0, f"making the data {done:.0%}"))
-            policy = session.warm_start(lambda _: None)
-            played = session.evaluate(policy, lambda done: bar.update(done, 1.0, "playing"))
-            table, info = session.evaluation_table(played), session.info()
-            bar.finish()
-            folder = out or Path("evaluations") / f"{checkpoint.name}-{split}-{played.fingerprint[:6]}"
-            report(folder, table, info)
+        played, info = evaluate_model(config, progress)
+        bar.finish()
+        folder = out or Path("evaluations") / f"{checkpoint.name}-{split}-{played.fingerprint[:6]}"
+        with full_disk_is_readable(folder):
+            report(folder, pq.read_table(played.path("evaluations.parquet")), info)
     finally:
         bar.close()
     print(f"written: {folder}/report.md, .csv, evaluations.parquet  ({time.monotonic() - start:.0f} s)")

@@ -1,8 +1,8 @@
 """The loop, once: setup → warm start → [rollout → advantage → update] × iterations, evaluate every n → analysis → results.
 
-Every stage is an artifact: found by its fingerprint or made. A run killed at any instant and started again finds what
-is done, loads the last checkpoint and goes on with the same bits. Nothing here knows Prefect, Hydra or MLflow: an
-``Observer`` is told what happens and may wrap the stages, and never feeds anything back.
+Every stage is an artifact: found by its identity or made. A run killed at any instant and started again finds what is done,
+loads the last checkpoint and goes on with the same bits. Nothing here knows Prefect, Hydra or a tracker: an ``Observer``
+hears what happens and may wrap the stages, and never feeds anything back. Heavy to import: it brings torch.
 """
 
 from __future__ import annotations
@@ -10,26 +10,51 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.artifacts import Artifact, ArtifactStore, full_disk_is_readable
-from pipelines.config import RunConfig
+from pipelines.config import ExperimentConfig, RunConfig
+from pipelines.config.views import (
+    COMMON_PACKAGES,
+    AdvantageView,
+    AnalysisView,
+    DataView,
+    EvaluationView,
+    PanelView,
+    PlayingView,
+    PretrainedView,
+    RolloutView,
+    ScheduleView,
+    StandInView,
+    UpdateView,
+    WarmStartView,
+    package_versions,
+)
+from pipelines.environments.base import Tick
 from pipelines.planning.readiness import check_fits, check_machine
+from pipelines.records import Task
 from pipelines.run_folder import is_finished, run_folder, run_lock, write_params
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from pipelines.stages.session import Session
+from pipelines.run_info import RunInfo
+from pipelines.schemas import EVALUATIONS
+from pipelines.stages import stored
+from pipelines.stages.analysis import TABLES, absent_tables
+from pipelines.stages.reading import read_metrics
+from pipelines.stages.results import run_info, write_results
+from pipelines.stages.session import Session
+from pipelines.stages.setup import evaluation_tasks
+from pipelines.stages.stored import Weights, World
 
 T = TypeVar("T")
 _ROLLOUT = 0.6  # of an iteration's time
 
-__all__ = ["Observer", "is_finished", "run_experiment", "run_folder"]
+__all__ = ["Observer", "evaluate_model", "is_finished", "run_experiment", "run_folder"]
 
 
 class Observer(Protocol):
-    """Told what happens; a log, never an input."""
+    """It hears what happens: a log, never an input."""
 
     def run_started(self, info: Mapping[str, Any]) -> None: ...
 
@@ -68,89 +93,126 @@ def run_experiment(config: RunConfig, observer: Observer) -> Path:
         if is_finished(config):
             return folder
         write_params(folder, config)
-        from pipelines.stages.session import Session
-        from pipelines.stages.setup import versions
-
-        with Session(
-            config, ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
-        ) as session:
-            _Loop(session, observer).run(folder)
+        with _session(config) as session:
+            _Loop(config.experiment, session, observer).run(folder)
     return folder
 
 
-class _Loop:
-    """The order of the stages, and the bookkeeping of one run."""
+def evaluate_model(config: RunConfig, tick: Callable[[str, float], None]) -> tuple[Artifact, RunInfo]:
+    """Play the panel with the policy that a run would start from, and train nothing. Returns the evaluation's artifact and
+    what identifies it. ``tick`` hears what is being done, and the fraction of it that is done."""
+    experiment = config.experiment
+    with full_disk_is_readable(config.execution.artifacts), _session(config) as session:
+        world, model = _set_up(session, experiment, lambda done: tick("making the data", done))
+        initial = _warm_start(session, experiment, world, model, lambda done: tick("warm start", done))
+        tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
+        view, weights = EvaluationView.of(experiment), Weights(initial, initial)
+        played = stored.evaluation(session, view, world, tasks, weights, lambda done: tick("playing", done))
+        return played, _info(session, experiment, tasks)
 
-    def __init__(self, session: Session, observer: Observer) -> None:
-        self.session, self.observer = session, observer
-        self.experiment = session.config.experiment
-        self.iterations = self.experiment.training.iterations
-        self.artifacts: list[tuple[str, int, Artifact]] = []
+
+def _session(config: RunConfig) -> Session:
+    store = ArtifactStore(config.execution.artifacts, package_versions(COMMON_PACKAGES))
+    return Session(store, config.execution.environment_workers)
+
+
+def _set_up(session: Session, experiment: ExperimentConfig, tick: Tick) -> tuple[World, Artifact]:
+    """The data with its panels, and the model before any training."""
+    data = stored.data(session, DataView.of(experiment), tick).folder
+    world = World(data, session.benchmark(PlayingView.of(experiment)).panels(data))
+    stored.panels(session, DataView.of(experiment), world.panels)
+    if experiment.model.weights == "pretrained":
+        return world, stored.pretrained(session, PretrainedView.of(experiment))
+    return world, stored.stand_in(session, StandInView.of(experiment), world)
+
+
+def _warm_start(session: Session, experiment: ExperimentConfig, world: World, model: Artifact, tick: Tick) -> Artifact:
+    """The policy before RL: the imitated stand-in, or the model as it is when there is no warm start."""
+    view = WarmStartView.of(experiment)
+    return model if view is None else stored.warm_start(session, view, world, model, tick)
+
+
+def _info(session: Session, experiment: ExperimentConfig, tasks: tuple[Task, ...]) -> RunInfo:
+    return run_info(experiment, tasks, session.benchmark(PlayingView.of(experiment)).remarks)
+
+
+class _Loop:
+    """The stages of one run in their order. ``made``: their artifacts by stage and iteration, for the results."""
+
+    def __init__(self, experiment: ExperimentConfig, session: Session, observer: Observer) -> None:
+        self.experiment, self.session, self.observer = experiment, session, observer
+        self.schedule = ScheduleView.of(experiment)
+        self.made: dict[tuple[str, int], Artifact] = {}
         self.done = 0.0  # iterations, as the observer was told last
 
     def run(self, folder: Path) -> None:
-        from pipelines.stages.results import write_results
-
-        session, observer = self.session, self.observer
-        self._stage("setup", None, lambda: session.setup(lambda done: observer.preparing("making the data", done)))
-        observer.run_started(session.info().values())
-        policy = self._stage(
-            "warm_start", None, lambda: session.warm_start(lambda done: observer.preparing("warm start", done))
+        session, experiment, observer = self.session, self.experiment, self.observer
+        world, model = self._stage(
+            "setup", None, lambda: _set_up(session, experiment, self._preparing("making the data"))
         )
-        for iteration in range(self.iterations):
-            self._evaluate(iteration, policy)
-            policy = self._iteration(iteration, policy)
-        self._evaluate(self.iterations, policy)
-        checkpoint = policy.folder.relative_to(session.store.root).as_posix()
-        info = session.info().model_copy(update={"checkpoint": checkpoint})
-        results = write_results(folder, info, self.artifacts, self._analysis(policy))
-        observer.run_finished(results, session.model_folder(policy))
-
-    def _iteration(self, i: int, policy: Artifact) -> Artifact:
-        """One iteration; returns the artifact of the updated policy."""
-        session, seconds = self.session, dict[str, float]()
-        rollout = self._stage(
-            "rollout", i, lambda: session.rollout(i, policy, self._tick("rollout", i, share=_ROLLOUT)), seconds
+        tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
+        info = _info(session, experiment, tasks)
+        observer.run_started(info.values())
+        initial = self._stage(
+            "warm_start", None, lambda: _warm_start(session, experiment, world, model, self._preparing("warm start"))
         )
-        advantage = self._stage("advantage", i, lambda: session.advantage(rollout), seconds)
-        updated = self._stage("update", i, lambda: session.update(i, policy, rollout, advantage), seconds)
-        session.retire(policy)
-        self.artifacts += [("rollout", i, rollout), ("advantage", i, advantage), ("update", i, updated)]
-        values = {k: v for a in (rollout, advantage, updated) for k, v in session.metrics(a).items()}
+        weights = Weights(initial, initial)
+        for i in range(self.schedule.iterations):
+            self._evaluate(i, world, tasks, weights)
+            weights = self._iteration(i, world, weights)
+        self._evaluate(self.schedule.iterations, world, tasks, weights)
+        final = weights.current
+        info = info.model_copy(update={"checkpoint": final.folder.relative_to(session.store.root).as_posix()})
+        results = write_results(folder, info, self.made, self._analysis(weights))
+        untouched = experiment.model.weights == "pretrained" and final is model
+        observer.run_finished(results, None if untouched else final.folder / "model")
+
+    def _iteration(self, i: int, world: World, weights: Weights) -> Weights:
+        """One iteration; returns the weights after it."""
+        session, views, seconds = self.session, self.experiment, dict[str, float]()
+        rollout = self._stage("rollout", i, lambda: stored.rollout(
+            session, RolloutView.of(views, i), world, weights, self._tick("rollout", i, share=_ROLLOUT)), seconds)  # fmt: skip
+        advantage = self._stage("advantage", i, lambda: stored.advantage(
+            session, AdvantageView.of(views), rollout), seconds)  # fmt: skip
+        updated = self._stage("update", i, lambda: stored.update(
+            session, UpdateView.of(views, i), weights, rollout, advantage), seconds)  # fmt: skip
+        if weights.current.stage == "update":  # A later checkpoint is safe: this one's weights may go.
+            session.store.prune(weights.current)
+        self.made |= {("rollout", i): rollout, ("advantage", i): advantage, ("update", i): updated}
+        values = {k: v for artifact in (rollout, advantage, updated) for k, v in read_metrics(artifact).items()}
         self.observer.metrics(i + 1, values | session.measurements() | {f"seconds/{k}": v for k, v in seconds.items()})
         self._progress(i + 1.0, f"success {values.get('rollout/success', float('nan')):.2f}")
-        return updated
+        return Weights(updated, weights.initial)
 
-    def _evaluate(self, i: int, policy: Artifact) -> None:
-        """Before the first iteration, after every ``evaluation.every``-th and after the last."""
-        if i % self.experiment.evaluation.every and i != self.iterations:
+    def _evaluate(self, i: int, world: World, tasks: tuple[Task, ...], weights: Weights) -> None:
+        """Before the first iteration, after every ``every``-th and after the last."""
+        if i % self.schedule.every and i != self.schedule.iterations:
             return
-        session = self.session
-        evaluation = self._stage("evaluate", i, lambda: session.evaluate(policy, self._tick("evaluate", i, share=0.0)))
-        self.artifacts.append(("evaluate", i, evaluation))
-        self.observer.evaluation(i, session.evaluation_table(evaluation))
-        self.observer.metrics(i, session.metrics(evaluation))
+        view, tick = EvaluationView.of(self.experiment), self._tick("evaluate", i, share=0.0)
+        played = self._stage("evaluate", i, lambda: stored.evaluation(self.session, view, world, tasks, weights, tick))
+        self.made["evaluate", i] = played
+        self.observer.evaluation(i, pq.read_table(played.path(EVALUATIONS.file)))
+        self.observer.metrics(i, read_metrics(played))
 
-    def _analysis(self, policy: Artifact) -> Artifact | None:
+    def _analysis(self, weights: Weights) -> Artifact | None:
         """None: this configuration rules out all of it."""
-        from pipelines.stages.analysis import TABLES, absent_tables
-
-        if absent_tables(self.experiment).keys() >= set(TABLES):
+        view, last = AnalysisView.of(self.experiment), self.schedule.iterations - 1
+        if absent_tables(view).keys() >= set(TABLES):
             return None
-        made = {(stage, i): artifact for stage, i, artifact in self.artifacts}
-        batches = {i: (made["rollout", i], made["advantage", i]) for i in (0, self.iterations - 1)}
-        return self._stage("analysis", None, lambda: self.session.analysis(policy, batches))
+        batches = {i: (self.made["rollout", i], self.made["advantage", i]) for i in (0, last)}
+        return self._stage("analysis", None, lambda: stored.analysis(self.session, view, weights, batches))
 
-    def _stage(
-        self, name: str, i: int | None, work: Callable[[], Artifact], seconds: dict[str, float] | None = None
-    ) -> Artifact:
+    def _stage(self, name: str, i: int | None, work: Callable[[], T], seconds: dict[str, float] | None = None) -> T:
         start = time.perf_counter()
-        artifact = self.observer.stage(name, i, work, retries=1 if name in ("rollout", "evaluate") else 0)
+        result = self.observer.stage(name, i, work, retries=1 if name in ("rollout", "evaluate") else 0)
         if seconds is not None:
             seconds[name] = time.perf_counter() - start
-        return artifact
+        return result
 
-    def _tick(self, text: str, i: int, *, share: float) -> Callable[[float], None]:
+    def _preparing(self, what: str) -> Tick:
+        return lambda fraction: self.observer.preparing(what, fraction)
+
+    def _tick(self, text: str, i: int, *, share: float) -> Tick:
         """Progress inside a stage, of which ``fraction`` is done. ``share``: what the whole stage is of an iteration; an
         evaluation is no part of one."""
         return lambda fraction: self._progress(i + share * fraction, text)
@@ -158,4 +220,4 @@ class _Loop:
     def _progress(self, done: float, text: str) -> None:
         """Never backwards: a stage that is tried again begins anew, and the run does not."""
         self.done = max(self.done, done)
-        self.observer.progress(self.done, self.iterations, text)
+        self.observer.progress(self.done, self.schedule.iterations, text)

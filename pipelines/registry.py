@@ -18,7 +18,7 @@ from pipelines.errors import ConfigError
 from pipelines.sections import BenchmarkSection, DataSection, PolicySection
 
 if TYPE_CHECKING:
-    from pipelines.config import ExperimentConfig
+    from pipelines.config.views import PolicyView
     from pipelines.environments.base import Benchmark
     from pipelines.protocols import Policy
 
@@ -54,12 +54,14 @@ class BenchmarkSpec:
 
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
-    """A policy as the rest of the platform knows it. ``build`` makes it of an experiment and the Hugging Face folder that the
-    run starts from, which is also the frozen reference of the KL loss."""
+    """A policy as the rest of the platform knows it. ``build`` makes it of what it may read of the configuration and the Hugging
+    Face folder that the run starts from, which is also the frozen reference of the KL loss. ``packages``: distributions
+    whose versions bear on its numbers, besides those that bear on every artifact; where several serve, one is installed."""
 
     name: str
     config: type[PolicySection]
-    build: Callable[[ExperimentConfig, Path], Policy]
+    build: Callable[[PolicyView, Path], Policy]
+    packages: tuple[str, ...] = ()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -26,6 +26,11 @@ NonNegativeInt = Annotated[Int, Field(ge=0)]
 Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[Float, Field(ge=0, le=1)]
+
+
+def never_bears(why: str, default: Any = ...) -> Any:
+    """A field that never bears on numbers, with the reason. It is left out of ``values()``, so of every identity."""
+    return Field(default=default, exclude=True, description=why)
 
 
 class Section(BaseModel):
@@ -57,6 +62,10 @@ class BenchmarkSection(Section):
     prompt: PromptSettings = PromptSettings()
     invalid_penalty: NonNegative
     evaluation_split: str
+
+    def without_split(self) -> Self:
+        """The same settings with the default split: what an episode is does not depend on the panel that it belongs to."""
+        return self.model_copy(update={"evaluation_split": type(self).model_fields["evaluation_split"].default})
 
     @property
     def measures(self) -> dict[str, str]:
@@ -98,7 +107,7 @@ class FolderData(DataSection):
     values: what they are, the panels' hashes say."""
 
     variable: ClassVar[str]
-    root: Path | None = Field(default=None, exclude=True)
+    root: Path | None = never_bears("where the files lie: what they are, the panels' hashes say", None)
 
     @property
     def folder(self) -> Path | None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from pipelines.config import ExperimentConfig, StandIn
+from pipelines.config.views import DataView, StandInView, WarmStartView
 from pipelines.planning.plan import plan
 from pipelines.registry import benchmark_spec
 
@@ -39,17 +40,11 @@ def run_seconds(experiment: ExperimentConfig) -> float:
 
 def shared(experiment: ExperimentConfig) -> Shared:
     """The warm start: two runs that agree in these values wait for the same one."""
-    benchmark = experiment.benchmark.model_dump(mode="json", exclude={"evaluation_split"})
-    data = {"benchmark": experiment.benchmark.name, "data": experiment.data.values()}
-    if experiment.warm_start is None:
-        return Shared("", json.dumps(data), 0.0)
-    own = {
-        "playing": benchmark,
-        "model": experiment.model.stand_in.values(),
-        "warm_start": experiment.warm_start.values(),
-    }
-    seconds = experiment.warm_start.tokens * _TOKEN_S * _weight(experiment.model.stand_in)
-    return Shared(json.dumps(data | own), json.dumps(data), seconds)
+    data, view = json.dumps(DataView.of(experiment).values()), WarmStartView.of(experiment)
+    if view is None:
+        return Shared("", data, 0.0)
+    own = json.dumps({"model": StandInView.of(experiment).values(), "warm_start": view.values()})
+    return Shared(own, data, view.settings.tokens * _TOKEN_S * _weight(experiment.model.stand_in))
 
 
 def _weight(model: StandIn) -> float:

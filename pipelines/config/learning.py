@@ -94,6 +94,12 @@ class UpdateSettings(OptimizerSettings):
     dual_clip: Annotated[Float, Field(gt=1)] | None = None
     aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
 
+    def at(self, iteration: int, iterations: int) -> UpdateSettings:
+        """The settings of one iteration: the learning rate decays linearly to its final fraction over the run's."""
+        progress = iteration / max(iterations - 1, 1)
+        factor = 1.0 - (1.0 - self.final_learning_rate_fraction) * progress
+        return self.model_copy(update={"learning_rate": self.learning_rate * factor})
+
 
 class TrainingConfig(OptimizerSettings):
     """The loop: ``iterations`` of ``tasks`` × ``group_size`` episodes, each followed by one update."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipelines.artifacts import Artifact, read_json, write_json, write_parquet
 from pipelines.commit import code_commit
 from pipelines.config import ExperimentConfig
+from pipelines.config.views import AnalysisView, run_versions
 from pipelines.files import flush, write_checksums
 from pipelines.records import Task
 from pipelines.run_folder import run_fingerprint
@@ -36,11 +37,11 @@ def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Seque
         stand_in=experiment.model.weights == "stand_in",
         config=experiment.values(),
         commit=code_commit(),
-        versions=setup.versions(experiment.benchmark.name),
+        versions=run_versions(experiment),
         measures=experiment.benchmark.measures,
         averages=experiment.data.averages,
         remarks=list(remarks),
-        absent=absent_tables(experiment),
+        absent=absent_tables(AnalysisView.of(experiment)),
         columns=(*experiment.credit_columns, FINAL_COLUMN),
     )
 
@@ -48,11 +49,11 @@ def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Seque
 def write_results(
     folder: Path,
     info: RunInfo,
-    artifacts: Sequence[tuple[str, int, Artifact]],
+    artifacts: Mapping[tuple[str, int], Artifact],
     analysis: Artifact | None = None,
 ) -> Path:
     """Write ``results/{evaluations,metrics}.parquet``, the tables of the analysis, ``results/run.json`` and their checksums:
-    all of it or nothing. No times, no paths."""
+    all of it or nothing. No times, no paths. ``artifacts``: by stage and iteration, in the order in which they were made."""
     results, draft = folder / "results", folder / ".results.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -71,9 +72,9 @@ def write_results(
     return results
 
 
-def _evaluations(artifacts: Sequence[tuple[str, int, Artifact]]) -> pa.Table:
+def _evaluations(artifacts: Mapping[tuple[str, int], Artifact]) -> pa.Table:
     tables = []
-    for stage, iteration, artifact in artifacts:
+    for (stage, iteration), artifact in artifacts.items():
         if stage == "evaluate":
             table = pq.read_table(artifact.path(RUN_EVALUATIONS.file))
             column = pa.array([iteration] * table.num_rows, pa.int32())
@@ -81,10 +82,10 @@ def _evaluations(artifacts: Sequence[tuple[str, int, Artifact]]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _metrics(artifacts: Sequence[tuple[str, int, Artifact]]) -> pa.Table:
+def _metrics(artifacts: Mapping[tuple[str, int], Artifact]) -> pa.Table:
     """One row per iteration (the number of updates made so far), one column per metric, null where not measured."""
     rows: dict[int, dict[str, float]] = {}
-    for stage, iteration, artifact in artifacts:
+    for (stage, iteration), artifact in artifacts.items():
         at = iteration if stage == "evaluate" else iteration + 1
         rows.setdefault(at, {}).update(read_json(artifact.path(METRICS_JSON)))
     names = sorted({name for row in rows.values() for name in row})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.config import AlgorithmConfig, TrainingConfig
+from pipelines.config.views import RolloutView
 from pipelines.environments.base import Benchmark, Panel
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.protocols import Policy, SamplingSettings
@@ -57,38 +57,35 @@ def informative(trajectories: Sequence[Trajectory]) -> set[int]:
 
 
 def roll_out(
+    view: RolloutView,
     policy: Policy,
     pool: EnvironmentPool,
     benchmark: Benchmark,
     panel: Panel,
     *,
-    training: TrainingConfig,
-    algorithm: AlgorithmConfig,
     sampling: SamplingSettings,
-    seed: int,
-    iteration: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> Rollout:
-    """Play ``training.tasks`` groups. With dynamic sampling, uninformative groups are replaced by fresh tasks: each
+    """Play ``view.tasks`` groups. With dynamic sampling, uninformative groups are replaced by fresh tasks: each
     further generation batch plays as many groups as are still missing, at most ``max_generation_batches`` in all.
     Should too few be informative even then, the batch is what was found (the metrics say how many are missing).
     Where the engine gives no entropies, those of the kept groups are the trainer's."""
-    tasks = draw_tasks(panel, training.tasks * algorithm.max_generation_batches, seed, iteration)
+    tasks = draw_tasks(panel, view.tasks * view.max_generation_batches, view.seed, view.iteration)
     played: list[Trajectory] = []
     kept: list[int] = []
     batches = group = 0
-    while len(kept) < training.tasks and batches < algorithm.max_generation_batches:
+    while len(kept) < view.tasks and batches < view.max_generation_batches:
         batches += 1
-        wanted = range(group, group + training.tasks - len(kept))
+        wanted = range(group, group + view.tasks - len(kept))
         group = wanted.stop
         specs = [
-            EpisodeSpec(tasks[g], g, m, derive_seed(seed, "rollout", iteration, g, m))
+            EpisodeSpec(tasks[g], g, m, derive_seed(view.seed, "rollout", view.iteration, g, m))
             for g in wanted
-            for m in range(training.group_size)
+            for m in range(view.group_size)
         ]
         fresh = play(policy.sampler, pool, benchmark, specs, sampling, on_step)
         played += fresh
-        kept += sorted(informative(fresh)) if algorithm.dynamic_sampling else wanted
+        kept += sorted(informative(fresh)) if view.dynamic_sampling else wanted
     rollout = Rollout(tuple(played), tuple(kept), batches)
     known = {(t.group, t.member): t for t in with_entropies(policy.learner, rollout.batch())}
     return replace(rollout, trajectories=tuple(known.get((t.group, t.member), t) for t in played))

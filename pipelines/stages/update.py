@@ -13,13 +13,6 @@ from pipelines.records import ScoredTrajectory
 from pipelines.stages.sequences import training_sequences
 
 
-def learning_rate_at(settings: UpdateSettings, iteration: int, iterations: int) -> UpdateSettings:
-    """Linear decay from ``learning_rate`` to its final fraction over the run's iterations."""
-    progress = iteration / max(iterations - 1, 1)
-    factor = 1.0 - (1.0 - settings.final_learning_rate_fraction) * progress
-    return settings.model_copy(update={"learning_rate": settings.learning_rate * factor})
-
-
 def update_policy(
     learner: Learner, scored: Sequence[ScoredTrajectory], settings: UpdateSettings, *, seed: int
 ) -> dict[str, float]:

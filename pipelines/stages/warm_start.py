@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config import WarmStartConfig
+from pipelines.config.views import WarmStartView
 from pipelines.environments.base import Benchmark, Panel, Turn
 from pipelines.errors import ConfigError
+from pipelines.policies import codec
 from pipelines.policies.local.imitation import DemoSequence, imitate
 from pipelines.protocols import Message, TextCodec
 from pipelines.stages.demonstrations import demonstrations
@@ -18,27 +19,28 @@ _MOST_REFUSED = 256  # in a row
 
 
 def warm_start(
-    model: Path,
-    out: Path,
+    view: WarmStartView,
     benchmark: Benchmark,
     panel: Panel,
     data: Path,
-    codec: TextCodec,
-    settings: WarmStartConfig,
     *,
-    context_length: int,
+    model: Path,
+    out: Path,
     workers: int,
     on_progress: Callable[[int, int], None],
 ) -> dict[str, float]:
-    """Train ``model`` on ``settings.tokens`` tokens of fresh demonstrations of ``panel``'s games; write it to ``out``.
+    """Train ``model`` on ``view.settings.tokens`` tokens of fresh demonstrations of ``panel``'s games; write it to ``out``.
 
     Returns the imitation's metrics. Raises ConfigError when demonstrations do not fit the model's context.
     """
+    settings, tokenizer = view.settings, codec(model)
     plays = demonstrations(benchmark, panel.tasks, data, settings, workers)
     sequences = (
-        sequence for turns in plays for sequence in demo_sequences(benchmark, codec, turns, settings.observation_weight)
+        sequence
+        for turns in plays
+        for sequence in demo_sequences(benchmark, tokenizer, turns, settings.observation_weight)
     )
-    return imitate(model, out, _fitting(sequences, context_length), settings, on_progress=on_progress)
+    return imitate(model, out, _fitting(sequences, view.context_length), settings, on_progress=on_progress)
 
 
 def _fitting(sequences: Iterator[DemoSequence], context_length: int) -> Iterator[DemoSequence]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.config.views import PanelView
 from pipelines.environments.alfworld.benchmark import AlfworldBenchmark
 from pipelines.environments.alfworld.config import AlfworldConfig, AlfworldReal
 from pipelines.environments.alfworld.engine import Engine
@@ -193,7 +194,7 @@ def test_held_out_rooms_are_held_out(alfworld: AlfworldBenchmark, games: Path) -
 
 
 def test_the_first_tasks_of_a_panel_are_balanced(alfworld: AlfworldBenchmark, games: Path) -> None:
-    tasks = evaluation_tasks(alfworld.panels(games)["valid_unseen"], 6)
+    tasks = evaluation_tasks(PanelView(split="valid_unseen", games=6), alfworld.panels(games))
     assert [task.task_type for task in tasks] == list(TASK_TYPES)
 
 

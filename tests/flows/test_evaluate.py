@@ -90,7 +90,7 @@ def test_what_is_evaluated_is_the_last_policy_in_the_runs_own_way(trained: Path,
     assert main([f"checkpoint={trained}", f"out={tmp_path}", *QUIET]) == 0
     records = [json.loads(path.read_text()) for path in here.glob("artifacts/*/*/record.json")]
     (update,) = (record for record in records if record["stage"] == "update")
-    (model,) = (record for record in records if record["stage"] == "model" and "pretrained" in record["values"])
+    (model,) = (record for record in records if record["stage"] == "model" and "model.safetensors" in record["inputs"])
     weights = "model/model.safetensors"
     assert model["files"][weights] == update["files"][weights]
     after, again = (

@@ -20,9 +20,8 @@ from pipelines.stages.analysis import ENTROPY_CHANGE, PROPOSITION1, TABLES, TRAJ
 from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import TOKENS, squared_score_norms
 from pipelines.stages.analysis.trajectories import choose
+from pipelines.stages.reading import read_rollout
 from pipelines.stages.sequences import unscored_rows
-from pipelines.stages.session import Session
-from pipelines.stages.setup import versions
 from tests.pipelines.played import step, trajectory
 from tests.pipelines.runs import Quiet, small_config
 
@@ -52,12 +51,11 @@ def results(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def first_rollout(finished: Path) -> list[Trajectory]:
     config = small_config(finished, **SETTINGS)
-    with Session(
-        config, ArtifactStore(config.execution.artifacts, versions(config.experiment.benchmark.name))
-    ) as session:
-        session.setup(lambda _: None)
-        initial = session.warm_start(lambda _: None)
-        return list(session.read_rollout(session.rollout(0, initial, lambda _: None)).trajectories)
+    records = [read_json(path) for path in (finished / "artifacts" / "rollout").glob("*/record.json")]
+    first = next(record for record in records if record["values"]["iteration"] == 0)
+    rollout = ArtifactStore(config.execution.artifacts).find("rollout", first["fingerprint"])
+    assert rollout is not None
+    return list(read_rollout(rollout).trajectories)
 
 
 def hugging_face(folder: Path, rows: list[list[int]]) -> Iterator[torch.Tensor]:

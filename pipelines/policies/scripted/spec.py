@@ -9,11 +9,11 @@ from pipelines.policies.scripted.config import ScriptedPolicyConfig
 from pipelines.registry import PolicySpec
 
 if TYPE_CHECKING:
-    from pipelines.config import ExperimentConfig
+    from pipelines.config.views import PolicyView
     from pipelines.protocols import Policy
 
 
-def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+def _build(view: PolicyView, model: Path) -> Policy:
     from pipelines.policies.scripted.policy import scripted_policy
 
     return scripted_policy()

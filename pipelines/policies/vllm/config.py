@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipelines.errors import ConfigError
 from pipelines.gpus import how_to_install_engines, visible_gpus
-from pipelines.sections import Float, PolicySection, PositiveInt
+from pipelines.sections import Float, PolicySection, PositiveInt, never_bears
 
 if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
@@ -33,9 +33,11 @@ class VllmPolicyConfig(PolicySection):
     tensor_parallel: PositiveInt = 1
     prefix_caching: bool = True
     eager: bool = True
-    max_episodes: PositiveInt = Field(default=256, exclude=True)
-    kv_cache_gb: PositiveInt = Field(default=1, exclude=True)
-    memory_fraction: Annotated[Float, Field(gt=0, le=1)] = Field(default=0.9, exclude=True)
+    max_episodes: PositiveInt = never_bears("how many episodes share a batch: another rounding, the same sampling", 256)
+    kv_cache_gb: PositiveInt = never_bears("the size of a cache: another rounding, the same sampling", 1)
+    memory_fraction: Annotated[Float, Field(gt=0, le=1)] = never_bears(
+        "the size of a cache: another rounding, the same sampling", 0.9
+    )
 
     @model_validator(mode="after")
     def _entropies_are_here(self) -> VllmPolicyConfig:

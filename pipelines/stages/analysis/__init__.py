@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines import schemas
-from pipelines.config import ExperimentConfig
+from pipelines.config.views import AnalysisView
 from pipelines.protocols import Policy
 from pipelines.records import ScoredTrajectory, Trajectory
 from pipelines.stages.analysis.entropy_change import entropy_change
@@ -20,10 +20,10 @@ ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = TABLES = tuple(
 )
 
 
-def absent_tables(experiment: ExperimentConfig) -> dict[str, str]:
+def absent_tables(view: AnalysisView) -> dict[str, str]:
     """The tables that the configuration rules out, each with the reason as a reader is told it."""
-    policy = experiment.policy.name
-    if not experiment.training.iterations:
+    policy = view.policy.policy.name
+    if not view.iterations:
         return dict.fromkeys(TABLES, "nothing was trained")
     if policy in ("scripted", "vllm"):
         return dict.fromkeys(TABLES, f"policy={policy} scores no tokens")
@@ -31,7 +31,7 @@ def absent_tables(experiment: ExperimentConfig) -> dict[str, str]:
 
 
 def analyse(
-    experiment: ExperimentConfig,
+    view: AnalysisView,
     policy: Policy,
     played: Sequence[Trajectory],
     batches: Mapping[int, Sequence[ScoredTrajectory]],
@@ -43,12 +43,12 @@ def analyse(
         policy: the trained one. played: every trajectory of the first rollout. batches: scored batches by iteration.
         models: the folders "initial" and "final" whose logits are examined; empty where nobody can see them.
     """
-    declared = [column.name for column in experiment.credit_columns]
+    declared = [column.name for column in view.advantage.columns]
     tables = {
         ENTROPY_CHANGE: entropy_change(played, policy.learner),
         TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec, declared),
     }
     if models:
-        temperature = experiment.rollout.temperature
-        tables[PROPOSITION1] = proposition1(played, models, temperature=temperature, seed=experiment.seed)
+        temperature = view.policy.temperature
+        tables[PROPOSITION1] = proposition1(played, models, temperature=temperature, seed=view.seed)
     return tables

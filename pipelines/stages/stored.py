@@ -1,0 +1,259 @@
+"""Each stage as an artifact of the store: found by its view and its inputs, or made.
+
+A function here reads its arguments and nothing else. Its identity is all of them: the values of the view, and the
+fingerprints of the artifacts and panels. ``session`` gives it the resources that the view describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines import schemas
+from pipelines.artifacts import Artifact, Draft, sha256_file, write_json, write_parquet
+from pipelines.config.views import (
+    AdvantageView,
+    AnalysisView,
+    DataView,
+    EvaluationView,
+    PretrainedView,
+    RolloutView,
+    SamplingView,
+    StandInView,
+    UpdateView,
+    View,
+    WarmStartView,
+)
+from pipelines.environments.base import Panel, Tick
+from pipelines.errors import MissingCheckpoint
+from pipelines.protocols import SamplingSettings
+from pipelines.records import Task
+from pipelines.stages import setup, tables
+from pipelines.stages.advantage import advantage_metrics, score_trajectories
+from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
+from pipelines.stages.evaluate import evaluate, evaluation_metrics
+from pipelines.stages.live_policy import Update
+from pipelines.stages.reading import read_rollout, read_scored
+from pipelines.stages.rollout import roll_out, rollout_metrics
+from pipelines.stages.session import Session
+from pipelines.versions import STAGES
+
+_MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is to play. ``data``: the folder of the benchmark's data. ``panels`` by split."""
+
+    data: Path
+    panels: Mapping[str, Panel]
+
+    @property
+    def train(self) -> Panel:
+        return self.panels["train"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The policy that a stage uses: its artifact, and the one that its run started from."""
+
+    current: Artifact
+    initial: Artifact
+
+
+def _get_or_make(
+    session: Session, stage: str, view: View, inputs: Mapping[str, str], make: Callable[[Draft], None]
+) -> Artifact:
+    return session.store.get_or_make(stage, STAGES[stage], view.values(), inputs, make)
+
+
+# ------------------------------------------------------------------------------------------------------------- set-up
+
+
+def data(session: Session, view: DataView, tick: Tick) -> Artifact:
+    """The benchmark's generated data, made once per generator settings and shared by all runs. Real data stay where they
+    are; then the artifact is empty."""
+
+    def make(draft: Draft) -> None:
+        setup.prepare_data(view, draft.folder, workers=session.shared_workers, tick=tick)
+
+    artifact = _get_or_make(session, "data", view, {}, make)
+    artifact.verify()
+    return artifact
+
+
+def panels(session: Session, view: DataView, panels: Mapping[str, Panel]) -> Artifact:
+    """The manifest for people: every split's tasks with a hash per task, and one per panel. What a stage reads of a panel
+    is among that stage's own inputs."""
+
+    def make(draft: Draft) -> None:
+        manifest = {
+            split: {"sha256": panel.sha256, "tasks": [asdict(task) for task in panel.tasks]}
+            for split, panel in sorted(panels.items())
+        }
+        write_json(draft.path(schemas.PANELS_JSON), manifest)
+
+    return _get_or_make(session, "panels", view, {split: panel.sha256 for split, panel in panels.items()}, make)
+
+
+def stand_in(session: Session, view: StandInView, world: World) -> Artifact:
+    """The untrained stand-in: a genuine ``Qwen2ForCausalLM`` and a tokenizer made from the benchmark's texts, as an ordinary
+    Hugging Face folder ``model/``."""
+
+    def make(draft: Draft) -> None:
+        setup.make_stand_in(view, session.benchmark(view.playing), world.data, draft.folder / "model")
+
+    return _get_or_make(session, "model", view, {"train": world.train.sha256}, make)
+
+
+def pretrained(session: Session, view: PretrainedView) -> Artifact:
+    """A model that is there already: links to its files, known by their contents wherever they lie."""
+    try:
+        files = sorted(p for p in view.folder.resolve().iterdir() if p.is_file() and p.suffix in _MODEL_FILES)
+        contents = {path.name: sha256_file(path) for path in files}
+    except OSError as error:
+        raise MissingCheckpoint(f"model folder {view.folder} cannot be read ({error}): set model.pretrained") from None
+
+    def make(draft: Draft) -> None:
+        for path in files:
+            draft.path(f"model/{path.name}").symlink_to(path)
+
+    return _get_or_make(session, "model", view, contents, make)
+
+
+def warm_start(session: Session, view: WarmStartView, world: World, model: Artifact, tick: Tick) -> Artifact:
+    """The stand-in after imitation of the benchmark's expert."""
+
+    def make(draft: Draft) -> None:
+        from pipelines.stages.warm_start import warm_start as imitate_expert
+
+        metrics = imitate_expert(
+            view,
+            session.benchmark(view.playing),
+            world.train,
+            world.data,
+            model=model.tree("model"),
+            out=draft.folder / "model",
+            workers=session.shared_workers,
+            on_progress=lambda done, total: tick(done / total),
+        )
+        write_json(draft.path(schemas.METRICS_JSON), metrics)
+
+    inputs = {"model": model.fingerprint, "train": world.train.sha256}
+    return _get_or_make(session, "warm_start", view, inputs, make)
+
+
+# ------------------------------------------------------------------------------------------------------ one iteration
+
+
+def rollout(session: Session, view: RolloutView, world: World, weights: Weights, tick: Tick) -> Artifact:
+    def make(draft: Draft) -> None:
+        benchmark = session.benchmark(view.playing)
+        played = roll_out(
+            view,
+            session.policy(view.policy, weights.initial).at(weights.current),
+            session.pool(view.playing, world.data),
+            benchmark,
+            world.train,
+            sampling=_sampling(view.sampling),
+            on_step=_steps_as_fraction(tick, view.tasks * view.group_size * benchmark.max_steps),
+        )
+        write_parquet(draft.path(schemas.STEPS.file), tables.steps_table(played.trajectories))
+        write_parquet(draft.path(schemas.TRAJECTORIES.file), tables.trajectories_table(played))
+        write_json(draft.path(schemas.METRICS_JSON), rollout_metrics(played, view.tasks))
+
+    inputs = {"policy": weights.current.fingerprint, "train": world.train.sha256}
+    return _get_or_make(session, "rollout", view, inputs, make)
+
+
+def advantage(session: Session, view: AdvantageView, rollout: Artifact) -> Artifact:
+    def make(draft: Draft) -> None:
+        batch = read_rollout(rollout).batch()
+        scored = score_trajectories(batch, view.estimator.make(), view.modulator.make())
+        declared = [column.name for column in view.columns]
+        write_parquet(draft.path(schemas.ADVANTAGES.file), tables.advantages_table(scored, declared))
+        write_json(draft.path(schemas.METRICS_JSON), advantage_metrics(scored))
+
+    return _get_or_make(session, "advantage", view, {"rollout": rollout.fingerprint}, make)
+
+
+def update(session: Session, view: UpdateView, weights: Weights, rollout: Artifact, advantage: Artifact) -> Artifact:
+    live, this = session.policy(view.policy, weights.initial), Update(view, weights.current, rollout, advantage)
+
+    def make(draft: Draft) -> None:
+        policy, metrics = live.apply(this)
+        policy.learner.save(draft.folder)
+        write_json(draft.path(schemas.METRICS_JSON), metrics)
+
+    inputs = {
+        "policy": weights.current.fingerprint,
+        "rollout": rollout.fingerprint,
+        "advantage": advantage.fingerprint,
+        "reference": weights.initial.fingerprint,
+    }
+    updated = _get_or_make(session, "update", view, inputs, make)
+    live.remember(this, updated)
+    return updated
+
+
+def evaluation(
+    session: Session, view: EvaluationView, world: World, tasks: tuple[Task, ...], weights: Weights, tick: Tick
+) -> Artifact:
+    def make(draft: Draft) -> None:
+        benchmark = session.benchmark(view.playing)
+        rows = evaluate(
+            session.policy(view.policy, weights.initial).at(weights.current).sampler,
+            session.pool(view.playing, world.data),
+            benchmark,
+            tasks,
+            sampling=_sampling(view.sampling),
+            seed=view.seed,
+            on_step=_steps_as_fraction(tick, len(tasks) * benchmark.max_steps),
+        )
+        write_parquet(draft.path(schemas.EVALUATIONS.file), tables.evaluations_table(rows))
+        write_json(draft.path(schemas.METRICS_JSON), evaluation_metrics(rows, view.playing.data.averages))
+
+    inputs = {"policy": weights.current.fingerprint, "panel": setup.panel_hash(tasks)}
+    return _get_or_make(session, "evaluate", view, inputs, make)
+
+
+def analysis(
+    session: Session, view: AnalysisView, weights: Weights, batches: Mapping[int, tuple[Artifact, Artifact]]
+) -> Artifact:
+    """``batches``: the rollout and the advantages of the first iteration, 0, and of the last."""
+
+    def make(draft: Draft) -> None:
+        played = read_rollout(batches[0][0]).trajectories
+        scored = {i: read_scored(*batch) for i, batch in batches.items()}
+        models = {}
+        if PROPOSITION1 not in absent_tables(view):
+            models = {"initial": weights.initial.tree("model"), "final": weights.current.tree("model")}
+        policy = session.policy(view.policy, weights.initial).at(weights.current)
+        for name, table in analyse(view, policy, played, scored, models).items():
+            write_parquet(draft.path(name), table)
+
+    inputs = {"initial": weights.initial.fingerprint, "policy": weights.current.fingerprint}
+    for i, (rollout, advantage) in batches.items():
+        inputs |= {f"rollout {i}": rollout.fingerprint, f"advantage {i}": advantage.fingerprint}
+    return _get_or_make(session, "analysis", view, inputs, make)
+
+
+# ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def _sampling(view: SamplingView) -> SamplingSettings:
+    return SamplingSettings(view.temperature, view.max_tokens, view.max_context_tokens)
+
+
+def _steps_as_fraction(tick: Tick, most: int) -> Callable[[], None]:
+    """Report progress as steps are played; ``most`` is the upper bound when no episode ends early."""
+    played = 0
+
+    def on_step() -> None:
+        nonlocal played
+        played += 1
+        if played % 64 == 0:
+            tick(min(played / most, 1.0))
+
+    return on_step
