@@ -36,11 +36,14 @@ class DeepsearchBenchmark:
 
     @property
     def remarks(self) -> tuple[str, ...]:
+        numbers = "numbers in answers were compared as numbers, which SQuAD's rule, the papers', does not"
+        how = (numbers,) if self.config.answers.normalization == "numeric" else ()
         if not isinstance(self.data, DeepsearchReal):
-            return ()
+            return how
         searched = self.data.corpus if self.config.retrieval.backend == "embedded" else self.config.retrieval.collection
         judged = f"the judge {self.config.judge.model}" if self.config.reward == "judge" else "exact match"
         return (
+            *how,
             f"{searched or 'a remote collection'} was searched, and the paper searched the web",
             f"answers were right by {judged}; what judged the paper's, and how many questions each set had, is not stated",
         )
@@ -126,7 +129,7 @@ class DeepsearchBenchmark:
 
             judge = judge_of(self.config.judge)
         shown = Shown(self.config.passage_chars, self.config.page_chars)
-        return DeepsearchEnvironment(question, retriever, shown, judge)
+        return DeepsearchEnvironment(question, retriever, shown, judge, self.config.answers.normalization)
 
     def question(self, task: Task, folder: Path) -> Question:
         """The task's question, checked. Raises DataError."""

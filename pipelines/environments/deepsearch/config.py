@@ -27,7 +27,7 @@ _MOST_PATIENCE_S = 50  # twice that, and a round's other work, is below the envi
 
 
 class ServerSettings(Section):
-    """How a server is asked; never part of the values. ``timeout_s`` bounds a try from its start to the answer's last
+    """How a server is asked, which is no part of what a run is. ``timeout_s`` bounds a try from its start to the answer's last
     byte; ``retries`` further tries follow, ``backoff_s`` before the first and twice as long before each next."""
 
     url: str | None = never_bears("where the server is: what it serves has a name of its own", None)
@@ -80,9 +80,16 @@ class JudgeSettings(ServerSettings):
     key_variable: str = never_bears("the name of a variable", "OPENAI_API_KEY")
 
 
+class AnswerSettings(Section):
+    """How answers are compared with golden ones. ``squad``: SQuAD's rule, the papers', to which 3.14 is 314 and -5 is 5;
+    ``numeric``: the same, with numbers compared as numbers."""
+
+    normalization: Literal["squad", "numeric"] = "squad"
+
+
 class DeepsearchConfig(BenchmarkSection):
-    """Answer questions with a search engine and a page viewer. ``reward``: SQuAD exact match with any golden answer, or
-    what a judge says when there is none. ``passage_chars``, ``page_chars``: how much a search shows of each result, and
+    """Answer questions with a search engine and a page viewer. ``reward``: exact match with any golden answer, or what a
+    judge says when there is none. ``passage_chars``, ``page_chars``: how much a search shows of each result, and
     the viewer of a page. ``evaluation_split``: both domains, or one of them."""
 
     name: Literal["deepsearch"] = "deepsearch"
@@ -91,6 +98,7 @@ class DeepsearchConfig(BenchmarkSection):
     success_reward: Positive = 1.0
     invalid_penalty: NonNegative = 0.01
     reward: Literal["exact_match", "judge"] = "exact_match"
+    answers: AnswerSettings = AnswerSettings()
     judge: JudgeSettings = JudgeSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     passage_chars: PositiveInt = 2000

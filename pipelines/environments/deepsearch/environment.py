@@ -10,7 +10,7 @@ from pipelines.environments.deepsearch.actions import read_action
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.questions import Question
 from pipelines.environments.deepsearch.retrieval import Retriever
-from pipelines.environments.deepsearch.text import exact_match, f1
+from pipelines.environments.deepsearch.text import Rule, exact_match, f1
 from pipelines.protocols import Observation, Outcome
 
 INVALID = "My previous action is invalid."
@@ -20,7 +20,7 @@ NO_RESULTS = "No results."
 
 class Judge(Protocol):
     def expect(self, question: Question, answer: str) -> None:
-        """A verdict that will be asked for in this round."""
+        """Announce that this round will ask for a verdict."""
         ...
 
     def verdict(self, question: Question, answer: str) -> bool:
@@ -37,15 +37,18 @@ class Shown:
 
 
 class DeepsearchEnvironment:
-    """Single use. An answer ends the episode: reward 1 and success when it is right (exact match, or the judge's word), else
-    0; ``score`` is its F1. Before that everything is 0. An invalid action changes nothing.
+    """Single use. An answer ends the episode: reward 1 and success when it is right (exact match by ``rule``, or the judge's
+    word), else 0; ``score`` is its F1. Before that everything is 0. An invalid action changes nothing.
 
     Raises (step):
         EnvironmentFailure: the retrieval server, or the judge, failed for good.
     """
 
-    def __init__(self, question: Question, retriever: Retriever, shown: Shown, judge: Judge | None) -> None:
-        self._question, self._retriever, self._shown, self._judge = question, retriever, shown, judge
+    def __init__(
+        self, question: Question, retriever: Retriever, shown: Shown, judge: Judge | None, rule: Rule = "squad"
+    ) -> None:
+        self._question, self._retriever, self._shown = question, retriever, shown
+        self._judge, self._rule = judge, rule
         self._state = "new"
         self._read: set[str] = set()  # digests of the passages and pages that were shown
         self._answer: tuple[bool, float] | None = None  # whether it was right, and its score
@@ -57,7 +60,7 @@ class DeepsearchEnvironment:
         return Observation(self._question.question)
 
     def expect(self, action: str) -> None:
-        """``step`` will be given this action: told of a whole round, servers are asked once for all of it."""
+        """Announce the action that ``step`` will be given next, so that servers are asked once for a whole round."""
         read = read_action(action)
         if read is None:
             return
@@ -98,12 +101,12 @@ class DeepsearchEnvironment:
         if not right and self._judge is not None:
             right = self._judge.verdict(self._question, answer)
         self._state = "done"
-        score = f1(answer, self._question.golden)
+        score = f1(answer, self._question.golden, self._rule)
         self._answer = right, score
         return Outcome(Observation(""), float(right), score, success=right, done=True, valid=True)
 
     def _matches(self, answer: str) -> bool:
-        return exact_match(answer, self._question.golden)
+        return exact_match(answer, self._question.golden, self._rule)
 
     def state_key(self) -> str:
         """The set of the passages and pages shown so far, in whatever order and by whatever queries they were found; after

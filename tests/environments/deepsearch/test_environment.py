@@ -60,6 +60,34 @@ def test_a_wrong_answer_ends_the_episode_with_its_f1(episode: Environment) -> No
     assert outcome.score == pytest.approx(2 / 3)
 
 
+def test_the_rule_for_answers_is_the_benchmarks(four_pages: Path) -> None:
+    """The paper's by default; the other one is said beside the results."""
+    folder, data = four_pages.parent / "data" / "empty", real(four_pages)
+    rewarded = {}
+    for rule in ("squad", "numeric"):
+        config = DeepsearchConfig.model_validate({"answers": {"normalization": rule}})
+        benchmark = benchmark_of(config, data)
+        environment = benchmark.environment(benchmark.panels(folder)["train"].tasks[0], folder)
+        environment._question = Question("q", "How much?", ("3.14",))  # type: ignore[attr-defined]
+        environment.reset()
+        outcome = environment.step("<answer> 314 </answer>")
+        rewarded[rule] = (outcome.success, outcome.score, any("numbers" in remark for remark in benchmark.remarks))
+    assert rewarded == {"squad": (True, 1.0, False), "numeric": (False, 0.0, True)}
+    assert DeepsearchConfig().answers.normalization == "squad"
+
+
+@pytest.mark.parametrize(
+    ("golden", "answer", "right"),
+    [("A", "A", True), ("A", "the", False), ("A", "...", False), ("The The", "?", False), ("!!!", "an", False)],
+)
+def test_an_answer_of_which_nothing_would_be_left_is_compared_as_written(golden: str, answer: str, right: bool) -> None:
+    """Else any guess that is empty to SQuAD's rule would be rewarded."""
+    environment = DeepsearchEnvironment(Question("q", "Which?", (golden,)), None, Shown(100, 100), None)  # type: ignore[arg-type]
+    environment.reset()
+    outcome = environment.step(f"<answer> {answer}</answer>")
+    assert (outcome.success, outcome.reward, outcome.score == 1.0) == (right, float(right), right)
+
+
 def test_what_is_invalid_changes_nothing(episode: Environment) -> None:
     episode.reset()
     before = episode.step("<search>Zulet</search>")
