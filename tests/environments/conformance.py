@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import random
 import subprocess
 import sys
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 
 from pipelines.environments.base import Benchmark, Turn
 from pipelines.protocols import Outcome
-from pipelines.records import Task
+from pipelines.records import StopReason, Task
+from tests.environments.in_process import Script, play_scripts
 
 
 def play(benchmark: Benchmark, task: Task, folder: Path, actions: list[str]) -> list[object]:
@@ -67,7 +69,9 @@ print("\\n".join(state_keys(*pickle.load(sys.stdin.buffer))))
 
 
 class BenchmarkConformance:
-    """Subclass with fixtures ``benchmark`` and ``folder``."""
+    """Subclass with fixtures ``benchmark`` and ``folder``. ``may_give_up``: an episode can end without success."""
+
+    may_give_up = False
 
     def test_tasks_and_benchmark_travel_to_workers(self, benchmark: Benchmark, folder: Path) -> None:
         for panel in benchmark.panels(folder).values():
@@ -172,3 +176,36 @@ class BenchmarkConformance:
         assert failed == 0
         assert benchmark.outcome_reward(success=True, score=1.0) > failed
         assert benchmark.invalid_penalty > 0
+
+    def test_the_steps_rewards_sum_to_the_episodes_whatever_ended_it(self, benchmark: Benchmark, folder: Path) -> None:
+        """Within 1e-9; and every step begins in the state that the one before it left."""
+        tasks = benchmark.panels(folder)["train"].tasks
+        demonstrations = [(tasks[0], 0, 0.0), *((tasks[i % len(tasks)], i, 0.7) for i in range(12))]
+        scripts = [
+            Script(
+                task,
+                [turn.answer for turn in islice(benchmark.demonstration(task, folder, random.Random(seed), noise), 60)],
+            )
+            for task, seed, noise in demonstrations
+        ]
+        expert = scripts[0].answers
+        mumbled = [answer for one in expert for answer in ("mumble", one)]
+        scripts += [
+            Script(tasks[0], mumbled),
+            Script(tasks[0], []),
+            *(Script(tasks[0], mumbled, dies_at=n) for n in (0, 1, 3)),
+        ]
+        played = play_scripts(benchmark, folder, scripts)
+        longest = sum(len(step.prompt_ids) + len(step.action_ids) for step in played[0].steps)
+        for room in (1, longest // 2, longest - 1):
+            played += play_scripts(benchmark, folder, scripts[:1], context_length=room)
+        for t in played:
+            assert t.reward == t.outcome - benchmark.invalid_penalty * sum(not step.valid for step in t.steps)
+            assert math.fsum(step.shaped_reward for step in t.steps) == pytest.approx(t.reward, abs=1e-9, rel=0)
+            assert all(a.state_after == b.state_before for a, b in pairwise(t.steps))
+        assert [i for i, t in enumerate(played) if not t.first_observation] == [
+            len(demonstrations) + 2
+        ]  # never started
+        assert any(t.success and any(not step.valid for step in t.steps) for t in played)
+        ends = {t.stop_reason for t in played}
+        assert ends == set(StopReason) - (set() if self.may_give_up else {StopReason.DONE})

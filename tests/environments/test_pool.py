@@ -145,3 +145,18 @@ def test_workers_end_with_their_pipe(pool: EnvironmentPool) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_replies_hold_the_state_that_the_engine_is_in_also_after_a_replay(pool: EnvironmentPool) -> None:
+    async def episode(i: int, script: Script) -> list[str]:
+        start = await pool.reset(i)
+        keys = [start.state, *[(await pool.step(i, action)).state for action in script]]
+        pool.leave(i)
+        return keys
+
+    async def both() -> list[list[str]]:
+        return await asyncio.gather(episode(0, ["down", "die", "down"]), episode(1, ["stay", "down", "down"]))
+
+    pool.open([task("once", 3), task("calm", 3)])
+    assert asyncio.run(both()) == [["3", "2", "2", "1"], ["3", "3", "2", "1"]]
+    assert pool.attempts(0) == 2

@@ -12,14 +12,14 @@ from pipelines.records import Step, StopReason, Task, Trajectory
 TASK = Task("fake", "train", "t", "kind", "t.json", "0" * 64)
 
 
-def step(prompt: Sequence[int] = (1,), action: Sequence[int] = (2,), **fields: Any) -> Step:
-    m = len(action)
+def step(prompt_ids: Sequence[int] = (1,), action_ids: Sequence[int] = (2,), **fields: Any) -> Step:
+    m = len(action_ids)
     values: dict[str, Any] = {
         "continues": False, "logprobs": np.zeros(m, np.float32), "entropies": np.ones(m, np.float32), "text": "",
         "action": "", "observation": "", "reward": 0.0, "shaped_reward": 0.0, "valid": True, "state_before": "",
         "state_after": "",
     }  # fmt: skip
-    return Step(prompt_ids=np.array(prompt, np.int32), action_ids=np.array(action, np.int32), **values | fields)
+    return Step(prompt_ids=np.array(prompt_ids, np.int32), action_ids=np.array(action_ids, np.int32), **values | fields)
 
 
 def trajectory(group: int = 0, member: int = 0, steps: Sequence[Step] = (), **fields: Any) -> Trajectory:

@@ -1,0 +1,299 @@
+"""Credit assignment: a batch by hand, a reference in plain loops, properties of every method, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, get_args, get_type_hints
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from empg import ARMS, NonFiniteError
+from empg.credit import EMPG, ESTIMATORS, GRPO, MODULATORS, RLOO, Column, DrGRPO, Settings, declared_columns
+from empg.credit.assign import assign_credit
+from empg.credit.batch import Credit, StepBatch
+from empg.credit.settings import number, positive
+from tests.empg.reference import empg
+
+Episodes = list[tuple[int, float, list[float]]]  # group, reward, step entropies
+
+
+def f64(values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def i64(values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def batch_of(episodes: Episodes) -> StepBatch:
+    """Steps in order; every step leads from the state "a" to the state "b"."""
+    owner = [i for i, (_, _, entropies) in enumerate(episodes) for _ in entropies]
+    n = len(owner)
+    rewards = f64([reward for _, reward, _ in episodes])
+    return StepBatch(
+        trajectory_N=i64(owner),
+        index_N=i64([t for _, _, entropies in episodes for t in range(len(entropies))]),
+        state_before_N=torch.zeros(n, dtype=torch.int64),
+        state_after_N=torch.ones(n, dtype=torch.int64),
+        action_N=torch.zeros(n, dtype=torch.int64),
+        step_reward_N=torch.zeros(n, dtype=torch.float64),
+        valid_N=torch.ones(n, dtype=torch.bool),
+        entropy_N=f64([h for _, _, entropies in episodes for h in entropies]),
+        group_T=i64([group for group, _, _ in episodes]),
+        reward_T=rewards,
+        outcome_T=rewards,
+        success_T=rewards > 0,
+        states=("a", "b"),
+        actions=("look",),
+    )
+
+
+# Group 7: rewards 10, 0, 2 → mean 4, deviations 6, −4, −2, Σ² = 56, unbiased std √28. The second trajectory has no step: it is in
+# the baseline (without it the mean would be 6) and has no row. Group 3: one trajectory alone, which nothing is compared with.
+HAND: Episodes = [(7, 10.0, [0.0, 2.0]), (7, 0.0, []), (3, 5.0, [1.0]), (7, 2.0, [1.0])]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (GRPO(eps=1e-12), [6 / math.sqrt(28), 6 / math.sqrt(28), 0, -2 / math.sqrt(28)]),
+        (DrGRPO(), [6, 6, 0, -2]),
+        (RLOO(), [9, 9, 0, -3]),  # 10 − mean(0, 2) and 2 − mean(10, 0)
+    ],
+    ids=["grpo", "dr_grpo", "rloo"],
+)
+def test_golden_baselines(estimator: Any, expected: list[float]) -> None:
+    credit = assign_credit(batch_of(HAND), estimator, EMPG(arm="off"))
+    torch.testing.assert_close(credit.advantages_N, f64(expected), rtol=0, atol=1e-11)
+    torch.testing.assert_close(credit.columns["A"], credit.advantages_N)
+
+
+def test_golden_empg_after_an_estimator() -> None:
+    """Dr. GRPO's 6, 6, 0, −2 with H = 0, 2, 1, 1: H_norm = 0, 1, ½, ½; e = exp(−H_norm) = 1, e⁻¹, e^−½, e^−½ with mean m; g = e/m.
+    Only the first step has a next one: f = e⁻¹. A_mod = 6/m + .1·e⁻¹, 6e⁻¹/m, 0, −2e^−½/m; A_final is that less its mean."""
+    e1, eh = math.exp(-1), math.exp(-0.5)
+    m = (1 + e1 + 2 * eh) / 4
+    raw = [6 / m + 0.1 * e1, 6 * e1 / m, 0.0, -2 * eh / m]
+    credit = assign_credit(batch_of(HAND), DrGRPO(), EMPG(zeta=0.1))
+    expected = {
+        "A": [6, 6, 0, -2], "H": [0, 2, 1, 1], "H_norm": [0, 1, 0.5, 0.5], "g": [1 / m, e1 / m, eh / m, eh / m],
+        "f": [e1, 0, 0, 0], "A_mod": raw,
+    }  # fmt: skip
+    assert list(credit.columns) == list(expected)
+    for name, values in expected.items():
+        torch.testing.assert_close(credit.columns[name], f64(values), rtol=0, atol=2e-7)
+    final = [value - sum(raw) / 4 for value in raw]
+    torch.testing.assert_close(credit.advantages_N, f64(final), rtol=0, atol=2e-7)
+
+
+# ---------------------------------------------------------------------------------------------------------- plain loops
+
+
+def baseline(name: str, episodes: Episodes, i: int) -> float:
+    """From the papers' formulas, one trajectory at a time."""
+    group, reward, _ = episodes[i]
+    rewards = [r for g, r, _ in episodes if g == group]
+    if len(rewards) == 1:
+        return 0.0
+    mean = sum(rewards) / len(rewards)
+    if name == "rloo":
+        return reward - (sum(rewards) - reward) / (len(rewards) - 1)
+    if name == "dr_grpo":
+        return reward - mean
+    variance = sum((r - mean) ** 2 for r in rewards) / (len(rewards) - 1)
+    return (reward - mean) / (math.sqrt(variance) + 1e-6)
+
+
+EPISODES = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from([0.0, 10.0, -0.1, 9.9, 4.5]),
+        st.lists(st.floats(0, 5), min_size=0, max_size=4),
+    ),
+    min_size=1,
+    max_size=7,
+)
+METHODS = pytest.mark.parametrize("arm", ARMS)
+
+
+@METHODS
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo"])
+@given(episodes=EPISODES)
+@settings(deadline=None, max_examples=25)
+def test_the_plain_loops_agree(name: str, arm: str, episodes: Episodes) -> None:
+    if not any(entropies for _, _, entropies in episodes):
+        return
+    flags = ARMS[arm]
+    rows = [(baseline(name, episodes, i), entropies) for i, (_, _, entropies) in enumerate(episodes)]
+    expected = empg(rows, scaling=flags["gradient_scaling"], bonus=flags["future_bonus"], center=flags["center"])
+    found = assign_credit(batch_of(episodes), ESTIMATORS[name](), EMPG(arm=arm))  # type: ignore[arg-type]
+    torch.testing.assert_close(found.advantages_N, f64([a for row in expected for a in row]), rtol=1e-9, atol=1e-8)
+
+
+# ----------------------------------------------------------------------------------------------------------- properties
+
+
+def shuffled(batch: StepBatch, steps: list[int], trajectories: list[int]) -> StepBatch:
+    """The same batch: its steps in another order, its trajectories under other numbers."""
+    place = torch.empty(len(trajectories), dtype=torch.int64)
+    place[i64(trajectories)] = torch.arange(len(trajectories))
+    of_a_step = {f.name: getattr(batch, f.name)[i64(steps)] for f in fields(batch) if f.name.endswith("_N")}
+    of_a_trajectory = {
+        f.name: getattr(batch, f.name)[i64(trajectories)] for f in fields(batch) if f.name.endswith("_T")
+    }
+    return replace(batch, **of_a_trajectory, **of_a_step | {"trajectory_N": place[of_a_step["trajectory_N"]]})
+
+
+@pytest.mark.parametrize("normalization", ["batch", "group"])
+@METHODS
+@pytest.mark.parametrize("name", ESTIMATORS)
+@given(episodes=EPISODES, data=st.data())
+@settings(deadline=None, max_examples=15)
+def test_the_order_of_steps_and_trajectories_says_nothing(
+    name: str, arm: str, normalization: str, episodes: Episodes, data: st.DataObject
+) -> None:
+    batch = batch_of(episodes)
+    steps = data.draw(st.permutations(range(len(batch.trajectory_N))))
+    trajectories = data.draw(st.permutations(range(len(episodes))))
+    estimator, modulator = ESTIMATORS[name](), EMPG(arm=arm, normalization=normalization)  # type: ignore[arg-type]
+    plain = assign_credit(batch, estimator, modulator)  # type: ignore[arg-type]
+    mixed = assign_credit(shuffled(batch, steps, trajectories), estimator, modulator)  # type: ignore[arg-type]
+    torch.testing.assert_close(mixed.advantages_N, plain.advantages_N[i64(steps)], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@given(episodes=EPISODES)
+@settings(deadline=None, max_examples=25)
+def test_a_group_of_equal_rewards_has_no_credit(name: str, episodes: Episodes) -> None:
+    equal = [(group, float(group), entropies) for group, _, entropies in episodes]
+    assert not ESTIMATORS[name]().estimate(batch_of(equal)).advantages_N.any()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_batch_without_steps_or_without_trajectories_has_no_credit(name: str) -> None:
+    for episodes in ([], [(0, 1.0, []), (0, 0.0, [])]):
+        credit = assign_credit(batch_of(episodes), ESTIMATORS[name](), EMPG())  # type: ignore[arg-type]
+        assert credit.advantages_N.shape == (0,)
+
+
+# ----------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"entropy_N": f64([0, 1])}, r"entropy_N .*\[2\].*\[4\]"),
+        ({"entropy_N": torch.zeros(4)}, r"entropy_N .*float32.*float64"),
+        ({"valid_N": torch.ones(4)}, r"valid_N .*bool"),
+        ({"reward_T": f64([1, 2, 3])}, r"reward_T .*\[3\].*\[4\]"),
+        ({"trajectory_N": i64([0, 0, 2, 4])}, r"trajectory_N\[3\] = 4 .*\[0, 4\)"),
+        ({"state_after_N": i64([1, 1, 1, 2])}, r"state_after_N\[3\] = 2 .*\[0, 2\)"),
+        ({"action_N": i64([0, -1, 0, 0])}, r"action_N\[1\] = -1"),
+        ({"index_N": i64([0, 2, 0, 0])}, r"index_N: .*trajectory 0 .*2 .*where 1"),
+        ({"index_N": i64([0, 0, 0, 0])}, r"index_N: .*trajectory 0"),
+        ({"index_N": i64([0, 1, 0, 1])}, r"index_N: .*trajectory 3 .*1 .*where 0"),
+    ],
+)
+def test_a_wrong_tensor_is_named(change: dict[str, torch.Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(batch_of(HAND), **change)
+
+
+@pytest.mark.parametrize("name", ["entropy_N", "step_reward_N", "reward_T", "outcome_T"])
+def test_what_is_not_finite_is_named(name: str) -> None:
+    with pytest.raises(NonFiniteError, match=rf"{name}\[2\] = nan"):
+        replace(batch_of(HAND), **{name: f64([0, 0, math.nan, 0])})
+
+
+@dataclass(frozen=True)
+class Odd(Settings):
+    """Gives whatever it is told to."""
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("x", "an x"),)
+    gives: Any = None
+
+    def estimate(self, batch: StepBatch) -> Credit:
+        return self.gives
+
+
+@pytest.mark.parametrize(
+    ("gives", "message"),
+    [
+        (Credit(torch.zeros(4, dtype=torch.float64)), r"Odd declares .*x.*gave none"),
+        (Credit(torch.zeros(4, dtype=torch.float64), {"y": f64([0] * 4)}), r"Odd .*x.*gave y"),
+        (Credit(torch.zeros(3, dtype=torch.float64), {"x": f64([0] * 4)}), r"Odd: the advantages .*\[3\].*\[4\]"),
+        (Credit(torch.zeros(4), {"x": f64([0] * 4)}), r"Odd: the advantages .*float32"),
+        (Credit(f64([0] * 4), {"x": f64([0, 0, 0, math.inf])}), r"Odd: x\[3\] = inf"),
+    ],
+)
+def test_a_method_that_breaks_its_promise_is_named(gives: Credit, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        assign_credit(batch_of(HAND), Odd(gives), EMPG())
+
+
+def test_columns_stand_in_one_order_and_no_name_twice() -> None:
+    names = [column.name for column in declared_columns(GRPO(), EMPG())]
+    assert names == ["A", "H", "H_norm", "g", "f", "A_mod"]
+
+    @dataclass(frozen=True)
+    class Clash(Odd):
+        columns: ClassVar[tuple[Column, ...]] = (Column("g", "another g"),)
+
+    with pytest.raises(ValueError, match=r"Clash with EMPG .*\bg\b"):
+        declared_columns(Clash(), EMPG())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GRPO(eps=0), r"eps = 0 .*> 0"),
+        (lambda: GRPO(eps=math.nan), r"eps = nan"),
+        (lambda: EMPG(zeta=-0.1), r"zeta = -0.1 .*≥ 0"),
+        (lambda: EMPG(arm="half"), r"arm = 'half' .*'off'"),
+    ],
+)
+def test_settings_out_of_bounds_are_said(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_every_bound_is_checked() -> None:
+    @dataclass(frozen=True)
+    class Bounded(Settings):
+        share: float = number(0.5, ge=0, le=1)
+        decay: float = number(0.5, gt=0, lt=1)
+        weight: float = positive(1.0)
+
+    assert Bounded(share=1, decay=0.1) == Bounded(1, 0.1, 1.0)
+    for wrong in (
+        {"share": 1.1},
+        {"share": -0.1},
+        {"decay": 1.0},
+        {"decay": 0.0},
+        {"weight": 0.0},
+        {"weight": math.inf},
+    ):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Bounded(**wrong)
+
+
+def test_the_arms_are_the_modulations() -> None:
+    assert get_args(get_type_hints(EMPG)["arm"]) == tuple(ARMS)
+
+
+def test_settings_are_read_without_torch() -> None:
+    code = "import sys, empg.credit; assert 'torch' not in sys.modules; import empg; empg.ARMS; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_whatever_is_registered_declares_what_it_is() -> None:
+    for method in (*ESTIMATORS.values(), *MODULATORS.values()):
+        for column in method().columns:  # type: ignore[attr-defined]
+            assert column.name.isidentifier()
+            assert column.label

@@ -1,0 +1,120 @@
+"""Settings of estimators and modulators in a configuration: from their own dataclasses, so that a new one needs no line."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from empg.credit import EMPG, GRPO, RLOO, Column, Settings
+from empg.credit.settings import number, positive
+from flows.configure.compose import compose
+from pipelines.config import AlgorithmConfig, ExperimentConfig
+from pipelines.config.credit import EstimatorSettings, choice_of, section_of
+from pipelines.errors import ConfigError
+from pipelines.run_info import RunInfo
+
+
+@dataclass(frozen=True)
+class Fancy(Settings):
+    """An estimator that nobody has written yet."""
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("A_S", "step advantage"),)
+    gamma: float = number(0.95, gt=0, le=1)
+    window: int = number(2, ge=1)
+    scale: Literal["std", "none"] = "std"
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
+class Plain(Settings):
+    columns: ClassVar[tuple[Column, ...]] = ()
+    eps: float = positive(1e-6)
+
+
+SECTIONS = [
+    section_of(method, EstimatorSettings, name=(Literal[name], name)) for name, method in (("fancy", Fancy), ("plain", Plain))
+]  # fmt: skip
+
+
+def chosen(**values: Any) -> EstimatorSettings:
+    return TypeAdapter(choice_of(SECTIONS, "name")).validate_python(values)
+
+
+def test_a_section_is_its_dataclass() -> None:
+    assert chosen(name="fancy").values() == {
+        "name": "fancy", "gamma": 0.95, "window": 2, "scale": "std", "pooled": False,
+    }  # fmt: skip
+    assert chosen(name="fancy", gamma=1, window=3, scale="none", pooled=True).make() == Fancy(1.0, 3, "none", True)
+    assert chosen(name="plain").make() == Plain()
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "message"),
+    [
+        ({"name": "fancy", "gamma": 0}, ("fancy", "gamma"), "greater than 0"),
+        ({"name": "fancy", "gamma": float("nan")}, ("fancy", "gamma"), "finite|greater"),
+        ({"name": "fancy", "gamma": True}, ("fancy", "gamma"), "not true or false"),
+        ({"name": "fancy", "window": 0}, ("fancy", "window"), "greater than or equal to 1"),
+        ({"name": "fancy", "window": 1.5}, ("fancy", "window"), "integer"),
+        ({"name": "fancy", "scale": "half"}, ("fancy", "scale"), "'std' or 'none'"),
+        ({"name": "plain", "gamma": 1}, ("plain", "gamma"), "not permitted"),
+        ({"name": "other"}, (), "'fancy', 'plain'"),
+    ],
+)
+def test_a_wrong_setting_is_said_of_the_chosen_one_alone(
+    values: dict[str, Any], place: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message) as caught:
+        chosen(**values)
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == place
+
+
+def test_one_section_alone_is_chosen_without_its_name() -> None:
+    adapter = TypeAdapter(choice_of(SECTIONS[1:], "name"))
+    assert adapter.validate_python({"eps": 0.5}).make() == Plain(0.5)
+
+
+def test_a_configuration_makes_its_methods_and_travels_to_other_processes() -> None:
+    experiment = compose(["algorithm=rloo", "empg=gradient_scaling", "empg.k=0.5"]).experiment
+    assert experiment.algorithm.estimator.make() == RLOO()
+    assert experiment.empg.make() == EMPG(arm="gradient_scaling", k=0.5)
+    assert pickle.loads(pickle.dumps(experiment)) == experiment
+    assert ExperimentConfig.model_validate(experiment.values()) == experiment
+    assert [column.name for column in experiment.credit_columns] == ["A", "H", "H_norm", "g", "f", "A_mod"]
+    assert AlgorithmConfig(name="mine").estimator.make() == GRPO()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("algorithm.estimator.eps=0", r"algorithm.estimator.eps = 0"),
+        ("+algorithm.estimator.gamma=1", r"unknown key algorithm.estimator.gamma"),
+        ("algorithm.estimator.name=fancy", r"algorithm.estimator\b.*'fancy'.*'grpo', 'dr_grpo', 'rloo'"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose([override])
+
+
+def info(algorithm: dict[str, Any]) -> RunInfo:
+    config = compose([]).experiment.values() | {"algorithm": algorithm}
+    return RunInfo(
+        cell="c", seed=0, fingerprint="f", panel_sha256="p", panel_size=1, stand_in=True, config=config, commit="c", versions={},
+        measures={"success": "success"}, averages={}, remarks=[], absent={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_a_run_that_an_earlier_commit_recorded_has_todays_keys(name: str) -> None:
+    """So that its deviations and its cell are those of a run of today."""
+    algorithm = compose([f"algorithm={name}"]).experiment.values()["algorithm"]
+    former = {key: value for key, value in algorithm.items() if key != "estimator"}
+    former |= {"baseline": name, "advantage_eps": 1e-6}
+    assert info(former).config["algorithm"] == algorithm
+    assert info(algorithm).config["algorithm"] == algorithm
