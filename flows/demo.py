@@ -28,14 +28,17 @@ def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
     if code:
         return code
     from flows.study import publish
-    from pipelines.reporting.printing import show
-    from pipelines.reporting.results import find_results, read_runs
+    from pipelines.reporting.cells import specification_of
+    from pipelines.reporting.printing import summary_of
+    from pipelines.reporting.rendering import show
+    from pipelines.reporting.results import read_study
     from pipelines.reporting.tables import make_table
 
     with study_lock():
         report = publish([job.config for job in jobs], "demo")
-        show(make_table(read_runs(find_results(Path("results/demo")))))
-    print(f"table:   {report / 'tables' / 'table.md'}")
+        runs = read_study(Path("results/demo"))
+        show(summary_of(make_table(specification_of(runs), runs)))
+    print(f"table:   {report / 'tables' / 'cells.md'}")
     print(f"report:  {report / 'report.html'}")
     print(f"took {time.monotonic() - start:.0f} s; `make ui` opens the MLflow and Prefect pages")
     return 0

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
 
 from pipelines.files import atomic_write_text, write_json, write_parquet
+from pipelines.reporting.rendering import Document, Heading, Table, csv_text, markdown, show
 from pipelines.run_info import RunInfo
-
-_WIDTH = 140  # where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -85,65 +79,55 @@ def report(folder: Path, table: pa.Table, info: RunInfo) -> None:
     ``evaluation.json`` (what was evaluated, how, on which panel)."""
     rows = rows_of(table, info.measures, info.averages)
     folder.mkdir(parents=True, exist_ok=True)
-    headings, cells = _headings(info.measures), [_cells(row) for row in rows]
-    about = _about(info)
-    atomic_write_text(folder / "report.md", _markdown(about, headings, cells))
+    document = _document(rows, info)
+    atomic_write_text(folder / "report.md", markdown(document))
     atomic_write_text(folder / "report.csv", _csv(rows))
     write_parquet(folder / "evaluations.parquet", table)
     write_json(folder / "evaluation.json", info.values())
-    _show(about, headings, cells)
+    show(document)
 
 
-def _headings(measures: Mapping[str, str]) -> list[str]:
-    names = [f"{name} %" for name in measures.values()]
-    return ["task type", "tasks", names[0], "95 % interval", *names[1:], "steps", "invalid actions %", "cut off %"]
-
-
-def _cells(row: Row) -> list[str]:
-    means = [f"{100 * mean:.1f}" for mean in row.means.values()]
-    interval = f"{100 * row.interval[0]:.1f} – {100 * row.interval[1]:.1f}" if row.interval else ""
-    rest = [f"{row.steps:.1f}", f"{100 * row.invalid_actions:.1f}", f"{100 * row.cut:.1f}"]
-    return [row.of, str(row.tasks), means[0], interval, *means[1:], *rest]
-
-
-def _about(info: RunInfo) -> list[str]:
+def _document(rows: Sequence[Row], info: RunInfo) -> Document:
     config = info.config
     benchmark, evaluation = config["benchmark"], config["evaluation"]
-    lines = [
-        f"{config['model']['name']} on {benchmark['name']}, {benchmark['evaluation_split']}: {info.panel_size} tasks, panel "
-        f"{info.panel_sha256[:12]}",
-        f"temperature {evaluation['temperature']:g}, seed {config['seed']}, policy {config['policy']['name']}, prompt: "
-        f"{', '.join(f'{key} {str(value).lower()}' for key, value in benchmark['prompt'].items())}",
-    ]
-    return [*lines, *info.remarks]
+    title = (
+        f"{info.model} on {info.benchmark}, {benchmark['evaluation_split']}: {info.panel_size} tasks, panel "
+        f"{info.panel_sha256[:12]}"
+    )
+    how = (
+        f"temperature {evaluation['temperature']:g}, seed {info.seed}, policy {config['policy']['name']}, prompt: "
+        f"{', '.join(f'{key} {str(value).lower()}' for key, value in benchmark['prompt'].items())}"
+    )
+    names = [f"{name} %" for name in info.measures.values()]
+    headings = ["task type", "tasks", names[0], "95 % interval", *names[1:], "steps", "invalid actions %", "cut off %"]
+    table = Table("By task type", tuple(map(Heading, headings)), tuple(map(_cells, rows)), words=1)
+    return Document(title, (table,), (how, *info.remarks))
 
 
-def _markdown(about: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    lines = [f"# {about[0]}", "", *about[1:], "", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells), ""])
+def _cells(row: Row) -> tuple[str, ...]:
+    means = [f"{100 * mean:.1f}" for mean in row.means.values()]
+    interval = f"{100 * row.interval[0]:.1f} – {100 * row.interval[1]:.1f}" if row.interval else "–"
+    rest = [f"{row.steps:.1f}", f"{100 * row.invalid_actions:.1f}", f"{100 * row.cut:.1f}"]
+    return (row.of, str(row.tasks), means[0], interval, *means[1:], *rest)
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    measures = list(rows[0].means)
-    writer.writerow(["task_type", "tasks", *measures, "low", "high", "steps", "invalid_actions", "cut_off"])
-    for row in rows:
-        low, high = row.interval or ("", "")
-        writer.writerow([row.of, row.tasks, *row.means.values(), low, high, row.steps, row.invalid_actions, row.cut])
-    return text.getvalue()
-
-
-def _show(about: Sequence[str], headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH)
-    table = Table()
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=not number)
-    for row in cells:
-        table.add_row(*row)
-    for line in about:
-        console.print(line, soft_wrap=True)
-    console.print(table)
+    header = ["task_type", "tasks", *rows[0].means, "low", "high", "steps", "invalid_actions", "cut_off"]
+    return csv_text(
+        header,
+        (
+            [
+                row.of,
+                row.tasks,
+                *row.means.values(),
+                *(row.interval or ("", "")),
+                row.steps,
+                row.invalid_actions,
+                row.cut,
+            ]
+            for row in rows
+        ),
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

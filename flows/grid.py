@@ -87,16 +87,16 @@ def _publish(jobs: Sequence[Job]) -> None:
 
 def _show_tables(asked: Iterable[str]) -> None:
     """``asked``: folders of conf/experiment."""
-    from pipelines.reporting.cells import read_study
-    from pipelines.reporting.deviations import read_settings
+    from pipelines.reporting.printing import summary_of
+    from pipelines.reporting.rendering import show
+    from pipelines.reporting.results import read_study
     from pipelines.reporting.specification import specifications
-    from pipelines.reporting.study_printing import show
-    from pipelines.reporting.study_tables import make_study_table
+    from pipelines.reporting.tables import make_table
 
-    runs, settings = read_study(_STUDY), read_settings(Path("reports/paper_settings.json"))
-    for name in specifications():
+    runs = read_study(_STUDY)
+    for name, specification in specifications().items():
         if name.startswith(tuple(asked)):
-            show(make_study_table(name, runs, settings))
+            show(summary_of(make_table(specification, runs)))
 
 
 if __name__ == "__main__":

@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
 
 def run_table(results: Path) -> str:
-    """By task type, with intervals, as the demo's table."""
-    from pipelines.reporting.printing import markdown
+    """The run's numbers by task type, with intervals: the table "cells" of reports."""
+    from pipelines.reporting.cells import specification_of
+    from pipelines.reporting.printing import document_of
+    from pipelines.reporting.rendering import markdown
     from pipelines.reporting.results import read_run
     from pipelines.reporting.tables import make_table
 
-    return markdown(make_table([read_run(results)]))
+    runs = [read_run(results)]
+    return markdown(document_of(make_table(specification_of(runs), runs)))
 
 
 def grid_table(jobs: Sequence[Job]) -> str:
     """Success of the start and of the end, the mean over each cell's finished seeds. No intervals: the study's tables have
     them."""
+    from pipelines.reporting.rendering import markdown_table
     from pipelines.reporting.results import read_run
 
-    lines = ["| cell | seeds done | success at start | at the end |", "|---|---:|---:|---:|"]
-    called = cell_names(jobs)
+    rows, called = [], cell_names(jobs)
     for folder, seeds in by_cell(jobs).items():
         runs = [read_run(job.folder / "results") for job in seeds if is_finished(job.config)]
         means = [_mean([success[at] for success in map(_success, runs)]) for at in (0, -1)]
-        lines.append(f"| {called[folder]} | {len(runs)} of {len(seeds)} | {means[0]} | {means[1]} |")
-    return "\n".join(lines) + "\n"
+        rows.append((called[folder], f"{len(runs)} of {len(seeds)}", *means))
+    return markdown_table(("cell", "seeds done", "success at start", "at the end"), rows) + "\n"
 
 
 def publish_table(name: str, table: Callable[[], str]) -> None:

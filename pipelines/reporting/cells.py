@@ -1,44 +1,46 @@
-"""The cells of one of the paper's tables: a study's runs by row and benchmark, checked."""
+"""The table of every cell that was run: for studies that are none of the paper's tables, as a demo or a single run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-from pipelines.reporting.comparable import members_of
-from pipelines.reporting.results import RunResult, check_measured_alike, find_results, read_run
-from pipelines.reporting.specification import Row, Specification
+from pipelines.reporting.names import benchmark_title, in_papers_order, parts_in_order, place, short_name
+from pipelines.reporting.results import RunResult
+from pipelines.reporting.specification import Column, Row, Specification
 
-
-def read_study(root: Path) -> list[RunResult]:
-    """All finished runs below a folder, of whatever cells. Raises DataError when there is none, or naming a bad file."""
-    return [read_run(folder) for folder in find_results(root)]
+NAME = "cells"
+_OPTIONAL = ("zeta", "k", "k_future", "normalization")
 
 
-class Cells:
-    """The runs that a table shows, or compares with.
+def specification_of(runs: Sequence[RunResult]) -> Specification:
+    """A row for each cell. Of each benchmark, by each of its measures: the panel before and after training, the averages whose
+    task types were all played, and the task types."""
+    runs = in_papers_order(runs)
+    rows = tuple(dict.fromkeys(Row.of(run.config) for run in runs))
+    benchmarks = sorted({run.info.benchmark for run in runs}, key=lambda name: place("benchmarks", name))
+    columns = {
+        name: tuple(_columns([run for run in runs if run.info.benchmark == name], len(benchmarks) > 1))
+        for name in benchmarks
+    }
+    strengths = [row for row in rows if row.has_strength]
+    varied = [name for name in _OPTIONAL if len({getattr(row, name) for row in strengths}) > 1]
+    models = ["model"] if len({row.model for row in rows}) > 1 else []
+    title = f"{', '.join(map(benchmark_title, benchmarks))}: {', '.join(dict.fromkeys(row.model for row in rows))}"
+    return Specification(
+        name=NAME, title=title, labels=(*models, "method", "empg", *varied), columns=columns, rows=rows
+    )
 
-    Raises:
-        DataError: see ``make_study_table``.
-    """
 
-    def __init__(self, specification: Specification, runs: Sequence[RunResult]) -> None:
-        self._of = members_of(specification, runs)
-        for benchmark in specification.columns:
-            check_measured_alike(self.on(benchmark))
-        self.all = [run for benchmark in specification.columns for run in self.on(benchmark)]
-
-    @property
-    def scale(self) -> str | None:
-        return self.all[0].info.scale if self.all else None
-
-    def of(self, row: Row, benchmark: str) -> list[RunResult]:
-        return self._of[row, benchmark]
-
-    def on(self, benchmark: str) -> list[RunResult]:
-        """Each once: a run may be of two rows."""
-        return list(dict.fromkeys(run for (_, on), members in self._of.items() if on == benchmark for run in members))
-
-    def averages(self, benchmark: str) -> Mapping[str, list[str]]:
-        runs = self.on(benchmark)
-        return runs[0].info.averages if runs else {}
+def _columns(runs: Sequence[RunResult], several: bool) -> Iterator[Column]:
+    """``several``: there are other benchmarks, so that the headings name this one."""
+    info = runs[0].info
+    types = parts_in_order(info.benchmark, runs[0].evaluations["task_type"])
+    averages = [name for name, members in info.averages.items() if members and set(members) <= set(types)]
+    parts = [*averages, *(types if len(types) > 1 else [])]
+    for measure, label in sorted(info.measures.items(), key=lambda item: item[0] != "success"):
+        group = f"{benchmark_title(info.benchmark)} {label}" if several else label[0].upper() + label[1:]
+        if any(run.last > 0 for run in runs):
+            yield Column(group=group, name="before RL", of="all", measure=measure, at="start")
+        yield Column(group=group, name="all", of="all", measure=measure, compared=True)
+        for part in parts:
+            yield Column(group=group, name=short_name(info.benchmark, part), of=part, measure=measure)

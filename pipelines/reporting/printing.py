@@ -1,19 +1,33 @@
-"""A table as text: Markdown, CSV, and the terminal's."""
+"""A table of a study as text: what each of its printed tables shows, and what stands below them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
-from pipelines.reporting.markup import markdown_table
+from pipelines.reporting import deviations
+from pipelines.reporting.names import papers_names
+from pipelines.reporting.published import Number
+from pipelines.reporting.rendering import Document, Heading, Table, csv_text
+from pipelines.reporting.specification import Column, Row
 from pipelines.reporting.statistics import FEW_SEEDS, RESAMPLES, Estimate
-from pipelines.reporting.tables import Result, Table
+from pipelines.reporting.tables import Contrast, Line, StudyTable
 
-_COLUMNS = 80  # of a terminal
+_NONE = "–"
+_LABELS = {
+    "model": "Model", "method": "Method", "empg": "EMPG", "zeta": "ζ", "k": "k", "k_future": "k′",
+    "normalization": "Normalised over",
+}  # fmt: skip
+_ROW = ("model", "method", "empg", "zeta", "k", "normalization")
+_COLUMN = ("benchmark", "group", "column", "measure")
+_NUMBERS = ("mean", "sd", "low", "high", "seeds", "tasks")
+_PAPER = ("paper_mean", "paper_pm", "paper_printed")
+_DIFFERENCE = ("seeds", "tasks", "difference", "low", "high", "p", "p_holm", "verdict")
 
-CAUTION = (
+METHOD = (
+    "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
+    f"({RESAMPLES:,} resamples; tasks of an average within their type); p-values from the same bootstrap, corrected by "
+    "Holm for the number of comparisons. "
     "“noise”: inside what seeds and tasks vary by, which does not say that there is no difference: with three seeds and 128 "
     "tasks, for example, a true one of ten points is called so in 38 to 80 % of studies. "
     f"Below {FEW_SEEDS} seeds interval and p are too narrow and small where seeds differ much, too wide and large where they "
@@ -21,163 +35,203 @@ CAUTION = (
 )
 
 
-def percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+def document_of(table: StudyTable) -> Document:
+    """The table in the paper's layout, what it rests on, and what a reader must know of it."""
+    tables = (_means(table), _intervals(table), _differences(table), _sizes(table), _deviations(table))
+    shown = tuple(printed for printed in tables if printed.rows)
+    return Document(title_of(table), shown, tuple(_notes(table)), table.specification.title)
 
 
-Text = tuple[list[str], list[list[str]]]  # header and rows
+def summary_of(table: StudyTable) -> Document:
+    """The numbers, the differences and the remarks: for a terminal."""
+    tables = tuple(printed for printed in (_means(table), _differences(table)) if printed.rows)
+    return Document(title_of(table), tables, tuple(map(_remark, table.remarks)))
 
 
-def overall_of(table: Table, measure: str) -> Text:
-    """On the whole panel, in percent; the gain over the warm start in points."""
-    header = ["algorithm", "EMPG", "seeds", "warm start", table.measures[measure], "95 % interval", "gain"]
-    results = [(row, row.of[measure].all) for row in table.rows]
-    return header, [[row.algorithm, row.arm, str(r.final.seeds), *_cells(r)] for row, r in results]
+def title_of(table: StudyTable) -> str:
+    if table.scale is None:
+        return f"{table.specification.title} — none of its cells was run"
+    title = f"{table.specification.title}, {table.scale} scale"
+    if table.stand_in:
+        title += " — stand-in models made here: not comparable with the paper's numbers"
+    return title
 
 
-def averages_of(table: Table, measure: str) -> Text:
-    """The means over task types, in percent; as above."""
-    header = ["algorithm", "EMPG", "average", "warm start", table.measures[measure], "95 % interval", "gain"]
-    results = [(row, name, r) for row in table.rows for name, r in row.of[measure].averages.items()]
-    return header, [[row.algorithm, row.arm, short_name(name), *_cells(r)] for row, name, r in results]
+def _notes(table: StudyTable) -> list[str]:
+    notes = [METHOD]
+    if table.contrasts:
+        noise, few = (sum(contrast.verdict == word for contrast in table.contrasts) for word in ("noise", "few seeds"))
+        more = f"; {few} may be more, which so few seeds cannot tell" if few else ""
+        notes.append(f"{noise} of {len(table.contrasts)} differences to EMPG off are noise{more}.")
+    if table.published:
+        seeds = table.specification.seeds
+        notes.append(f"The paper: arXiv 2509.09265, {seeds if seeds else 'an unstated number of'} runs each.")
+    if table.scale and table.deviations is not None and not table.deviations:
+        notes.append("Every setting is that of scale=paper.")
+    if table.missing:
+        notes.append(f"Missing: {'; '.join(table.missing)}.")
+    return [*notes, *map(_remark, table.remarks)]
 
 
-def _cells(result: Result) -> list[str]:
-    f = result.final
-    mean, interval = f"{percent(f.mean)} ± {percent(f.sd)}", f"{percent(f.low)} – {percent(f.high)}"
-    return [percent(result.start), mean, interval, f"{100 * (f.mean - result.start):+.1f}"]
-
-
-def by_type_of(table: Table, measure: str) -> list[Text]:
-    """Per task type, in whole percent: a type has few tasks. table.csv has the digits. In as many tables as it takes to
-    be narrow."""
-
-    def cell(e: Estimate) -> str:
-        return f"{100 * e.mean:.0f}±{'–' if math.isnan(e.sd) else f'{100 * e.sd:.0f}'}"
-
-    return [
-        (
-            ["algorithm", "EMPG", *map(short_name, types)],
-            [
-                [row.algorithm, row.arm, *(cell(row.of[measure].types[kind].final) for kind in types)]
-                for row in table.rows
-            ],
-        )
-        for types in _narrow(list(table.rows[0].of[measure].types))
-    ]
-
-
-def _narrow(types: Sequence[str]) -> list[list[str]]:
-    """The types in turn, as many at a time as fit beside the longest arm's name."""
-    parts: list[list[str]] = [[]]
-    for kind in types:
-        widths = [1 + max(len(short_name(k)), len("100±50")) for k in (*parts[-1], kind)]
-        if parts[-1] and sum(widths) > _COLUMNS - len(" algorithm gradient_scaling "):
-            parts.append([])
-        parts[-1].append(kind)
-    return parts
-
-
-def comparisons_of(table: Table, measure: str) -> Text:
-    """The paired differences to the algorithm's EMPG off, in points."""
-    header = ["algorithm", "EMPG", "seeds", "difference", "95 % interval", "p (Holm)", "verdict"]
-    lines = []
-    for c in (c for c in table.comparisons if c.measure == measure):
-        d = c.difference
-        interval = f"{100 * d.low:+.1f} – {100 * d.high:+.1f}"
-        line = [c.algorithm, c.treatment, str(d.seeds), f"{100 * d.mean:+.1f}", interval]
-        lines.append([*line, f"{c.corrected:.3f}", c.verdict])
-    return header, lines
-
-
-def markdown(table: Table, *more: tuple[str, Text]) -> str:
-    """``more``: sections that follow the table's own."""
-    parts = [f"# {table.title}"]
-    for title, (header, lines) in (*sections(table), *more):
-        parts += [f"## {title}", markdown_table(header, lines)]
-    parts.append(
-        "Mean ± standard deviation over seeds; intervals by a two-level bootstrap over seeds and tasks "
-        f"({RESAMPLES:,} resamples); p-values from the same bootstrap, corrected by Holm for the number of comparisons. {CAUTION}"
-    )
-    if any(measured.averages for measured in table.rows[0].of.values()):
-        parts.append("In an average every task type weighs the same; tasks are resampled within their type.")
-    parts += map(remark_of, table.remarks)
-    return "\n\n".join(parts) + "\n"
-
-
-def remark_of(remark: str) -> str:
+def _remark(remark: str) -> str:
     return f"Remark: {remark}."
 
 
-def sections(table: Table) -> list[tuple[str, Text]]:
-    """The parts of a printed table, each narrow enough for a terminal of 80 columns."""
-    names = {measure: name[0].upper() + name[1:] for measure, name in table.measures.items()}
-    parts = [(f"{name} (%)", overall_of(table, measure)) for measure, name in names.items()]
-    for measure, name in names.items():
-        if table.rows[0].of[measure].averages:
-            parts.append((f"{name}, averages (%)", averages_of(table, measure)))
-    parts += [
-        (f"{name} by task type (%)", text) for measure, name in names.items() for text in by_type_of(table, measure)
+# --------------------------------------------------------------------------------------------------------------- as CSV
+
+
+def numbers_csv(table: StudyTable) -> str:
+    """A line per row and column of the table, also where nothing was run; the paper's numbers at its scale alone. All digits,
+    in percent like the paper's own (``paper/*.csv``)."""
+    lines = []
+    for line in table.lines:
+        for shown in table.columns:
+            e, number = line.numbers.get(shown), table.published.get((line.row, shown[1]))
+            ours = (
+                [_points(v) for v in (e.mean, e.sd, e.low, e.high)] + [e.seeds, e.tasks] if e else [""] * len(_NUMBERS)
+            )
+            paper = [number.mean, number.pm, number.printed] if number else [""] * len(_PAPER)
+            lines.append([*_row_values(line.row), *_column_values(*shown), *ours, *(paper if table.published else [])])
+    return csv_text([*_ROW, *_COLUMN, *_NUMBERS, *(_PAPER if table.published else ())], lines)
+
+
+def differences_csv(table: StudyTable) -> str:
+    """A line per row, column and difference to EMPG off."""
+    lines = []
+    for c in table.contrasts:
+        d = c.difference
+        numbers = [d.seeds, d.tasks, *(_points(v) for v in (d.mean, d.low, d.high))]
+        lines.append([*_row_values(c.row), *_column_values(*c.shown), *numbers, d.p, c.corrected, c.verdict])
+    return csv_text([*_ROW, *_COLUMN, *_DIFFERENCE], lines)
+
+
+def _row_values(row: Row) -> list[str | float | None]:
+    strength = [row.zeta, row.k, row.normalization] if row.has_strength else [""] * 3
+    return [row.model, row.method, row.empg or "", *strength]
+
+
+def _column_values(benchmark: str, column: Column) -> list[str]:
+    return [benchmark, column.group, column.name, column.measure]
+
+
+def _points(share: float) -> float | str:
+    return "" if math.isnan(share) else 100 * share
+
+
+# ------------------------------------------------------------------------------------------------- the tables of a table
+
+
+def _means(table: StudyTable) -> Table:
+    rows = []
+    for line in table.lines:
+        ours = (_mean(line.numbers.get(shown)) for shown in table.columns)
+        if not table.published:
+            rows.append((*_label(table, line.row), *ours))
+            continue
+        paper = (_papers(table.published.get((line.row, column))) for _, column in table.columns)
+        rows += [(*_label(table, line.row), "here", *ours), (*_label(table, line.row), "paper", *paper)]
+    return _layout(table, "Mean ± standard deviation over seeds (%)", rows, ["Numbers"] if table.published else [])
+
+
+def _intervals(table: StudyTable) -> Table:
+    rows = [
+        (*_label(table, line.row), *(_interval(line.numbers.get(shown)) for shown in table.columns))
+        for line in table.lines
+        if line.numbers
     ]
-    for measure, name in names.items():
-        if any(c.measure == measure for c in table.comparisons):
-            title = f"{name}, paired difference to EMPG off (points; same seeds, same tasks)"
-            parts.append((title, comparisons_of(table, measure)))
-    return parts
+    return _layout(table, "95 % intervals (%)", rows)
 
 
-def to_csv(table: Table) -> str:
-    """Full precision, one row per cell, measure and task type ("all" for the panel, or an average's name)."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [
-            "cell",
-            "algorithm",
-            "empg",
-            "measure",
-            "task_type",
-            "mean",
-            "sd",
-            "low",
-            "high",
-            "seeds",
-            "tasks",
-            "warm_start",
-        ]
+def _differences(table: StudyTable) -> Table:
+    header = ["Measured", "Seeds", "Tasks", "Difference", "95 % interval", "p (Holm)", "Verdict"]
+    rows = tuple((*_label(table, contrast.row), *_contrast(table, contrast)) for contrast in table.contrasts)
+    words = len(table.specification.labels) + 1
+    title = "Paired differences to EMPG off (points; same seeds, same tasks)"
+    return Table(title, tuple(map(Heading, (*_labels(table), *header))), rows, words)
+
+
+def _sizes(table: StudyTable) -> Table:
+    benchmarks = list(table.specification.columns)
+    rows = tuple(
+        (*_label(table, line.row), *(_size(line, benchmark) for benchmark in benchmarks))
+        for line in table.lines
+        if line.runs
     )
-    for row in table.rows:
-        for measure, m in row.of.items():
-            for kind, r in {"all": m.all, **m.averages, **m.types}.items():
-                e, of = r.final, [row.cell, row.algorithm, row.arm, table.measures[measure], kind]
-                writer.writerow([*of, e.mean, e.sd, e.low, e.high, e.seeds, e.tasks, r.start])
-    return out.getvalue()
+    header = tuple(map(Heading, (*_labels(table), *benchmarks)))
+    return Table("Seeds and tasks", header, rows, len(header))
 
 
-def show(table: Table) -> None:
-    """Print the table to the terminal."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    console = Console()
-    console.print(table.title, "", sep="\n", highlight=False)
-    for title, (header, lines) in sections(table):
-        shown = RichTable(title=title, title_justify="left", box=SIMPLE, padding=0, show_edge=False)
-        for name in header:
-            words = name in ("algorithm", "EMPG", "average", "verdict")
-            shown.add_column(name, justify="left" if words else "right", no_wrap=True)
-        for line in lines:
-            shown.add_row(*line)
-        console.print(shown, "")
-    for remark in table.remarks:
-        console.print(remark_of(remark), highlight=False)
+def _deviations(table: StudyTable) -> Table:
+    rows = tuple((d.setting, d.here, d.paper, where) for d, where in (table.deviations or {}).items())
+    return Table(deviations.TITLE, tuple(map(Heading, deviations.HEADER)), rows, len(deviations.HEADER))
 
 
-def short_name(name: str) -> str:
-    """The paper's names of task types and averages; other names as they are."""
-    return {
-        "pick_and_place_simple": "pick", "look_at_obj_in_light": "look", "pick_clean_then_place_in_recep": "clean",
-        "pick_heat_then_place_in_recep": "heat", "pick_cool_then_place_in_recep": "cool", "pick_two_obj_and_place": "pick2",
-        "in_domain": "ID", "out_of_domain": "OOD", "webwalkerqa": "webwalker", "2wikimultihopqa": "2wiki",
-    }.get(name, name)  # fmt: skip
+def _layout(table: StudyTable, title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str] = ()) -> Table:
+    """In the paper's layout."""
+    words = list(map(Heading, (*_labels(table), *more)))
+    columns = [Heading(column.name, column.group, _alone(table, column)) for _, column in table.columns]
+    return Table(title, (*words, *columns), tuple(rows), len(words))
+
+
+def _alone(table: StudyTable, column: Column) -> str:
+    """With its group, so with the benchmark or the measure, where there are several benchmarks or columns of the same name."""
+    names = [shown.name for _, shown in table.columns]
+    several = len(table.specification.columns) > 1 or len(set(names)) < len(names)
+    return f"{column.group} {column.name}" if several else column.name
+
+
+def _labels(table: StudyTable) -> list[str]:
+    return [_LABELS[label] for label in table.specification.labels]
+
+
+def _label(table: StudyTable, row: Row) -> list[str]:
+    strength = {"zeta": row.zeta, "k": row.k, "k_future": row.k if row.k_future is None else row.k_future}
+    texts = {
+        "model": row.model,
+        "method": papers_names()["methods"].get(row.method, row.method.upper()),
+        "empg": (row.empg or _NONE).replace("_", " "),
+        "normalization": row.normalization if row.has_strength else _NONE,
+        **{name: str(value) if row.has_strength else _NONE for name, value in strength.items()},
+    }
+    return [texts[label] for label in table.specification.labels]
+
+
+def _percent(share: float) -> str:
+    return _NONE if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def _mean(e: Estimate | None) -> str:
+    return _NONE if e is None else f"{_percent(e.mean)} ± {_percent(e.sd)}"
+
+
+def _interval(e: Estimate | None) -> str:
+    return _NONE if e is None else f"{_percent(e.low)} – {_percent(e.high)}"
+
+
+def _papers(number: Number | None) -> str:
+    if number is None:
+        return _NONE
+    text = f"{number.mean:.1f}" if number.pm is None else f"{number.mean:.1f} ± {number.pm:.1f}"
+    return f"{text} (printed: {number.printed:.1f})" if number.is_wrong else text
+
+
+def _contrast(table: StudyTable, contrast: Contrast) -> list[str]:
+    d, name = contrast.difference, _alone(table, contrast.shown[1])
+    interval = f"{100 * d.low:+.1f} – {100 * d.high:+.1f}"
+    return [
+        name,
+        str(d.seeds),
+        str(d.tasks),
+        f"{100 * d.mean:+.1f}",
+        interval,
+        f"{contrast.corrected:.3f}",
+        contrast.verdict,
+    ]
+
+
+def _size(line: Line, benchmark: str) -> str:
+    runs = line.runs.get(benchmark)
+    if not runs:
+        return _NONE
+    tasks = int((runs[0].evaluations["iteration"] == runs[0].last).sum())
+    return f"seeds {', '.join(str(run.seed) for run in runs)}; {tasks} tasks"

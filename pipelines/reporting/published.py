@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
 import pandas as pd
 
-from pipelines.reporting.specification import PAPER, Column, Row, Specification
+from pipelines.reporting.names import PAPER
+from pipelines.reporting.specification import Column, Row, Specification
 
 _WRONG = 0.1  # points: what rounding to one digit explains, of a mean and of what it is the mean of
 
@@ -53,9 +55,10 @@ class Published:
         return None if lines.empty else lines.iloc[0]
 
 
-def quoted_in(name: str, specification: Specification) -> list[str]:
+def quoted_in(specification: Specification) -> list[str]:
     """Which rows the paper has from elsewhere."""
-    lines = [(row, line) for row in specification.rows if (line := Published(name).line(row)) is not None]
+    paper = Published(specification.name)
+    lines = [(row, line) for row in specification.rows if (line := paper.line(row)) is not None]
     quoted: dict[str, dict[str, None]] = {}
     for row, line in lines:
         if (origin := line.get("origin", "EMPG")) != "EMPG":
@@ -63,9 +66,9 @@ def quoted_in(name: str, specification: Specification) -> list[str]:
     return [f"the paper quotes {', '.join(methods)} from {origin}" for origin, methods in quoted.items()]
 
 
-def errors_of(name: str, tables: dict[str, Specification]) -> list[str]:
-    """What the table ``name`` of the paper has wrong, found in its numbers."""
-    specification, paper = tables[name], Published(name)
+def errors_of(specification: Specification, tables: Mapping[str, Specification]) -> list[str]:
+    """What a table of the paper has wrong, found in its numbers and those of the paper's other ``tables``."""
+    paper = Published(specification.name)
     columns = [column for entries in specification.columns.values() for column in entries if isinstance(column, Column)]
     said = []
     for row, column in product(specification.rows, columns):
@@ -75,23 +78,23 @@ def errors_of(name: str, tables: dict[str, Specification]) -> list[str]:
                 f"{row}, {column.name}: the paper prints {number.printed:.1f}; the mean of its own numbers is "
                 f"{number.mean:.1f}, which stands here"
             )
-    for other, theirs in tables.items():
+    for theirs in tables.values():
         if theirs.seeds and specification.seeds and theirs.seeds < specification.seeds:
-            said += _repeated(name, specification, other, theirs)
+            said += _repeated(specification, theirs)
     return said
 
 
-def _repeated(name: str, specification: Specification, other: str, theirs: Specification) -> list[str]:
+def _repeated(specification: Specification, theirs: Specification) -> list[str]:
     """Rows that claim more runs than a row of another table with the very same numbers."""
-    said = []
+    said, here, there = [], Published(specification.name), Published(theirs.name)
     for row, row_there in product(specification.rows, theirs.rows):
-        line, line_there = Published(name).line(row), Published(other).line(row_there)
+        line, line_there = here.line(row), there.line(row_there)
         if line is None or line_there is None:
             continue
         numbers = [column for column in line.index if column.endswith("_pm") or f"{column}_pm" in line]
         if set(numbers) <= set(line_there.index) and (line[numbers] == line_there[numbers]).all():
             said.append(
-                f"{row}: the paper's number of runs is {specification.seeds} here and {theirs.seeds} in {other}, whose "
+                f"{row}: the paper's number of runs is {specification.seeds} here and {theirs.seeds} in {theirs.name}, whose "
                 f"row {row_there} has the same {len(numbers)} numbers, digit for digit"
             )
     return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,12 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.files import CHECKSUMS, damaged_file
-from pipelines.reporting.comparable import check_one_cell, how_to_restore
+from pipelines.reporting.comparable import how_to_restore
 from pipelines.reporting.statistics import Matrix
 from pipelines.run_info import RunInfo, read_run_info
-from pipelines.schemas import RUN_JSON
+from pipelines.schemas import RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
 
-# The order of rows and lines everywhere: the paper's. Names that are not listed follow, by name.
-ALGORITHMS = ("grpo", "dapo")
-ARMS = ("off", "gradient_scaling", "future_bonus", "full", "center_only")
-_FILES = (CHECKSUMS, RUN_JSON, "evaluations.parquet", "metrics.parquet")
+_FILES = (CHECKSUMS, RUN_JSON, RUN_EVALUATIONS.file, RUN_METRICS.file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +69,10 @@ def read_run(folder: Path) -> RunResult:
             path = folder / damaged
             raise ValueError("not what was written")
         info = read_run_info(folder)
-        path = folder / "metrics.parquet"
+        path = folder / RUN_METRICS.file
         metrics = pd.read_parquet(path)
         _ = metrics["iteration"]
-        path = folder / "evaluations.parquet"
+        path = folder / RUN_EVALUATIONS.file
         run = RunResult(folder, info, pd.read_parquet(path), metrics)
         _ = run.evaluations[["iteration", "task_id", "task_type", *info.measures]], run.last
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -83,18 +80,9 @@ def read_run(folder: Path) -> RunResult:
     return run
 
 
-def read_runs(folders: Iterable[Path]) -> list[RunResult]:
-    """All runs of one comparison, sorted. Raises DataError when they were evaluated on different panels or measured
-    differently, when they are of different scales, benchmarks or models, or when two of a cell have the same seed or
-    other settings."""
-    runs = sorted((read_run(folder) for folder in folders), key=_order)
-    check_measured_alike(runs)
-    for run in runs[1:]:
-        if run.setting != runs[0].setting:
-            raise DataError(f"{run.folder} is {run.setting}, {runs[0].folder} is {runs[0].setting}: report them apart")
-    for members in by_cell(runs).values():
-        check_one_cell(members)
-    return runs
+def read_study(root: Path) -> list[RunResult]:
+    """All finished runs below a folder, of whatever cells. Raises DataError when there is none, or naming a bad file."""
+    return [read_run(folder) for folder in find_results(root)]
 
 
 def check_measured_alike(runs: Sequence[RunResult]) -> None:
@@ -111,46 +99,42 @@ def check_measured_alike(runs: Sequence[RunResult]) -> None:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
 
 
-def _order(run: RunResult) -> tuple[tuple[int, str], tuple[int, str], str, int]:
-    return rank(run.info.algorithm, ALGORITHMS), rank(run.info.arm, ARMS), run.info.cell, run.seed
-
-
-def rank(name: str, known: Sequence[str]) -> tuple[int, str]:
-    """Sorts names by a known order; what it does not know follows, by name."""
-    return known.index(name) if name in known else len(known), name
-
-
-def algorithms_of(runs: Sequence[RunResult]) -> list[str]:
-    """The runs' algorithms, in the order of the rows."""
-    return list(dict.fromkeys(run.info.algorithm for run in runs))
-
-
-def by_cell(runs: Sequence[RunResult]) -> dict[str, list[RunResult]]:
-    cells: dict[str, list[RunResult]] = {}
-    for run in runs:
-        cells.setdefault(run.info.cell, []).append(run)
-    return cells
-
-
 def outcomes(
     runs: Sequence[RunResult], measure: str, iteration: int | None = None, types: Collection[str] | None = None
 ) -> tuple[Matrix, list[str]]:
-    """A measure [runs, tasks] at an iteration (None: each run's last), tasks sorted by id, and the tasks' types; of some
-    ``types`` alone, or of all. Raises DataError when the runs' tasks differ: the columns are paired."""
-    rows: list[Matrix] = []
-    tasks: list[str] = []
-    for run in runs:
-        at = run.last if iteration is None else iteration
-        table = run.evaluations[run.evaluations["iteration"] == at]
-        if types is not None:
-            table = table[table["task_type"].isin(types)]
-        table = table.sort_values("task_id")
-        played = table["task_id"].tolist()
-        if rows and played != tasks:
+    """A measure of tasks that all runs played.
+
+    Args:
+        iteration: of the evaluation; None: each run's last. types: of the tasks; None: all.
+
+    Returns:
+        The values [runs, tasks], tasks sorted by id, and the tasks' types.
+
+    Raises:
+        DataError: the runs' tasks differ or one stands twice: the columns are paired. The message names a task.
+    """
+    tables = [_played(run, iteration, types) for run in runs]
+    for run, table in zip(runs, tables, strict=True):
+        if len(unpaired := table.index.symmetric_difference(tables[0].index)):
             raise DataError(
-                f"{run.folder / 'evaluations.parquet'} and {runs[0].folder / 'evaluations.parquet'} have other tasks at "
-                f"iteration {at}: they cannot be compared, report them apart"
+                f"{run.folder / RUN_EVALUATIONS.file} and {runs[0].folder / RUN_EVALUATIONS.file} played other tasks at iteration "
+                f"{run.last if iteration is None else iteration} (only one has {unpaired[0]}): they cannot be compared, report "
+                "them apart"
             )
-        tasks = played
-        rows.append(table[measure].to_numpy(dtype=np.float64))
-    return np.stack(rows), table["task_type"].tolist()
+    values = np.stack([table[measure].to_numpy(dtype=np.float64) for table in tables])
+    return values, tables[-1]["task_type"].tolist()
+
+
+def _played(run: RunResult, iteration: int | None, types: Collection[str] | None) -> pd.DataFrame:
+    """The evaluation's rows by task id, sorted."""
+    at = run.last if iteration is None else iteration
+    table = run.evaluations[run.evaluations["iteration"] == at]
+    if types is not None:
+        table = table[table["task_type"].isin(types)]
+    table = table.set_index("task_id").sort_index()
+    if table.index.has_duplicates:
+        task = table.index[table.index.duplicated()][0]
+        raise DataError(
+            f"{run.folder / RUN_EVALUATIONS.file} has task {task} twice at iteration {at}: {how_to_restore(run.folder)}"
+        )
+    return table

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from pipelines.reporting.names import PAPER, has_strength
 from pipelines.sections import Section
 
-PAPER = Path(__file__).with_name("paper")
 _UNTRAINED = ("prompting", "react")  # the names that their cells have
-_WITHOUT_STRENGTH = (None, "off", "center_only")
 
 
 class Row(Section):
     """One row: the runs of one model, method and arm. ``empg``: None is any, for methods that do not train; ``zeta``, ``k``:
-    None where the arm has no use for them."""
+    None where the arm has no use for them; ``k_future``: None where it is ``k``."""
 
     model: str
     method: str
     empg: str | None = None
     zeta: float | None = None
     k: float | None = None
+    k_future: float | None = None
     normalization: str = "batch"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Row:
+        """The row that a run of this configuration belongs to."""
+        empg, method = config["empg"], methods_of(config)[0]
+        row = cls(model=config["model"]["name"], method=method, empg=None if method in _UNTRAINED else empg["arm"])
+        if not row.has_strength:
+            return row
+        strength = {name: empg[name] for name in ("zeta", "k", "normalization")}
+        k_future = None if empg["k_future"] == empg["k"] else empg["k_future"]
+        return row.model_copy(update={**strength, "k_future": k_future})
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether a run of this configuration belongs to the row."""
@@ -36,23 +46,25 @@ class Row(Section):
         if not self.has_strength:
             return self.empg in (None, empg["arm"])
         theirs = [empg.get(name) for name in ("arm", "zeta", "k", "k_future", "normalization")]
-        return theirs == [self.empg, self.zeta, self.k, self.k, self.normalization]
+        k_future = self.k if self.k_future is None else self.k_future
+        return theirs == [self.empg, self.zeta, self.k, k_future, self.normalization]
 
     @property
     def has_strength(self) -> bool:
-        """Whether ζ, k and what is normalised over say anything."""
-        return self.empg not in _WITHOUT_STRENGTH
+        """Whether ζ, k and what is normalised over bear on the row's runs."""
+        return has_strength(self.empg)
 
     @property
     def baseline(self) -> Row | None:
-        """The row that this one is compared with; None: it is none of EMPG's."""
+        """The row that this one is compared with; None for a row without EMPG."""
         return None if self.empg in (None, "off") else Row(model=self.model, method=self.method, empg="off")
 
     def __str__(self) -> str:
         words = [self.model, self.method, (self.empg or "").replace("_", " ")]
         if self.has_strength:
             over = "" if self.normalization == "batch" else f", per {self.normalization}"
-            words.append(f"(ζ = {self.zeta}, k = {self.k}{over})")
+            future = "" if self.k_future is None else f", k′ = {self.k_future}"
+            words.append(f"(ζ = {self.zeta}, k = {self.k}{future}{over})")
         return " ".join(filter(None, words))
 
 
@@ -76,12 +88,14 @@ class Each(Section):
 
 
 class Column(Section):
-    """See ``paper/tables.yaml``. ``of``: "all", an average's name or a task type; ``paper``: a column of the paper's CSV."""
+    """See ``paper/tables.yaml``. ``of``: "all", an average's name or a task type; ``at``: the first evaluation or the last;
+    ``paper``: a column of the paper's CSV."""
 
     group: str
     name: str
     of: str
     measure: str = "success"
+    at: Literal["start", "end"] = "end"
     paper: str = ""
     mean_of: tuple[str, ...] = ()
     compared: bool = False
@@ -92,22 +106,16 @@ class Column(Section):
 
 
 class Specification(Section):
-    """One of the paper's tables. ``columns``: by benchmark; ``seeds``: of each of the paper's numbers."""
+    """What a table shows. ``columns``: by benchmark; ``seeds``: behind each of the paper's numbers, None where the paper does
+    not say."""
 
+    name: str
     title: str
-    seeds: int | None
+    seeds: int | None = None
     labels: tuple[str, ...]
     names: dict[str, str] = Field(default_factory=dict)
-    columns: dict[str, tuple[Each | Column, ...]]
+    columns: Mapping[str, tuple[Each | Column, ...]]
     rows: tuple[Row, ...]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rows_have_the_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        values = dict(values)
-        defaults = values.pop("defaults", {})
-        rows = [row if row.get("empg") in _WITHOUT_STRENGTH else defaults | row for row in values["rows"]]
-        return values | {"rows": rows}
 
     def compares(self, benchmark: str) -> bool:
         """Whether a row's numbers there are compared with its baseline's."""
@@ -127,6 +135,14 @@ class Specification(Section):
 
 @cache
 def specifications() -> dict[str, Specification]:
-    """All tables, by name."""
+    """The paper's tables and the controls, by name."""
     entries = yaml.safe_load((PAPER / "tables.yaml").read_text("utf-8"))
-    return {name: Specification.model_validate(entry) for name, entry in entries.items() if name[0] != "."}
+    return {name: _specification(name, **entry) for name, entry in entries.items() if name[0] != "."}
+
+
+def _specification(
+    name: str, rows: list[dict[str, Any]], defaults: Mapping[str, Any] | None = None, **entry: Any
+) -> Specification:
+    """``defaults``: of rows whose arm uses them."""
+    rows = [{**(defaults or {}), **row} if has_strength(row.get("empg")) else row for row in rows]
+    return Specification.model_validate({"name": name, "rows": rows, **entry})

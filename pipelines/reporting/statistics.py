@@ -88,11 +88,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def corrected(differences: Sequence[Difference]) -> list[float]:
-    """Each difference's p by Holm, over all of them."""
-    return holm([difference.p for difference in differences])
-
-
 def verdict(difference: Difference, corrected_p: float) -> str:
     """In a word, at 5 %. "noise": inside what seeds and tasks vary by, which is no proof that there is no difference. Below
     ``FEW_SEEDS`` interval and p are too far off for any other word."""

@@ -1,60 +1,65 @@
-"""The table of a comparison: every measure per cell, overall, averaged and per task type, and paired differences between
-arms."""
+"""The numbers of a table from the runs of a study: those of whatever cells are there, and which cells are not."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
-from pipelines.reporting.comparable import check_compared
-from pipelines.reporting.results import RunResult, algorithms_of, by_cell, outcomes
-from pipelines.reporting.statistics import (
-    Difference,
-    Estimate,
-    corrected,
-    estimate,
-    paired_difference,
-    seed_means,
-    verdict,
-)
+from pipelines.reporting.comparable import members_of, seeds_of_both
+from pipelines.reporting.deviations import Deviation, Run, Settings, declared
+from pipelines.reporting.published import Number, Published, errors_of, quoted_in
+from pipelines.reporting.results import RunResult, check_measured_alike, outcomes
+from pipelines.reporting.specification import Column, Row, Specification, specifications
+from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
+
+Shown = tuple[str, Column]  # benchmark and column
+
+
+class Cells:
+    """The runs that a table shows or compares with, by row and benchmark.
+
+    Raises:
+        DataError: see ``make_table``.
+    """
+
+    def __init__(self, specification: Specification, runs: Sequence[RunResult]) -> None:
+        self._of = members_of(specification, runs)
+        for benchmark in specification.columns:
+            check_measured_alike(self.on(benchmark))
+        self.all = [run for benchmark in specification.columns for run in self.on(benchmark)]
+
+    @property
+    def scale(self) -> str | None:
+        return self.all[0].info.scale if self.all else None
+
+    def of(self, row: Row, benchmark: str) -> list[RunResult]:
+        return self._of[row, benchmark]
+
+    def on(self, benchmark: str) -> list[RunResult]:
+        """The benchmark's runs, each once: a run may be of two rows."""
+        return list(dict.fromkeys(run for (_, on), members in self._of.items() if on == benchmark for run in members))
+
+    def averages(self, benchmark: str) -> Mapping[str, list[str]]:
+        runs = self.on(benchmark)
+        return runs[0].info.averages if runs else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A row: its runs by benchmark, by seed, and its numbers. What is missing is in neither."""
+
+    row: Row
+    runs: Mapping[str, Sequence[RunResult]]
+    numbers: Mapping[Shown, Estimate]
 
 
 @dataclass(frozen=True)
-class Result:
-    """The trained policy's mean, and the warm start's on the same tasks."""
+class Contrast:
+    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts."""
 
-    final: Estimate
-    start: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One measure of one cell: on the panel, averaged over types (by the average's name), and per task type."""
-
-    all: Result
-    averages: Mapping[str, Result]
-    types: Mapping[str, Result]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One cell; ``of``: by measure."""
-
-    cell: str
-    algorithm: str
-    arm: str
-    of: Mapping[str, Measured]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """``treatment`` against ``baseline`` of one algorithm by one measure; ``corrected``: Holm's p over the table's
-    comparisons."""
-
-    measure: str
-    algorithm: str
-    treatment: str
-    baseline: str
+    row: Row
+    shown: Shown
     difference: Difference
     corrected: float
 
@@ -63,74 +68,132 @@ class Comparison:
         return verdict(self.difference, self.corrected)
 
 
-@dataclass(frozen=True)
-class Table:
-    """``measures``: their names by the columns of an evaluation, success first. ``remarks``: what a reader must know."""
+@dataclass(frozen=True, eq=False)
+class StudyTable:
+    """``scale``: None without a run. ``published``: the paper's numbers, at its scale alone. ``deviations``: from the paper's
+    settings, each with where it holds; None where nobody asked for them."""
 
-    title: str
-    measures: Mapping[str, str]
-    rows: tuple[Row, ...]
-    comparisons: tuple[Comparison, ...]
+    specification: Specification
+    scale: str | None
+    stand_in: bool
+    columns: tuple[Shown, ...]
+    lines: tuple[Line, ...]
+    contrasts: tuple[Contrast, ...]
+    published: Mapping[tuple[Row, Column], Number]
+    deviations: Mapping[Deviation, str] | None
+    missing: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
-def make_table(runs: Sequence[RunResult]) -> Table:
-    """The table of all runs."""
-    measures = dict(sorted(runs[0].info.measures.items(), key=lambda item: item[0] != "success"))
-    rows = tuple(_row(cell, members, measures) for cell, members in by_cell(runs).items())
-    return Table(_title(runs, measures), measures, rows, _comparisons(runs, measures), tuple(runs[0].info.remarks))
+def make_table(specification: Specification, runs: Sequence[RunResult], settings: Settings | None = None) -> StudyTable:
+    """The table; runs that are none of its rows are left out. ``settings``: the paper's, to declare deviations from.
 
-
-def _comparisons(runs: Sequence[RunResult], measures: Collection[str]) -> tuple[Comparison, ...]:
-    """Every arm with ``off`` of its algorithm, over the seeds that both have, by every measure."""
-    pairs = []
-    for measure in measures:
-        for algorithm in algorithms_of(runs):
-            arms: dict[str, dict[int, RunResult]] = {}
-            for run in runs:
-                if run.info.algorithm == algorithm:
-                    arms.setdefault(run.info.arm, {})[run.seed] = run
-            baseline = arms.pop("off", {})
-            for arm, members in arms.items():
-                seeds = sorted(members.keys() & baseline.keys())
-                if seeds:
-                    check_compared(members[seeds[0]], baseline[seeds[0]])
-                    both, _ = outcomes([group[s] for group in (members, baseline) for s in seeds], measure)
-                    difference = paired_difference(both[: len(seeds)], both[len(seeds) :])
-                    pairs.append((measure, algorithm, arm, difference))
-    return tuple(
-        Comparison(measure, algorithm, arm, "off", difference, p)
-        for (measure, algorithm, arm, difference), p in zip(pairs, corrected([d for *_, d in pairs]), strict=True)
+    Raises:
+        DataError: two runs are the same row and differ in more than the seed, or two of the table's runs were evaluated on
+            different panels, measured differently, or are of different scales.
+    """
+    cells = Cells(specification, runs)
+    columns = tuple(
+        (benchmark, column)
+        for benchmark in specification.columns
+        for column in specification.columns_of(benchmark, cells.averages(benchmark))
+    )
+    lines = tuple(_line(row, cells, columns) for row in specification.rows)
+    stand_in = any(run.info.stand_in for run in cells.all)
+    published = _published(specification, columns) if cells.scale == "paper" and not stand_in else {}
+    of_the_paper = [*quoted_in(specification), *errors_of(specification, specifications())] if published else []
+    return StudyTable(
+        specification,
+        cells.scale,
+        stand_in,
+        columns,
+        lines,
+        _contrasts(lines, cells, columns),
+        published,
+        None if settings is None else declared(_declaring(lines), settings),
+        tuple(_missing(lines, cells, list(specification.columns))),
+        (*_remarks(lines, cells, columns), *of_the_paper),
     )
 
 
-def _row(cell: str, runs: Sequence[RunResult], measures: Collection[str]) -> Row:
-    return Row(
-        cell, runs[0].info.algorithm, runs[0].info.arm, {measure: _measured(runs, measure) for measure in measures}
-    )
+def _line(row: Row, cells: Cells, columns: Sequence[Shown]) -> Line:
+    numbers = {}
+    for shown in columns:
+        if (runs := cells.of(row, shown[0])) and (parts := _parts(runs[0], shown[1].of)) is not None:
+            at = 0 if shown[1].at == "start" else None
+            values, kinds = outcomes(runs, shown[1].measure, at, parts)
+            numbers[shown] = estimate(values, _weighed(runs[0], shown[1].of, kinds))
+    return Line(row, {benchmark: runs for benchmark, _ in columns if (runs := cells.of(row, benchmark))}, numbers)
 
 
-def _measured(runs: Sequence[RunResult], measure: str) -> Measured:
-    """An average some of whose types were not played is left out: its name would promise them."""
-    types = sorted(runs[0].evaluations["task_type"].unique())
-    averages = {
-        name: members for name, members in runs[0].info.averages.items() if members and set(members) <= set(types)
-    }
-
-    def result(of: Collection[str] | None = None) -> Result:
-        (final, kinds), (start, _) = outcomes(runs, measure, types=of), outcomes(runs, measure, 0, of)
-        weighed = None if of is None else kinds  # on the panel every task weighs the same
-        return Result(estimate(final, weighed), float(seed_means(start, weighed).mean()))
-
-    return Measured(
-        result(), {name: result(of) for name, of in averages.items()}, {kind: result([kind]) for kind in types}
-    )
+def _parts(run: RunResult, of: str) -> list[str] | None:
+    """The task types that a column is made of; None: not all of them are on the panel."""
+    played = run.evaluations["task_type"].unique().tolist()
+    parts = played if of == "all" else run.info.averages.get(of, [of])
+    return parts if parts and set(parts) <= set(played) else None
 
 
-def _title(runs: Sequence[RunResult], measures: Mapping[str, str]) -> str:
-    run, tasks = runs[0], len(outcomes(runs[:1], "success")[1])
-    names = " and ".join(measures.values())
-    title = f"{run.info.benchmark} at {run.info.scale} scale, {names} on {tasks} tasks"
-    if any(r.info.stand_in for r in runs):
-        title += " — stand-in models made here: not comparable with the paper's numbers"
-    return title
+def _weighed(run: RunResult, of: str, kinds: list[str]) -> list[str] | None:
+    """In an average every type weighs the same; elsewhere every task does."""
+    return kinds if of in run.info.averages else None
+
+
+def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> tuple[Contrast, ...]:
+    found: list[tuple[Row, Shown, Difference]] = []
+    for line in lines:
+        for shown in columns:
+            if shown[1].compared and shown in line.numbers and (baseline := line.row.baseline) is not None:
+                difference = _difference(line.runs[shown[0]], cells.of(baseline, shown[0]), shown[1])
+                found += [(line.row, shown, difference)] if difference else []
+    tested = holm([difference.p for *_, difference in found])
+    return tuple(Contrast(*what, p) for what, p in zip(found, tested, strict=True))
+
+
+def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:
+    """Over the seeds that both have; None without one."""
+    one, other = seeds_of_both(treatment, baseline)
+    if not one:
+        return None
+    values, kinds = outcomes([*one, *other], column.measure, types=_parts(treatment[0], column.of))
+    weighed = _weighed(treatment[0], column.of, kinds)
+    return paired_difference(values[: len(one)], values[len(one) :], weighed)
+
+
+def _published(specification: Specification, columns: Sequence[Shown]) -> dict[tuple[Row, Column], Number]:
+    paper = Published(specification.name)
+    pairs = [(row, column) for row in specification.rows for _, column in columns]
+    return {pair: number for pair in pairs if (number := paper.number(*pair)) is not None}
+
+
+def _declaring(lines: Sequence[Line]) -> Iterator[Run]:
+    """One run of every cell."""
+    for line in lines:
+        for runs in line.runs.values():
+            yield str(line.row), line.row.method, runs[0].config
+
+
+def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> Iterator[str]:
+    """Rows that were not run, and on what; seeds that other cells have; task types that the panel lacks."""
+    rows = [line.row for line in lines]
+    baselines = dict.fromkeys(row.baseline for row in rows if row.baseline and row.baseline not in rows)
+    for row in [*rows, *baselines]:
+        if lacking := [benchmark for benchmark in benchmarks if not cells.of(row, benchmark)]:
+            yield f"{row} on {', '.join(lacking)}" + (", which is compared with" if row in baselines else "")
+    for row, benchmark in product([*rows, *baselines], benchmarks):
+        seeds = {run.seed for run in cells.of(row, benchmark)}
+        if seeds and (fewer := {run.seed for run in cells.on(benchmark)} - seeds):
+            yield f"seed {', '.join(map(str, sorted(fewer)))} of {row} on {benchmark}"
+
+
+def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
+    """What the benchmarks remark on their results, once; and what looks like a number and is none, or like two."""
+    yield from dict.fromkeys(remark for run in cells.all for remark in run.info.remarks)
+    for benchmark, column in columns:
+        if (runs := cells.on(benchmark)) and _parts(runs[0], column.of) is None:
+            yield f"the panel of {benchmark} has no task of {column.of.replace('_', ' ')}, or not of all that it averages"
+    if any(run.info.stand_in and not run.config["training"]["iterations"] for run in cells.all):
+        yield "a stand-in without training is its warm start"
+    for one, other in combinations(lines, 2):
+        same = [benchmark for benchmark, runs in one.runs.items() if other.runs.get(benchmark) == runs]
+        if same:
+            yield f"{one.row} and {other.row} are the same runs on {', '.join(same)}"

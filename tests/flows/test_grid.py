@@ -19,7 +19,7 @@ from flows.launch.jobs import Job
 from flows.study import StudyError
 from pipelines.errors import ConfigError
 from pipelines.files import sha256_file
-from pipelines.reporting.report import collect, write_study_table
+from pipelines.reporting.report import collect, write_table
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_jobs import jobs_of
 from tests.reporting.study import PICK_LOOK, write_cell
@@ -108,9 +108,7 @@ def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(
     # The same results, byte for byte, and so the same tables.
     collect([results.parent for results in (whole / "runs").glob("*/*/results")], whole / "results" / "grid")
     assert digests(whole, "results") == digests(killed, "results")
-    write_study_table(
-        "table1", whole / "results" / "grid", killed / "reports" / "paper_settings.json", whole / "tables"
-    )
+    write_table("table1", whole / "results" / "grid", killed / "reports" / "paper_settings.json", whole / "tables")
     for table in (whole / "tables").iterdir():
         assert table.read_bytes() == (killed / "reports" / "grid" / "tables" / table.name).read_bytes()
 

@@ -15,9 +15,10 @@ from pipelines.config import ExperimentConfig
 from pipelines.errors import DataError
 from pipelines.files import json_text
 from pipelines.records import Evaluation, StopReason
-from pipelines.reporting.cells import read_study
 from pipelines.reporting.deviations import Settings
-from pipelines.reporting.study_tables import StudyTable, make_study_table
+from pipelines.reporting.results import read_study
+from pipelines.reporting.specification import specifications
+from pipelines.reporting.tables import StudyTable, make_table
 from pipelines.run_folder import run_fingerprint
 from pipelines.run_info import RunInfo
 from pipelines.stages.evaluate import evaluation_metrics
@@ -88,7 +89,7 @@ def _write(draft: Any, rows: Sequence[Evaluation]) -> None:
 
 
 def table_of(root: Path, name: str = "table1") -> StudyTable:
-    return make_study_table(name, read_study(root), settings())
+    return make_table(specifications()[name], read_study(root), settings())
 
 
 def refusal_of(root: Path, name: str = "table1") -> str:

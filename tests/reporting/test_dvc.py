@@ -134,10 +134,10 @@ def test_a_published_study(checkout: Path) -> None:
         assert list(ours.values()) == list(theirs.values())
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
-        "tables/table.md", "tables/table.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
+        "tables/cells.md", "tables/cells.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
         "figures/kl.png", "figures/kl.svg", "report.html",
     }  # fmt: skip
-    assert "| grpo | full | 1 | 0.0 | 75.0 ± – |" in Path("reports/demo/tables/table.md").read_text()
+    assert "| GRPO | full | 0.0 ± – | 75.0 ± – |" in Path("reports/demo/tables/cells.md").read_text()
     assert not ignored("results/demo.dvc")
     assert not ignored("demo/dvc.lock")
     assert ignored("results/demo")
@@ -252,7 +252,7 @@ def test_a_table_depends_on_its_own_rows_and_on_what_all_share(checkout: Path) -
     with Path("conf/scale/paper.yaml").open("a") as file:
         file.write("# composes to the same\n")
     assert stale() == ["paper_settings", "table@grid-table5"]
-    with Path("pipelines/reporting/study_tables.py").open("a") as file:
+    with Path("pipelines/reporting/tables.py").open("a") as file:
         file.write("# changed\n")
     assert stale() == ["paper_settings", "table@grid-table1", "table@grid-table5"]
 

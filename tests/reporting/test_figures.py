@@ -19,9 +19,9 @@ from pipelines.reporting.figures import __main__ as command
 from pipelines.reporting.figures.__main__ import FIGURES, write_figure
 from pipelines.reporting.figures.entropy_change import binned_change
 from pipelines.reporting.figures.modulation import CLARITY, GAIN, points_of, shares_of
-from pipelines.reporting.figures.study import panels, read_study
+from pipelines.reporting.figures.study import comparable_study, panels
 from pipelines.reporting.figures.style import Figure, pyplot
-from pipelines.reporting.results import find_results
+from pipelines.reporting.results import read_run, read_study
 from tests.reporting.analyses import add_entropy_change, add_proposition1, add_trajectories, trajectory
 from tests.reporting.results import edit_table, replace_table, write_results, write_study
 
@@ -50,7 +50,7 @@ def closed() -> Iterator[None]:
 
 
 def draw(name: str, runs: Path) -> Figure:
-    figure: Figure = import_module(f"pipelines.reporting.figures.{name}").draw(read_study(find_results(runs)))
+    figure: Figure = import_module(f"pipelines.reporting.figures.{name}").draw(comparable_study(read_study(runs)))
     return figure
 
 
@@ -118,7 +118,7 @@ def test_other_strengths_of_an_arm_are_series_of_their_own(tmp_path: Path) -> No
         write_results(
             tmp_path / f"{zeta}-{k}", "grpo", "full", 0, {0: [0, 0], 2: [int(zeta == 0.05), int(k == 1.0)]}, empg=empg
         )
-    (panel,) = panels(read_study(find_results(tmp_path)))
+    (panel,) = panels(read_study(tmp_path))
     assert [series.label for series in panel.usual] == ["EMPG full"]
     strengths = [series.strengths for series in panel.series]
     assert strengths == ["", "ζ = 0.01", "k = 0.5, k′ = 0.5", "k = 1.5, k′ = 1.5", "ζ = 0.1"]
@@ -140,7 +140,7 @@ def test_every_arm_has_a_usual_choice(tmp_path: Path, choices: list[tuple[float,
     for number, (zeta, k, scope) in enumerate(choices):
         empg = {"arm": "full", "zeta": zeta, "k": k, "k_future": k, "normalization": scope}
         write_results(tmp_path / str(number), "grpo", "full", 0, {0: [0], 2: [1]}, empg=empg)
-    (panel,) = panels(read_study(find_results(tmp_path)))
+    (panel,) = panels(read_study(tmp_path))
     (series,) = panel.usual
     empg = series.runs[0].config["empg"]
     assert f"{empg['zeta']} {empg['k']} {empg['normalization']}" == usual
@@ -258,7 +258,7 @@ def test_f_is_a_function_of_the_next_steps_entropy(tmp_path: Path) -> None:
     folder = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]})
     first = trajectory(H_norm=[0.1, 0.2, 0.3], g=[1, 2, 3], f=[0.8, 0.7, 0.0])
     add_trajectories(folder, first, trajectory(member=1, H_norm=[0.4, 0.5], g=[4, 5], f=[0.6, 0.0]))
-    (run,) = read_study([folder])
+    run = read_run(folder)
     assert points_of(run, GAIN)[["h", "value"]].to_numpy().tolist() == [
         [0.1, 1],
         [0.2, 2],
@@ -294,9 +294,7 @@ def test_the_histogram_is_on_the_axis_of_the_points(study: Path) -> None:
     alike, (H − .1)/1.6 cut to [0, 1]: 0 and .1 → 0; .2 → .0625; .3 → .125 … 1.7 and above → 1. Of bins of .05 the first
     has two of 20, the second one (.0625), the third one (.125), the fourth one (.1875), the last four (.975: 1.66, none;
     1.7, 1.8, 1.9 → 1, and 1.6 → .9375 is in the one before)."""
-    run = next(
-        run for run in read_study(find_results(study)) if run.info.arm == "full" and run.info.algorithm == "grpo"
-    )
+    run = next(run for run in read_study(study) if run.info.arm == "full" and run.info.algorithm == "grpo")
     shares = shares_of(run)
     assert shares is not None
     assert shares[[0, 1, 2, 3, 18, 19]] == pytest.approx([0.1, 0.05, 0.05, 0.05, 0.05, 0.15])
@@ -415,21 +413,21 @@ def test_runs_of_one_setting_on_two_panels_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path, "dapo", "off", 0, {0: [0], 2: [1]}, panel="q" * 64)
     with pytest.raises(DataError, match="they cannot be compared, report them apart"):
-        read_study([one, other])
+        comparable_study([read_run(one), read_run(other)])
 
 
 def test_runs_of_two_scales_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path / "a", "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path / "b", "grpo", "full", 0, {0: [0], 2: [1]}, scale="laptop")
     with pytest.raises(DataError, match=r"of laptop scale, .* of test: report them apart"):
-        read_study([one, other])
+        comparable_study([read_run(one), read_run(other)])
 
 
 def test_arms_that_differ_in_more_than_empg_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, training={"learning_rate": 1.0})
     with pytest.raises(DataError, match=r"differ in more than EMPG \(training\): run both with the same settings"):
-        read_study([one, other])
+        comparable_study([read_run(one), read_run(other)])
 
 
 def test_a_cell_and_seed_stands_once(tmp_path: Path) -> None:
@@ -437,7 +435,7 @@ def test_a_cell_and_seed_stands_once(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"a/.*seed0 and .*b/.*seed0 are the same series \(grpo, EMPG off\) and seed: report one"
     ):
-        read_study(folders)
+        comparable_study([read_run(folder) for folder in folders])
 
 
 def test_a_table_that_is_absent_without_a_reason_is_not_passed_over(tmp_path: Path) -> None:

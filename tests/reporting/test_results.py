@@ -13,8 +13,9 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.files import write_checksums
-from pipelines.reporting.results import by_cell, find_results, outcomes, read_run, read_runs
-from tests.reporting.results import replace_table, write_results, write_study
+from pipelines.reporting.names import in_papers_order
+from pipelines.reporting.results import check_measured_alike, find_results, outcomes, read_run, read_study
+from tests.reporting.results import edit_table, replace_table, write_results, write_study
 
 FILES = ["run.json", "evaluations.parquet", "metrics.parquet", "SHA256SUMS"]
 
@@ -25,23 +26,16 @@ def flip(content: bytes) -> bytes:
 
 
 def test_runs_are_found_and_ordered_as_in_the_paper(tmp_path: Path) -> None:
+    """Algorithms that the paper lacks follow by name."""
     write_study(tmp_path)
-    write_results(tmp_path, "grpo", "future_bonus", 0, {0: [0], 2: [1]})
-    write_results(tmp_path, "another", "off", 0, {0: [0], 2: [1]})
-    runs = read_runs(find_results(tmp_path))
-    cells = [(members[0].info.algorithm, members[0].info.arm) for members in by_cell(runs).values()]
-    assert cells == [
-        ("grpo", "off"), ("grpo", "future_bonus"), ("grpo", "full"), ("dapo", "off"), ("dapo", "full"), ("another", "off"),
+    for algorithm, arm in (("grpo", "future_bonus"), ("rloo", "off"), ("dr_grpo", "full"), ("dr_grpo", "off")):
+        write_results(tmp_path, algorithm, arm, 0, {0: [0], 2: [1]})
+    runs = in_papers_order(read_study(tmp_path))
+    assert list(dict.fromkeys((run.info.algorithm, run.info.arm) for run in runs)) == [
+        ("grpo", "off"), ("grpo", "future_bonus"), ("grpo", "full"), ("dapo", "off"), ("dapo", "full"),
+        ("dr_grpo", "off"), ("dr_grpo", "full"), ("rloo", "off"),
     ]  # fmt: skip
     assert [run.seed for run in runs[:2]] == [0, 1]
-
-
-def test_algorithms_that_the_paper_lacks_follow_by_name(tmp_path: Path) -> None:
-    for algorithm in ("rloo", "dr_grpo", "grpo"):
-        for arm in ("full", "off"):
-            write_results(tmp_path, algorithm, arm, 0, {0: [0], 2: [1]})
-    rows = [(run.info.algorithm, run.info.arm) for run in read_runs(find_results(tmp_path))]
-    assert rows == [(algorithm, arm) for algorithm in ("grpo", "dr_grpo", "rloo") for arm in ("off", "full")]
 
 
 def test_successes_are_paired_by_task_whatever_the_order_of_rows(tmp_path: Path) -> None:
@@ -176,74 +170,41 @@ def test_what_did_not_play_the_same_tasks_is_not_paired(
     table = pd.read_parquet(other / "evaluations.parquet")
     start, played = (table[table["iteration"] == at] for at in (0, 2))
     replace_table(other / "evaluations.parquet", pd.concat([start, edit(played)]))
-    runs = read_runs([one, other])
+    runs = [read_run(one), read_run(other)]
     with pytest.raises(DataError) as caught:
         outcomes(runs, "success", 2)
-    assert str(caught.value) == (
-        f"{other}/evaluations.parquet and {one}/evaluations.parquet have other tasks at iteration 2: "
-        "they cannot be compared, report them apart"
-    )
+    said = str(caught.value)
+    assert said.startswith(f"{other}/evaluations.parquet ")
+    assert "at iteration 2" in said
+    assert re.search(r"\b(task0|task1|other)\b", said), "a task that does not match is named"
     assert outcomes(runs, "success", 0)[0].tolist() == [[0, 0], [0, 0]]
 
 
-def test_two_panels_are_never_compared(tmp_path: Path) -> None:
-    write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
-    write_results(tmp_path, "grpo", "off", 1, {0: [0], 2: [1]}, panel="q" * 64)
-    with pytest.raises(DataError) as caught:
-        read_runs(find_results(tmp_path))
-    one, other = (tmp_path / "test-alfworld-tiny-grpo-off" / f"seed{seed}" for seed in (0, 1))
-    assert str(caught.value) == (
-        f"{other} was evaluated on panel {'q' * 12}, {one} on {'p' * 12}: they cannot be compared, report them apart"
-    )
-
-
-def test_a_cell_and_seed_stands_once(tmp_path: Path) -> None:
-    for root in (tmp_path / "a", tmp_path / "b"):
-        write_results(root, "grpo", "off", 0, {0: [0], 2: [1]})
-    with pytest.raises(DataError, match="the same cell and seed: report one") as caught:
-        read_runs(find_results(tmp_path))
-    for name in ("a", "b"):
-        assert str(tmp_path / name / "test-alfworld-tiny-grpo-off" / "seed0") in str(caught.value)
-
-
-@pytest.mark.parametrize("settings", [{}, {"training": {"learning_rate": 2.0}}])
-def test_seeds_of_a_cell_share_their_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """Another learning rate is no other seed: their mean and their spread would say nothing."""
-    write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]}, training={"learning_rate": 1.0})
-    write_results(tmp_path, "grpo", "off", 1, {0: [0], 2: [1]}, **settings)
-    with pytest.raises(DataError, match=r"seed0 and .*seed1 are the same cell with other settings .*: report one"):
-        read_runs(find_results(tmp_path))
-
-
-def test_arms_may_differ_in_their_settings(tmp_path: Path) -> None:
-    write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]}, training={"learning_rate": 1.0})
-    write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, training={"learning_rate": 2.0})
-    assert len(read_runs(find_results(tmp_path))) == 2
-
-
-@pytest.mark.parametrize("other", [{"model": "large"}, {"scale": "paper"}, {"benchmark": {"name": "another"}}])
-def test_one_table_has_one_model_scale_and_benchmark(tmp_path: Path, other: dict[str, Any]) -> None:
-    """A row shows the algorithm and the arm alone: two models' rows could not be told apart, nor their arms paired."""
-    write_results(tmp_path / "a", "grpo", "off", 0, {0: [0], 2: [1]})
-    write_results(tmp_path / "b", "grpo", "full", 0, {0: [0], 2: [1]}, **other)
-    with pytest.raises(DataError, match=r"b/.*seed0 is .*, .*a/.*seed0 is test alfworld tiny: report them apart"):
-        read_runs(find_results(tmp_path))
+def test_a_task_that_stands_twice_in_one_run_is_named(tmp_path: Path) -> None:
+    """Alone it would weigh twice in the run's mean, and nothing else would tell."""
+    folder = write_results(tmp_path, "grpo", "off", 0, {0: [0, 0], 2: [1, 1]})
+    edit_table(folder / "evaluations.parquet", task_id=["task0", "task1", "task7", "task7"])
+    with pytest.raises(DataError, match="task7 twice at iteration 2"):
+        outcomes([read_run(folder)], "success")
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("other", "named"),
     [
-        {"remarks": ["scored by a rule"]},
-        {"measures": {"success": "judged right"}},
-        {"averages": {"overall": ["pick", "look"]}},
+        ({"panel": "q" * 64}, "q" * 12),
+        ({"said": {"remarks": ["scored by a rule"]}}, "scored by a rule"),
+        ({"said": {"measures": {"success": "judged right"}}}, "judged right"),
+        ({"said": {"averages": {"overall": ["pick", "look"]}}}, "overall"),
     ],
 )
-def test_what_was_measured_differently_is_not_compared(tmp_path: Path, said: dict[str, Any]) -> None:
-    write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
-    write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, said=said)
-    (what,) = said
-    with pytest.raises(DataError, match=rf"grpo-full/seed0 has the {what} .*, .*grpo-off/seed0 .*: report them apart"):
-        read_runs(find_results(tmp_path))
+def test_what_was_measured_differently_is_not_compared(tmp_path: Path, other: dict[str, Any], named: str) -> None:
+    off = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
+    full = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, **other)
+    with pytest.raises(DataError, match=named) as caught:
+        check_measured_alike([read_run(off), read_run(full)])
+    assert str(off) in str(caught.value)
+    assert str(full) in str(caught.value)
+    assert str(caught.value).endswith("report them apart")
 
 
 def test_a_measure_that_the_evaluations_lack_is_named(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def main() -> int:
 
 def write_figure(name: str, runs: Path, out: Path) -> None:
     """``name``.png and .svg; the same results give the same bytes. Raises DataError naming a bad file."""
-    from pipelines.reporting.figures.study import read_study
-    from pipelines.reporting.results import find_results
+    from pipelines.reporting.figures.study import comparable_study
+    from pipelines.reporting.results import read_study
 
-    study = read_study(find_results(runs))
+    study = comparable_study(read_study(runs))
     figure = import_module(f"pipelines.reporting.figures.{name}").draw(study)
     out.mkdir(parents=True, exist_ok=True)
     figure.save(out / name)

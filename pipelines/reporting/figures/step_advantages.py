@@ -9,13 +9,13 @@ import pandas as pd
 
 from pipelines.reporting.figures.study import TRAJECTORIES, Panel, analysis_table, panels, why_absent
 from pipelines.reporting.figures.style import (
-    COLOURS,
-    MARKERS,
     QUIET,
     Figure,
     caption,
     claim,
+    colour_of,
     legend_above,
+    marker_of,
     nothing_to_draw,
     pyplot,
 )
@@ -71,8 +71,8 @@ def _draw_trajectory(ax: Any, below: Any, panel: Panel, success: bool) -> None:
     for series, steps in played.items():
         if _same(steps, shown):
             ax.plot(
-                steps["step"] + 1, steps["A_final"], color=COLOURS.get(series.arm, "#000000"), linewidth=1.6,
-                marker=MARKERS.get(series.arm, "o"), markersize=4, label=series.label,
+                steps["step"] + 1, steps["A_final"], color=colour_of(series.arm), linewidth=1.6,
+                marker=marker_of(series.arm), markersize=4, label=series.label,
             )  # fmt: skip
     for valid, (colour, label) in _ACTIONS.items():
         bars = shown[shown["valid"] == valid]

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from pipelines.registry import benchmark_names, benchmark_spec
+from pipelines import schemas
 from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
-from pipelines.reporting.results import (
-    ALGORITHMS,
-    ARMS,
-    RunResult,
-    check_measured_alike,
-    outcomes,
-    rank,
-    read_run,
-)
+from pipelines.reporting.names import benchmark_title, has_strength, place
+from pipelines.reporting.results import RunResult, check_measured_alike, outcomes
 from pipelines.reporting.statistics import Matrix
 
 K = TypeVar("K")
-BENCHMARKS = ("ALFWorld", "WebShop", "Deep Search")  # by title, in the paper's order
-ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = "entropy_change.parquet", "proposition1.parquet", "trajectories.parquet"
+ENTROPY_CHANGE, PROPOSITION1 = schemas.ENTROPY_CHANGE.file, schemas.PROPOSITION1.file
+TRAJECTORIES = schemas.CHOSEN_TRAJECTORIES.file
 Strengths = tuple[Any, ...]  # ζ, k, k′ and the normalisation of an arm that uses them
-_NEUTRAL_ARMS = ("off", "center_only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +54,13 @@ class Panel:
         return [series for series in self.series if not series.strengths]
 
 
-def read_study(folders: Iterable[Path]) -> list[RunResult]:
-    """All runs of a study; of several benchmarks and models.
+def comparable_study(runs: Sequence[RunResult]) -> Sequence[RunResult]:
+    """The runs of a study, of several benchmarks and models, if figures may compare them.
 
     Raises:
-        DataError: as ``read_run``; runs are of several scales; those of one benchmark and model were measured differently, those
-            of one series have other settings than the seed, or the same seed; series of one panel differ in more than EMPG.
+        DataError: runs are of several scales; those of one benchmark and model were measured differently, those of one series
+            have other settings than the seed, or the same seed; series of one panel differ in more than EMPG.
     """
-    runs = [read_run(folder) for folder in folders]
     check_one_scale(runs)
     for members in grouped(runs, lambda run: (run.info.benchmark, model_name(run))).values():
         check_measured_alike(members)
@@ -83,13 +73,12 @@ def read_study(folders: Iterable[Path]) -> list[RunResult]:
 
 def panels(runs: Sequence[RunResult]) -> list[Panel]:
     """In the paper's order; what it does not know follows, by name."""
-    found = [
-        Panel(benchmark, model, algorithm, tuple(_series(members)))
-        for (benchmark, model, algorithm), members in grouped(
-            runs, lambda run: (benchmark_name(run), model_name(run), run.info.algorithm)
-        ).items()
+    groups = grouped(runs, lambda run: (run.info.benchmark, model_name(run), run.info.algorithm))
+    ordered = sorted(groups, key=lambda key: (place("benchmarks", key[0]), key[1], place("algorithms", key[2])))
+    return [
+        Panel(benchmark_title(benchmark), model, algorithm, tuple(_series(groups[benchmark, model, algorithm])))
+        for benchmark, model, algorithm in ordered
     ]
-    return sorted(found, key=lambda p: (rank(p.benchmark, BENCHMARKS), p.model, rank(p.algorithm, ALGORITHMS)))
 
 
 def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
@@ -102,7 +91,7 @@ def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[M
 
 
 def headline_said(runs: Iterable[RunResult]) -> str:
-    names = sorted({benchmark_name(run) for run in runs if headline([run])[1] is not None})
+    names = sorted({benchmark_title(run.info.benchmark) for run in runs if headline([run])[1] is not None})
     return f"{' and '.join(names)}: every question set weighs the same, as in the paper's Overall." if names else ""
 
 
@@ -113,7 +102,7 @@ def trained(runs: Iterable[RunResult]) -> list[RunResult]:
 
 def _series(runs: Sequence[RunResult]) -> list[Series]:
     found = []
-    for arm, of_arm in sorted(grouped(runs, lambda run: run.info.arm).items(), key=lambda item: rank(item[0], ARMS)):
+    for arm, of_arm in sorted(grouped(runs, lambda run: run.info.arm).items(), key=lambda item: place("arms", item[0])):
         choices = grouped(of_arm, _strengths)
         usual = _usual(list(choices))
         for choice, members in sorted(choices.items(), key=lambda item: (item[0] != usual, str(item[0]))):
@@ -122,7 +111,7 @@ def _series(runs: Sequence[RunResult]) -> list[Series]:
 
 
 def _strengths(run: RunResult) -> Strengths:
-    empg = {} if run.info.arm in _NEUTRAL_ARMS else run.config["empg"]
+    empg = run.config["empg"] if has_strength(run.info.arm) else {}
     return tuple(empg.get(name) for name in ("zeta", "k", "k_future", "normalization"))
 
 
@@ -140,12 +129,6 @@ def _text(choice: Strengths, usual: Strengths) -> str:
     names = ("ζ", "k", "k′", "normalisation")
     both = zip(names, choice, usual, strict=True)
     return ", ".join(f"{name} = {one}" for name, one, other in both if one != other)
-
-
-def benchmark_name(run: RunResult) -> str:
-    """The title; the bare name where results are of a benchmark that is not here."""
-    name = run.info.benchmark
-    return benchmark_spec(name).title if name in benchmark_names() else name
 
 
 def model_name(run: RunResult) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,13 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.reporting.figures.study import Panel, Series, panels
-from pipelines.reporting.results import ARMS, RunResult
+from pipelines.reporting.names import papers_names
+from pipelines.reporting.results import RunResult
 
-# Okabe–Ito: told apart by colour-blind readers; off is grey, the treatment is strong. Markers tell apart in print.
-COLOURS = {
-    "off": "#6B6B6B", "full": "#D55E00", "gradient_scaling": "#0072B2", "future_bonus": "#009E73", "center_only": "#CC79A7",
-}  # fmt: skip
-MARKERS = {"off": "o", "full": "D", "gradient_scaling": "s", "future_bonus": "^", "center_only": "v"}
 FIRST, LAST = "#0072B2", "#D55E00"  # before and after training
 GRID, QUIET = "#E2E2E2", "#666666"
 
@@ -62,6 +58,21 @@ def pyplot() -> Any:
     return plt
 
 
+def colour_of(arm: str) -> str:
+    return str(_look(arm)["colour"])
+
+
+def marker_of(arm: str) -> str:
+    return str(_look(arm)["marker"])
+
+
+def _look(arm: str) -> Mapping[str, Any]:
+    """The paper's look of an arm; others take what is left, each always the same whatever stands beside it."""
+    names = papers_names()
+    look: Mapping[str, Any] = names["arms"].get(arm) or names["others"][sum(arm.encode()) % len(names["others"])]
+    return look
+
+
 def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, list[tuple[Panel, Any]]]:
     """A figure with a row per benchmark and model, and the axes of each panel. ``share_y``: within a row."""
     rows: dict[str, list[Panel]] = {}
@@ -92,12 +103,12 @@ def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
     """Mean over seeds [points, seeds] and the band from lowest to highest; NaN: not measured for that seed."""
     few = len(x) <= 25
     ax.plot(
-        x, np.nanmean(values, 1), color=COLOURS.get(series.arm, "#000000"), linewidth=1.8, label=series.label,
-        marker=MARKERS.get(series.arm, "o") if few else None, markersize=3.5,
+        x, np.nanmean(values, 1), color=colour_of(series.arm), linewidth=1.8, label=series.label,
+        marker=marker_of(series.arm) if few else None, markersize=3.5,
     )  # fmt: skip
     if values.shape[1] > 1:
         low, high = np.nanmin(values, 1), np.nanmax(values, 1)
-        ax.fill_between(x, low, high, color=COLOURS.get(series.arm, "#000000"), alpha=0.15, linewidth=0)
+        ax.fill_between(x, low, high, color=colour_of(series.arm), alpha=0.15, linewidth=0)
 
 
 def legend_above(figure: Any, axes: Sequence[Any]) -> None:
@@ -106,7 +117,7 @@ def legend_above(figure: Any, axes: Sequence[Any]) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    known = [f"EMPG {arm.replace('_', ' ')}" for arm in ARMS]
+    known = [f"EMPG {arm.replace('_', ' ')}" for arm in papers_names()["arms"]]
     labels = sorted(handles, key=lambda label: known.index(label) if label in known else len(known))
     if labels:
         widths, room = [0.085 * len(label) + 0.6 for label in labels], figure.get_figwidth()  # inches

@@ -6,13 +6,13 @@ import base64
 import hashlib
 from pathlib import Path
 
-from pipelines.reporting.figures.study import read_study
+from pipelines.reporting.figures.study import comparable_study
 from pipelines.reporting.figures.style import claim
 from pipelines.reporting.page.environment import environment_of
 from pipelines.reporting.page.pictures import read_pictures
 from pipelines.reporting.page.tables import read_tables
 from pipelines.reporting.page.viewer import trajectories_of
-from pipelines.reporting.results import find_results
+from pipelines.reporting.results import read_study
 
 _HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def write_page(runs: Path, report: Path) -> Path:
 def render(runs: Path, report: Path) -> str:
     import jinja2
 
-    study = read_study(find_results(runs))
+    study = comparable_study(read_study(runs))
     script = (_HERE / "viewer.js").read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.reporting.figures.study import benchmark_name, grouped, model_name, panels
+from pipelines.reporting.figures.study import grouped, model_name, panels
+from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.results import RunResult
 
 
@@ -35,7 +36,7 @@ class Environment:
 
 def environment_of(runs: Sequence[RunResult]) -> Environment:
     infos = [run.info for run in runs]
-    groups = grouped(runs, lambda run: f"{benchmark_name(run)} · {model_name(run)}")
+    groups = grouped(runs, lambda run: f"{benchmark_title(run.info.benchmark)} · {model_name(run)}")
     return Environment(
         len(runs),
         tuple(_setting(name, members) for name, members in sorted(groups.items())),

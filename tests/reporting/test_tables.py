@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.reporting.printing import document_of, title_of
 from pipelines.reporting.specification import specifications
-from pipelines.reporting.study_printing import grids_of, markdown, notes_of, title_of
-from pipelines.reporting.study_tables import StudyTable
+from pipelines.reporting.tables import StudyTable
 from tests.reporting.study import ALFWORLD, PICK_LOOK, experiment_of, refusal_of, table_of, write_cell
 
 GRPO = "benchmark=alfworld model=qwen2.5_1.5b algorithm=grpo"
@@ -17,7 +17,7 @@ OFF, FULL = [[1, 0, 0, 0], [1, 1, 1, 0]], [[1, 1, 1, 0], [1, 1, 1, 1]]  # pick, 
 
 def grid_of(table: StudyTable, title: str) -> list[list[str]]:
     """The rows of the section whose title begins so."""
-    (grid,) = (grid for grid in grids_of(table) if grid.title.startswith(title))
+    (grid,) = (grid for grid in document_of(table).tables if grid.title.startswith(title))
     return [list(row) for row in grid.rows]
 
 
@@ -37,7 +37,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> StudyTable:
 
 # Means: off's seeds ¼ and ¾: .5, sd √(2·(¼)²) = .354; full's ¾ and 1: .875, sd .177. Pick (tasks 0 and 2): off ½ and 1,
 # full 1 and 1; look: off 0 and ½, full ½ and 1: sd .354. The intervals over all, and of the difference, are derived in
-# test_report.py. Of pick: off has seed 0 twice, and task 2 twice, with ¼·¼ = 6 %: 0; look's off: 1 as seldom.
+# test_cells.py. Of pick: off has seed 0 twice, and task 2 twice, with ¼·¼ = 6 %: 0; look's off: 1 as seldom.
 def test_means_and_intervals_by_hand(small: StudyTable) -> None:
     label = ("qwen2.5-1.5b", "GRPO")
     none = ["–"] * 4
@@ -52,11 +52,11 @@ def test_the_difference_by_hand(small: StudyTable) -> None:
     assert grid_of(small, "Paired") == [
         ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "+0.0 – +75.0", "0.199", "noise"]
     ]
-    assert "1 of 1 differences to EMPG off are noise." in notes_of(small)
+    assert "1 of 1 differences to EMPG off are noise." in document_of(small).notes
 
 
 def test_the_layout_is_the_papers(small: StudyTable) -> None:
-    grid = grids_of(small)[0]
+    grid = document_of(small).tables[0]
     assert [(heading.group, heading.name) for heading in grid.header[3:]] == [
         *(("ALFWorld", name) for name in ("Pick", "Look", "Clean", "Heat", "Cool", "Pick2", "All")),
         ("WebShop", "Score"), ("WebShop", "Success"),
@@ -87,7 +87,7 @@ def test_an_average_weighs_its_types_alike(tmp_path: Path) -> None:
     write_cell(tmp_path / "grid", f"{cell} empg=off", [[1, 0, 1, 0, 0]] * 2, types=types)
     write_cell(tmp_path / "grid", f"{cell} empg=full", [[1, 1, 1, 0, 1]] * 2, types=types)
     table = table_of(tmp_path / "grid", "table2")
-    assert grids_of(table)[0].names[3:] == [
+    assert document_of(table).tables[0].names[3:] == [
         "one hop", "two hop", "three hop", "ID average", "four hop", "OOD average", "Overall",
     ]  # fmt: skip
     means = {
@@ -120,7 +120,7 @@ def test_every_comparison_of_a_table_counts_for_holm(tmp_path: Path) -> None:
         ["0.001", "higher"],
         ["1.000", "noise"],
     ]
-    assert "1 of 3 differences to EMPG off are noise." in notes_of(table)
+    assert "1 of 3 differences to EMPG off are noise." in document_of(table).notes
 
 
 def test_what_is_missing_is_said(small: StudyTable, tmp_path: Path) -> None:
@@ -145,14 +145,14 @@ def test_what_is_missing_is_said(small: StudyTable, tmp_path: Path) -> None:
         "seed 0 of qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0) on alfworld",
     )
     assert table.contrasts == ()
-    assert f"Missing: {'; '.join(table.missing)}." in notes_of(table)
+    assert f"Missing: {'; '.join(table.missing)}." in document_of(table).notes
 
 
 def test_without_any_of_its_cells_a_table_is_all_missing(small: StudyTable, tmp_path: Path) -> None:
     write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF)
     table = table_of(tmp_path / "grid", "table2")
     assert title_of(table) == "Table 2: Deep Search — none of its cells was run"
-    (means,) = grids_of(table)
+    (means,) = document_of(table).tables
     assert {cell for row in means.rows for cell in row[3:]} == {"–"}
     assert len(table.missing) == 4
 
@@ -212,7 +212,7 @@ def test_runs_of_no_row_are_left_out(small: StudyTable, tmp_path: Path) -> None:
     write_cell(root, f"{GRPO} empg=full", FULL)
     write_cell(root, f"{GRPO} empg=full empg.zeta=0.2", OFF, panel="q" * 64)
     write_cell(root, f"{GRPO} empg=off scale=smoke algorithm=dr_grpo", [[0]], types=["pick"])
-    assert markdown(table_of(root)) == markdown(small)
+    assert document_of(table_of(root)) == document_of(small)
 
 
 def test_one_run_of_two_rows_is_said(tmp_path: Path) -> None:

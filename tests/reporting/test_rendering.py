@@ -7,20 +7,19 @@ import io
 import pytest
 from rich.console import Console
 
-from pipelines.reporting.markup import Grid, Heading
-from pipelines.reporting.terminal import console, show_grid
+from pipelines.reporting.rendering import Document, Heading, Table, console, show, show_table
 
 NAMES = ("Model", "EMPG", "Score", "Overall success", "95 % interval", "p (Holm)")
 ROWS = (
     ("qwen2.5-1.5b", "gradient scaling", "12.5 ± 3.1", "45.8 ± 14.8", "-28.1 – +16.7", "1.000"),
     ("qwen2.5-7b", "full", "–", "42.7 ± 9.0", "-1.0 – +2.5", "0.115"),
 )
-GRID = Grid("Differences", tuple(map(Heading, NAMES)), ROWS, words=2)
+TABLE = Table("Differences", tuple(map(Heading, NAMES)), ROWS, words=2)
 
 
 def shown(width: int) -> list[str]:
     out = io.StringIO()
-    show_grid(Console(file=out, width=width), GRID)
+    show_table(Console(file=out, width=width), TABLE)
     return out.getvalue().splitlines()
 
 
@@ -45,3 +44,12 @@ def test_words_break_only_where_they_must() -> None:
 def test_a_log_has_a_width(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert console().width == 120
+
+
+def test_what_a_model_is_called_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """rich would take "[bold]" for a style, and print the name without it."""
+    table = Table("t", (Heading("Model"), Heading("Score")), (("m[bold]", "1.0"),), words=1)
+    show(Document("[red]study", (table,), ("Remark: [blue].",)))
+    said = capsys.readouterr().out
+    for text in ("[red]study", "m[bold]", "[blue]"):
+        assert text in said

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.reporting.__main__ import main
-from pipelines.reporting.markup import Grid, Heading, latex_table, latex_text
-from pipelines.reporting.report import write_study_table
-from pipelines.reporting.study_printing import grids_of, latex, markdown, notes_of
+from pipelines.reporting.printing import document_of
+from pipelines.reporting.rendering import Heading, Table, latex, latex_table, latex_text, markdown
+from pipelines.reporting.report import write_table
 from tests.reporting.study import ALFWORLD, table_of, write_cell, write_settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -100,22 +100,23 @@ def unescaped(text: str) -> str:
 @pytest.mark.parametrize("name", ["table1", "table2", "table5"])
 def test_markdown_and_latex_are_cell_by_cell_the_table(study: Path, name: str) -> None:
     table = table_of(study, name)
-    grids = grids_of(table)
+    document = document_of(table)
+    grids = document.tables
     assert len(grids) >= 4
-    assert read_markdown(markdown(table)) == [(grid.names, [list(row) for row in grid.rows]) for grid in grids]
+    assert read_markdown(markdown(document)) == [(grid.names, [list(row) for row in grid.rows]) for grid in grids]
     expected = [([h.name for h in grid.header], [list(row) for row in grid.rows]) for grid in grids]
-    assert read_latex(latex(table)) == expected
-    for note in notes_of(table):
-        assert note in markdown(table)
-        assert latex_text(note) in latex(table)
+    assert read_latex(latex(document, name)) == expected
+    for note in document.notes:
+        assert note in markdown(document)
+        assert latex_text(note) in latex(document, name)
 
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_the_csv_has_the_tables_numbers(study: Path, settings_file: Path, tmp_path: Path, name: str) -> None:
-    table = write_study_table(name, study, settings_file, tmp_path)
+    table = write_table(name, study, settings_file, tmp_path)
     with (tmp_path / f"{name}.csv").open() as file:
         lines = list(csv.DictReader(file))
-    means, intervals, differences = grids_of(table)[:3]
+    means, intervals, differences = document_of(table).tables[:3]
     labels, count = means.words, len(table.columns)
     ours = [row for row in means.rows if "paper" not in row[:labels]]
     assert len(lines) == len(ours) * count
@@ -145,7 +146,7 @@ def test_what_latex_reads_as_its_own_is_written_otherwise() -> None:
 
 def test_groups_span_their_columns() -> None:
     header = (Heading("Model"), Heading("a", "One"), Heading("b", "One"), Heading("c", "Two"))
-    text = latex_table(Grid("t", header, (("m", "1", "2", "3"),), 1), "A caption", "label").splitlines()
+    text = latex_table(Table("t", header, (("m", "1", "2", "3"),), 1), "A caption", "label").splitlines()
     assert text[4:8] == [
         r"\begin{tabular}{lrrr}", r"\toprule",
         r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{One} & \multicolumn{1}{c}{Two} \\",
@@ -172,7 +173,7 @@ def papers(name: str) -> Iterator[str]:
 def test_the_papers_numbers_stand_beside_ours_at_its_scale_alone(
     study: Path, settings_file: Path, tmp_path: Path, name: str
 ) -> None:
-    write_study_table(name, study, settings_file, tmp_path)
+    write_table(name, study, settings_file, tmp_path)
     texts = {path.suffix: path.read_text() for path in tmp_path.iterdir() if "differences" not in path.name}
     printed = set(papers(name))
     assert len(printed) >= 8
@@ -191,7 +192,7 @@ def test_the_papers_numbers_stand_beside_ours_at_its_scale_alone(
 @pytest.mark.parametrize("study", ["paper"], indirect=True)
 def test_a_misprinted_average_is_recomputed_and_said(study: Path) -> None:
     """(41.8 + 84.8)/2 = 63.3; the paper prints 63.7."""
-    text = markdown(table_of(study, "table2"))
+    text = markdown(document_of(table_of(study, "table2")))
     full = next(line for line in text.splitlines() if line.startswith("| qwen2.5-32b | DAPO | full | paper |"))
     assert full == (
         "| qwen2.5-32b | DAPO | full | paper | 57.5 | 71.2 | 71.0 | 66.6 | 41.8 | 84.8 | 63.3 (printed: 63.7) | 65.3 |"
@@ -208,7 +209,7 @@ def test_a_row_that_claims_more_runs_than_it_has_is_said(study: Path) -> None:
         "qwen2.5-1.5b grpo full (ζ = 0.05, k = 1.0) has the same 14 numbers, digit for digit",
     )
     assert table_of(study, "table1").remarks == ("the paper quotes prompting, react, rloo from GiGPO",)
-    assert "Every setting is that of scale=paper." in notes_of(table_of(study, "table1"))
+    assert "Every setting is that of scale=paper." in document_of(table_of(study, "table1")).notes
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_the_papers_numbers_need_its_scale_and_its_models(tmp_path: Path, how: s
     write_cell(tmp_path / "grid", f"{how} benchmark=alfworld empg=off", [[1, 0]], types=ALFWORLD[:2])
     table = table_of(tmp_path / "grid")
     assert table.published == {}
-    assert ("not comparable" in markdown(table)) == ("stand_in" in how)
+    assert ("not comparable" in markdown(document_of(table))) == ("stand_in" in how)
 
 
 # --------------------------------------------------------------------------------------------------------------- the command
@@ -228,7 +229,7 @@ def test_the_same_results_give_the_same_bytes_in_another_process(
     study: Path, settings_file: Path, tmp_path: Path
 ) -> None:
     """Another order of hashing, and other folders."""
-    write_study_table("table1", study, settings_file, tmp_path / "here")
+    write_table("table1", study, settings_file, tmp_path / "here")
     command = [sys.executable, "-m", "pipelines.reporting", "table", "table1", "--runs", str(study)]
     done = subprocess.run(
         [*command, "--settings", str(settings_file), "--out", str(tmp_path / "there")],
