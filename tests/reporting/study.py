@@ -77,7 +77,7 @@ def write_cell(
             write_results(
                 folder,
                 RunInfo.model_validate_json(json.dumps(info)),
-                [("evaluate", experiment.training.iterations, evaluation)],
+                {("evaluate", experiment.training.iterations): evaluation},
             )
         )
     return folders
