@@ -16,6 +16,7 @@ from pipelines.protocols import Observation, Outcome
 INVALID = "My previous action is invalid."
 NO_PAGE = "There is no such page."
 NO_RESULTS = "No results."
+_LONGEST_WORD = 100  # characters; a text without a blank in so many is cut within its words
 
 
 class Judge(Protocol):
@@ -138,8 +139,10 @@ def _title(document: Document) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """At most so many characters, cut between words; markup of our own in a page cannot end the block."""
-    text = text.replace(
-        "</information>", " "
-    ).strip()  # a blank: without one, what is left could join to the mark again
-    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
+    """At most so many characters, cut between words where a blank is near the end: not every script writes blanks. Our own
+    mark in a page cannot end the block: a blank takes its place, without which what is left could join to the mark again."""
+    text = text.replace("</information>", " ").strip()
+    if len(text) <= most:
+        return text
+    blank = text.rfind(" ", max(most - _LONGEST_WORD, 0), most)
+    return text[: most if blank < 0 else blank] + " …"

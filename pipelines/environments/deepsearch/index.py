@@ -8,7 +8,6 @@ written, the index is built in memory.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from array import array
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.environments.deepsearch.documents import Document, numbered_documents, read_documents, title_key
+from pipelines.environments.deepsearch.scripts import spaced, words
 from pipelines.errors import DataError
 from pipelines.files import json_text, read_json, sha256_file
 
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from tantivy import Document as TantivyDocument
     from tantivy import Schema, TextAnalyzer
 
-FORM = 2  # raise when the schema or the folder's layout changes
+FORM = 3  # raise when the schema, the terms of some text or the folder's layout change
 _ENGLISH = "english"
 _HEAP = 128_000_000
 _TITLE_BOOST = 2.0
-_MARKS = re.compile(r"[\W_]+")
 _LARGE = 1 << 30  # files above it are checked by their size alone
 _MOST_PASSAGES = 200  # that share a title and are read as one page
 
@@ -49,27 +48,35 @@ class Index:
         return int(self._searcher.num_docs)
 
     def search(self, query: str, topk: int) -> list[tuple[Document, float]]:
-        """The ``topk`` best documents with their scores, best first; none for a query of stop words and marks."""
-        words = _MARKS.sub(" ", query).lower().strip()  # lower case: AND, OR and NOT are words here
-        if not words:
-            return []
-        try:
-            parsed = self._index.parse_query(words, ["title", "body"], {"title": _TITLE_BOOST})
-        except ValueError:  # "Only excluding terms given": there are stop words alone
-            return []
-        return [(self._document(address), score) for score, address in self._best(parsed, topk)]
+        """The ``topk`` best documents with their scores, best first. A query of stop words and marks finds what has it for a
+        title: "The Who", "!!!"."""
+        hits = self._hits(words(query), topk) or self._with("key", title_key(query), topk)
+        return [(self._document(address), score) for score, address in hits]
 
     def page(self, key: str) -> Document | None:
         """The document with that id, or else all passages with that title as one; None: there is neither."""
+        hits = self._with("id", key, _MOST_PASSAGES) or self._with("key", title_key(key), _MOST_PASSAGES)
+        found = [self._document(address) for _, address in hits]
+        if not found:
+            return None
+        text = " ".join(document.text for document in found)
+        return Document(found[0].id, f"{found[0].title}\n{text}")
+
+    def _hits(self, asked: str, topk: int) -> list[tuple[float, Any]]:
+        """Of words in lower case, in which AND, OR and NOT are words too."""
+        if not asked:
+            return []
+        try:
+            parsed = self._index.parse_query(asked, ["title", "body"], {"title": _TITLE_BOOST})
+        except ValueError:  # "Only excluding terms given": there are stop words alone
+            return []
+        return self._best(parsed, topk)
+
+    def _with(self, field: str, value: str, most: int) -> list[tuple[float, Any]]:
+        """Of documents whose field has exactly that value; "" is nobody's, though documents without a title have it."""
         from tantivy import Query
 
-        for field, value in (("id", key), ("key", title_key(key))):
-            query = Query.term_query(self._index.schema, field, value)
-            found = [self._document(address) for _, address in self._best(query, _MOST_PASSAGES)]
-            if found:
-                text = " ".join(document.text for document in found)
-                return Document(found[0].id, f"{found[0].title}\n{text}")
-        return None
+        return self._best(Query.term_query(self._index.schema, field, value), most) if value else []
 
     def _best(self, query: Any, topk: int) -> list[tuple[float, Any]]:
         """By score, then by place in the corpus. The engine breaks ties by segment, then by place: where a large corpus has
@@ -223,8 +230,8 @@ def _fields(position: int, document: Document) -> TantivyDocument:
     fields.add_unsigned("position", position)
     fields.add_text("id", document.id)
     fields.add_text("key", title_key(document.title))
-    fields.add_text("title", document.title)
-    fields.add_text("body", document.text)
+    fields.add_text("title", spaced(document.title))
+    fields.add_text("body", spaced(document.text))
     fields.add_bytes("contents", document.contents.encode())
     return fields
 

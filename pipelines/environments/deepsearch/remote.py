@@ -49,7 +49,8 @@ class RemoteRetriever:
         (found,) = self._ask([key], _PAGE_TOPK)
         if isinstance(found, EnvironmentFailure):
             raise found
-        return next((one for one in found if one.id == key or title_key(one.title) == title_key(key)), None)
+        title = title_key(key)
+        return next((one for one in found if one.id == key or (title and title_key(one.title) == title)), None)
 
     # ----------------------------------------------------------------------------------------------------- requests
 
