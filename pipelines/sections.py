@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
+    from pipelines.planning.plan import Plan
 
 
 def _no_switch(value: Any) -> Any:
@@ -115,14 +117,26 @@ class FolderData(DataSection):
         return Path(root).absolute() if root else None
 
 
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What one run takes: ``nodes``, and ``gpus`` of each."""
+
+    nodes: int = 1
+    gpus: int = 0
+
+
 class PolicySection(Section):
     """Base of every policy's settings, and what the policy can do: nobody asks for that by its name.
 
-    ``trains``: nothing (it only generates), stand-ins, or any model. ``temperatures``: the lowest and the highest that it
-    samples at, beside 0 (greedy).
+    ``trains``: nothing (it only generates), stand-ins, or any model. ``scores``: its learner's log-probs and entropies are a
+    model's. ``evaluates``: what ``python -m flows.evaluate`` may play with it. ``reads``: the model types that it reads; None:
+    only its engine knows. ``temperatures``: the lowest and the highest that it samples at, beside 0 (greedy).
     """
 
     trains: ClassVar[Literal["nothing", "stand-ins", "any"]] = "stand-ins"
+    scores: ClassVar[bool] = True
+    evaluates: ClassVar[Literal["nothing", "stand-ins", "any"]] = "nothing"
+    reads: ClassVar[tuple[str, ...] | None] = None
     temperatures: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     name: str
@@ -140,3 +154,25 @@ class PolicySection(Section):
         Raises:
             ConfigError: something is missing; the message says how to get it.
         """
+
+    def check_engines(self) -> None:
+        """Whether the libraries are installed that it needs besides the platform's own.
+
+        Raises:
+            ConfigError: one is not; the message says how to get it.
+        """
+
+    def check_gpus(self, experiment: ExperimentConfig) -> None:
+        """Whether this machine has the GPUs that it needs.
+
+        Raises:
+            ConfigError: it has not; the message says where to launch, or what to change.
+        """
+
+    @property
+    def machines(self) -> Machines:
+        return Machines()
+
+    def plan(self, experiment: ExperimentConfig) -> Plan | None:
+        """See ``pipelines.planning.plan``."""
+        return None

@@ -1,1 +1,1 @@
-"""What a run would need — memory of each GPU, time — reckoned from its configuration alone. Pure, and light to import."""
+"""Before a launch: what a run would need, and whether it is here. Each policy knows that of itself. Light to import."""

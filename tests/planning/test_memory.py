@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.planning import memory
-from pipelines.planning.assumptions import ASSUMED
-from pipelines.planning.memory import GIB
-from pipelines.planning.shapes import ModelShape
+from pipelines.policies.openrlhf.planning import memory
+from pipelines.policies.openrlhf.planning.assumptions import ASSUMED
+from pipelines.policies.openrlhf.planning.memory import GIB
+from pipelines.policies.openrlhf.planning.shapes import ModelShape
 from tests.planning.cells import LARGE, MIDDLE, micro, planned, policy
 
 P = 7_615_616_512

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.planning.memory import GIB
-from pipelines.planning.plan import Plan
+from pipelines.policies.openrlhf.planning.memory import GIB
+from pipelines.policies.openrlhf.planning.plan import Plan
 from tests.planning.cells import LARGE, MIDDLE, SMALL, planned
 
 

@@ -107,14 +107,14 @@ def test_nodes_need_a_ray(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_missing_engines_are_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the environment of the device that they would run on."""
-    monkeypatch.setattr("pipelines.planning.readiness.find_spec", lambda name: None)
+    monkeypatch.setattr("pipelines.policies.openrlhf.config.find_spec", lambda name: None)
     missing = "policy=openrlhf needs OpenRLHF, which is not installed beside this Python: "
     assert said(SMALL).startswith(
         f"{missing}install requirements/cluster-cuda.txt into an environment of its own (docs/cl"
     )
     with pytest.raises(ConfigError, match=f"^{missing}make setup-cluster, then"):
         check_machine(compose(["policy=openrlhf"]).experiment)  # the twin
-    monkeypatch.setattr("pipelines.planning.readiness.find_spec", lambda name: object())
+    monkeypatch.setattr("pipelines.policies.openrlhf.config.find_spec", lambda name: object())
     check_machine(planned(SMALL).experiment)
     check_machine(compose([]).experiment)
 

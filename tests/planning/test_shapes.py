@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.config import ModelConfig
 from pipelines.errors import ConfigError
-from pipelines.planning.shapes import KNOWN, ModelShape, shape_of
+from pipelines.policies.openrlhf.planning.shapes import KNOWN, ModelShape, shape_of
 from tests.planning.cells import LARGE, MIDDLE, SMALL, planned
 
 PARAMETERS = {SMALL: 1_543_714_304, MIDDLE: 7_615_616_512, LARGE: 32_763_876_352}  # as the models' own files have them

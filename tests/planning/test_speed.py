@@ -6,7 +6,7 @@ import pytest
 
 from flows.configure.compose import compose
 from pipelines.errors import ConfigError
-from pipelines.planning.speed import decode_step_s, training_flops
+from pipelines.policies.openrlhf.planning.speed import decode_step_s, training_flops
 from tests.planning.cells import LARGE, MIDDLE, planned
 
 PLAN = planned(MIDDLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipelines.sections import PolicySection, PositiveInt
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 class LocalPolicyConfig(PolicySection):
     """torch, trained and sampled in one process. ``torch_threads`` > 1 gives up bit-reproducibility."""
+
+    evaluates: ClassVar = "stand-ins"
+    reads: ClassVar = ("qwen2",)
 
     name: Literal["local"] = "local"
     torch_threads: PositiveInt = 1

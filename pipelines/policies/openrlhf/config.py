@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
+from pipelines.errors import ConfigError
+from pipelines.gpus import how_to_install_engines
 from pipelines.policies.openrlhf.cluster_config import ClusterConfig
-from pipelines.sections import PolicySection, Positive, never_bears
+from pipelines.sections import Machines, PolicySection, Positive, never_bears
 
 if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
+    from pipelines.policies.openrlhf.planning.plan import Plan
 
 
 class OpenrlhfPolicyConfig(PolicySection):
@@ -42,6 +46,28 @@ class OpenrlhfPolicyConfig(PolicySection):
                 "cluster.packing=false"
             )
         return self
+
+    @property
+    def machines(self) -> Machines:
+        cluster = self.cluster
+        return Machines(cluster.nodes, cluster.gpus_per_node if cluster.device == "cuda" else 0)
+
+    def plan(self, experiment: ExperimentConfig) -> Plan:
+        from pipelines.policies.openrlhf.planning.plan import make_plan
+
+        return make_plan(experiment, self)
+
+    def check_gpus(self, experiment: ExperimentConfig) -> None:
+        from pipelines.policies.openrlhf.planning.machine import check_gpus
+
+        check_gpus(experiment, self.cluster)
+
+    def check_engines(self) -> None:
+        if find_spec("openrlhf") is None:
+            raise ConfigError(
+                "policy=openrlhf needs OpenRLHF, which is not installed beside this Python: "
+                f"{how_to_install_engines(cuda=self.cluster.device == 'cuda')}"
+            )
 
     @property
     def bytes_per_value(self) -> int:

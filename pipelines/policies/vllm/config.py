@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipelines.errors import ConfigError
 from pipelines.gpus import how_to_install_engines, visible_gpus
-from pipelines.sections import Float, PolicySection, PositiveInt, never_bears
+from pipelines.sections import Float, Machines, PolicySection, PositiveInt, never_bears
 
 if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
@@ -24,6 +24,8 @@ class VllmPolicyConfig(PolicySection):
     nearly even choice between two tokens falls the other way."""
 
     trains: ClassVar = "nothing"
+    scores: ClassVar = False
+    evaluates: ClassVar = "any"
     temperatures: ClassVar = (0.01, 2.0)  # vLLM refuses what is above, and silently raises what is below
 
     name: Literal["vllm"] = "vllm"
@@ -48,8 +50,15 @@ class VllmPolicyConfig(PolicySection):
             )
         return self
 
+    @property
+    def machines(self) -> Machines:
+        return Machines(gpus=self.tensor_parallel)
+
     def check_runnable(self, experiment: ExperimentConfig) -> None:
         experiment.model.check_folder()
+        self.check_engines()
+
+    def check_engines(self) -> None:
         if find_spec("vllm") is None:
             remedy = how_to_install_engines(cuda=bool(visible_gpus()))
             raise ConfigError(f"policy=vllm needs vLLM, which is not installed beside this Python: {remedy}")

@@ -33,5 +33,17 @@ class Assumptions:
     pcie_gb_s: float = 20.0
     host_gb_s: float = 100.0
 
+    def sentence(self) -> str:
+        return (
+            f"assumed: matrix products reach {self.mfu:.0%} of a GPU's tflops, decoding {self.bandwidth:.0%} of its "
+            f"bandwidth and {self.decode_step_s * 1000:g} ms a step; prompts and transcripts are {self.prompt_fill:.0%} of "
+            f"the longest allowed, answers {self.answer_tokens} tokens, every step is played, environments answer at once; "
+            f"dynamic sampling keeps {self.kept_groups:.0%} of the groups; {self.process_gib:g} GiB for a process' CUDA "
+            f"context and communication buffers, {self.asleep_gib:g} for a sleeping vLLM, {self.workspace_gib:g} for its "
+            f"workspace; {self.headroom:.0%} of a GPU's memory kept free for fragmentation and short peaks; "
+            f"{self.pcie_gb_s:g} GB/s between a GPU and its host, {self.host_gb_s:g} for an optimizer there. Nothing was "
+            "measured."
+        )
+
 
 ASSUMED = Assumptions()

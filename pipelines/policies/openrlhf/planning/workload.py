@@ -7,7 +7,7 @@ from math import ceil
 
 from pipelines.config import AlgorithmConfig, ExperimentConfig
 from pipelines.errors import ConfigError
-from pipelines.planning.assumptions import Assumptions
+from pipelines.policies.openrlhf.planning.assumptions import Assumptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.planning.assumptions import Assumptions
-from pipelines.planning.shapes import ModelShape
 from pipelines.policies.openrlhf.cluster_config import ClusterConfig
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
+from pipelines.policies.openrlhf.planning.assumptions import Assumptions
+from pipelines.policies.openrlhf.planning.shapes import ModelShape
 
 GIB = 2**30
 
