@@ -1,16 +1,28 @@
-"""JSON requests to a server that may hang, fail or babble: bounded in time, tries and bytes."""
+"""JSON requests to a server that may hang, fail or babble: bounded in time, tries and bytes.
+
+All clients of a process share one pool of connections, on one event loop in a thread of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import EnvironmentFailure
 
+if TYPE_CHECKING:
+    from httpx import AsyncClient
+
+A = TypeVar("A")
 _MENDABLE = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that another try may mend
+_AT_ONCE = 8  # requests under way of one call
+_IDLE_S = 2.0  # a connection that was idle for longer is not used again: servers close theirs after five seconds or so
 
 
 class ServerRefused(EnvironmentFailure):
@@ -43,12 +55,8 @@ class JsonClient:
     """
 
     def __init__(self, url: str, bounds: Bounds, remedy: str, headers: dict[str, str] | None = None) -> None:
-        import httpx
-
-        self.url, self._bounds, self._remedy = url, bounds, remedy
+        self.url, self._bounds, self._remedy, self._headers = url, bounds, remedy, headers
         self._failing, self._silent_until = False, 0.0
-        tls = httpx.create_ssl_context(trust_env=False)
-        self._settings: dict[str, Any] = {"headers": headers, "verify": tls, "trust_env": False}
 
     def post(self, payload: dict[str, Any], url: str | None = None) -> Any:
         """The answer's JSON.
@@ -57,22 +65,49 @@ class JsonClient:
             ServerSilent: unreachable or too slow, at every try.
             ServerRefused: an error status, more than ``max_bytes``, or no JSON, at every try that could mend it.
         """
-        url, wait = url or self.url, self._bounds.backoff_s
+        return _run(self._post(payload, url or self.url))
+
+    def post_all(
+        self, payloads: Sequence[dict[str, Any]], read: Callable[[Any], A], deadline: float | None = None
+    ) -> list[A | EnvironmentFailure]:
+        """What ``read`` makes of each answer, a few requests at a time. A request that failed, or whose answer ``read``
+        refuses with an EnvironmentFailure, has that failure in its place. ``deadline`` (of ``time.monotonic``): no request
+        begins after it; by default the time that one request may take."""
+        return _run(self._post_all(payloads, read, deadline or time.monotonic() + self._bounds.patience_s))
+
+    async def _post_all(
+        self, payloads: Sequence[dict[str, Any]], read: Callable[[Any], A], deadline: float
+    ) -> list[A | EnvironmentFailure]:
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(payload: dict[str, Any]) -> A | EnvironmentFailure:
+            async with free:
+                if time.monotonic() > deadline:
+                    return ServerSilent(f"{self.url} was too slow for a whole round: {self._remedy}")
+                try:
+                    return read(await self._post(payload, self.url))
+                except EnvironmentFailure as failure:
+                    return failure
+
+        return await asyncio.gather(*map(one, payloads))
+
+    async def _post(self, payload: dict[str, Any], url: str) -> Any:
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+
         if time.monotonic() < self._silent_until:
             raise ServerSilent(f"{url} is silent: {self._remedy}")
-        tries = 1 if self._failing else self._bounds.retries + 1
-        for number in range(1, tries + 1):
-            try:
-                answer = self._once(url, payload)
-            except _Failed as failed:
-                if failed.mendable and number < tries:
-                    time.sleep(wait)
-                    wait *= 2
-                    continue
-                raise self._given_up(url, failed, number) from None
-            self._failing = False
-            return answer
-        raise AssertionError  # the last try returns or raises
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(1 if self._failing else self._bounds.retries + 1),
+            wait=wait_exponential(multiplier=self._bounds.backoff_s),
+            retry=retry_if_exception(lambda error: isinstance(error, _Failed) and error.mendable),
+            reraise=True,
+        )
+        try:
+            answer: Any = await retrying(self._once, url, payload)
+        except _Failed as failed:
+            raise self._given_up(url, failed, retrying.statistics["attempt_number"]) from None
+        self._failing = False
+        return answer
 
     def _given_up(self, url: str, failed: _Failed, tries: int) -> EnvironmentFailure:
         self._failing = self._failing or failed.mendable
@@ -81,11 +116,11 @@ class JsonClient:
         words = f"{url} {failed.what}{f' ({tries} tries)' if tries > 1 else ''}: {self._remedy}"
         return ServerSilent(words) if failed.silent else ServerRefused(words)
 
-    def _once(self, url: str, payload: dict[str, Any]) -> Any:
+    async def _once(self, url: str, payload: dict[str, Any]) -> Any:
         import httpx
 
         try:
-            status, content = asyncio.run(self._answer(url, payload))
+            status, content = await self._answer(url, payload)
         except TimeoutError:
             raise _Failed(f"did not answer within {self._bounds.timeout_s:g} s", silent=True) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -104,13 +139,10 @@ class JsonClient:
     async def _answer(self, url: str, payload: dict[str, Any]) -> tuple[int, bytes]:
         """Status and body. httpx bounds every read, of which a server that drips has no end; the clock here bounds all
         of them: raises TimeoutError."""
-        import httpx
-
         most, parts, size = self._bounds.max_bytes, list[bytes](), 0
         async with (
             asyncio.timeout(self._bounds.timeout_s),
-            httpx.AsyncClient(timeout=None, **self._settings) as client,
-            client.stream("POST", url, json=payload) as response,
+            _pool().stream("POST", url, json=payload, headers=self._headers) as response,
         ):
             async for part in response.aiter_bytes():
                 parts.append(part)
@@ -131,3 +163,26 @@ class _Failed(Exception):
 def _start(content: bytes) -> str:
     text = " ".join(content[:200].decode(errors="replace").split())
     return repr(text[:80]) if text else ""
+
+
+def _run(work: Coroutine[Any, Any, A]) -> A:
+    """Wait for it on the process' loop."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="deepsearch-requests", daemon=True).start()
+    return loop
+
+
+@cache
+def _pool() -> AsyncClient:
+    """The process' connections. Neither proxies nor certificates of the environment bear on them."""
+    import httpx
+
+    limits = httpx.Limits(keepalive_expiry=_IDLE_S)
+    return httpx.AsyncClient(
+        timeout=None, verify=httpx.create_ssl_context(trust_env=False), trust_env=False, limits=limits
+    )

@@ -6,7 +6,6 @@ Any OpenAI-compatible server (``POST <url>/chat/completions``) will do. Exact ma
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -24,7 +23,7 @@ Golden answers: {golden}
 Answer to grade: {answer}
 
 Reply with one word, CORRECT or INCORRECT."""
-_AT_ONCE = 8
+_MOST_TOKENS = 2048  # of a reply: room for a model that reasons first
 _VERDICTS = {"CORRECT": True, "INCORRECT": False}
 _MARKUP = " \t*_.`'\""  # that a verdict may stand between
 _REMEDY = "start the judge's server, set benchmark.judge.url, or use benchmark.reward=exact_match"
@@ -50,39 +49,29 @@ class LanguageModelJudge:
         return self._round.answer(_asked(question, answer))
 
     def _ask(self, prompts: list[str]) -> list[bool | EnvironmentFailure]:
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(threads.map(self._judged, prompts))
+        return self._client.post_all([self._payload(prompt) for prompt in prompts], self._read)
 
-    def _judged(self, prompt: str) -> bool | EnvironmentFailure:
-        payload = {
-            "model": self._model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": 0,
-            "max_tokens": 2048,  # room for a model that reasons first
-        }
-        try:
-            said = self._said(payload)
-        except EnvironmentFailure as failure:
-            return failure
-        verdict = _VERDICTS.get(said.partition("\n")[0].strip(_MARKUP).upper())
-        if verdict is None:  # "Not correct." holds the word too: to look for it in a sentence pays for wrong answers
-            return ServerRefused(
-                f"{self._client.url} said {said[:80]!r}, neither CORRECT nor INCORRECT by itself: {_REMEDY}"
-            )
-        return verdict
+    def _payload(self, prompt: str) -> dict[str, Any]:
+        messages = [{"role": "user", "content": prompt}]
+        return {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": _MOST_TOKENS}
 
-    def _said(self, payload: dict[str, Any]) -> str:
-        """The whole reply, without the model's thoughts."""
-        answer = self._client.post(payload)
+    def _read(self, answer: Any) -> bool:
+        """The verdict of a reply, of which the model's thoughts are no part. Raises ServerRefused."""
         try:
             choice = answer["choices"][0]
             text, ended = str(choice["message"]["content"]), choice.get("finish_reason")
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise ServerRefused(f"{self._client.url} answered JSON without choices: {_REMEDY}") from None
+            raise self._wrong("answered JSON without choices") from None
         if ended == "length":
-            most = f"its reply was cut after {payload['max_tokens']} tokens"
-            raise ServerRefused(f"{self._client.url} came to no verdict, {most}: {_REMEDY}")
-        return text.rpartition("</think>")[2].strip()
+            raise self._wrong(f"came to no verdict, its reply was cut after {_MOST_TOKENS} tokens")
+        said = text.rpartition("</think>")[2].strip()
+        verdict = _VERDICTS.get(said.partition("\n")[0].strip(_MARKUP).upper())
+        if verdict is None:  # "Not correct." holds the word too: to look for it in a sentence pays for wrong answers
+            raise self._wrong(f"said {said[:80]!r}, neither CORRECT nor INCORRECT by itself")
+        return verdict
+
+    def _wrong(self, what: str) -> ServerRefused:
+        return ServerRefused(f"{self._client.url} {what}: {_REMEDY}")
 
 
 def _asked(question: Question, answer: str) -> str:

@@ -7,7 +7,6 @@ Two request forms: ``queries`` (a list; Search-R1, verl) and ``query`` (one; rLL
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from pipelines.environments.deepsearch.documents import Document, title_key
@@ -18,7 +17,6 @@ from pipelines.files import is_unicode
 
 Found = list[Document] | EnvironmentFailure
 REMEDY = "start it (python -m pipelines.environments.deepsearch.server), or set benchmark.retrieval.url"
-_AT_ONCE = 8  # requests under way in the one-query form
 _MOST_QUERIES = 256  # of one request
 _PAGE_TOPK = 10
 
@@ -52,46 +50,37 @@ class RemoteRetriever:
         title = title_key(key)
         return next((one for one in found if one.id == key or (title and title_key(one.title) == title)), None)
 
-    # ----------------------------------------------------------------------------------------------------- requests
-
     def _ask(self, queries: list[str], topk: int) -> list[Found]:
         """One result or failure per query. A server that refuses a list may do so for one query's sake: then each is
-        asked alone; the time for all of them together is bounded as that of one request."""
-        deadline = time.monotonic() + self._bounds.patience_s
+        asked alone. The time for all of them together is bounded as that of one request."""
         if len(queries) > _MOST_QUERIES:
             return self._ask(queries[:_MOST_QUERIES], topk) + self._ask(queries[_MOST_QUERIES:], topk)
-        if self._form == "queries":
-            try:
-                return list(self._together(queries, topk))
-            except (ServerSilent, ServerRefused) as error:
-                if len(queries) == 1 or isinstance(error, ServerSilent):
-                    return [error] * len(queries)
-            return [self._alone(query, topk, deadline) for query in queries]
-        if len(queries) == 1:
-            return [self._alone(queries[0], topk, deadline)]
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(threads.map(lambda query: self._alone(query, topk, deadline), queries))
-
-    def _alone(self, query: str, topk: int, deadline: float) -> Found:
-        if time.monotonic() > deadline:
-            return ServerSilent(f"{self._client.url} was too slow for a whole round: {REMEDY}")
+        deadline = time.monotonic() + self._bounds.patience_s
+        if self._form == "query":
+            payloads = [{"query": query, "topk": topk, "top_k": topk, "return_scores": True} for query in queries]
+            return self._client.post_all(payloads, lambda answer: _flat(answer, self._client.url)[:topk], deadline)
         try:
-            if self._form == "queries":
-                return self._together([query], topk)[0]
-            answer = self._client.post({"query": query, "topk": topk, "top_k": topk, "return_scores": True})
-            return _flat(answer, self._client.url)[:topk]
-        except (ServerSilent, ServerRefused) as error:
-            return error
+            return list(self._lists(self._client.post(_listed(queries, topk)), len(queries), topk))
+        except ServerSilent as error:
+            return [error] * len(queries)
+        except ServerRefused as error:
+            if len(queries) == 1:
+                return [error]
+        payloads = [_listed([query], topk) for query in queries]
+        return self._client.post_all(payloads, lambda answer: self._lists(answer, 1, topk)[0], deadline)
 
-    def _together(self, queries: list[str], topk: int) -> list[list[Document]]:
-        answer = self._client.post({"queries": queries, "topk": topk, "return_scores": True})
+    def _lists(self, answer: Any, count: int, topk: int) -> list[list[Document]]:
         lists = answer.get("result") if isinstance(answer, dict) else None
-        if not isinstance(lists, list) or len(lists) != len(queries):
-            raise _wrong(self._client.url, f'no "result" of {len(queries)} lists')
+        if not isinstance(lists, list) or len(lists) != count:
+            raise _wrong(self._client.url, f'no "result" of {count} lists')
         return [_documents(one, self._client.url)[:topk] for one in lists]
 
 
-# ------------------------------------------------------------------------------------------------------------- answers
+# ------------------------------------------------------------------------------------------------- requests and answers
+
+
+def _listed(queries: list[str], topk: int) -> dict[str, Any]:
+    return {"queries": queries, "topk": topk, "return_scores": True}
 
 
 def _flat(answer: Any, url: str) -> list[Document]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,18 +20,33 @@ Answer = Callable[[str, Any], tuple[int, object]]  # path, payload → status, b
 
 
 class FakeServer(ThreadingHTTPServer):
-    """``requests``: every (path, payload) it got. ``answer`` may be replaced at any time; ``drip`` is said before it."""
+    """``requests``: every (path, payload) it got; ``connections``: how many were opened. ``answer`` may be replaced at any
+    time; ``drip`` is said before it. ``keeps``: connections stay open after an answer."""
 
     daemon_threads = True
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, answer: Answer, *, keeps: bool = False) -> None:
+        super().__init__(("127.0.0.1", 0), _Keeping if keeps else _Handler)
+        self.connections, self._opened = 0, list[socket.socket]()
         self.answer, self.requests, self.headers = answer, list[tuple[str, Any]](), list[dict[str, str]]()
         self.drip: Iterable[bytes] = ()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        self.connections += 1
+        connection, address = super().get_request()
+        self._opened.append(connection)
+        return connection, address
+
+    def close_all(self) -> None:
+        """End every connection from this side."""
+        for connection in self._opened:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._opened.clear()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is what some tests want."""
@@ -60,9 +76,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...
 
 
+class _Keeping(_Handler):
+    protocol_version = "HTTP/1.1"
+
+
 @contextmanager
-def fake(answer: Answer) -> Iterator[FakeServer]:
-    server = FakeServer(answer)
+def fake(answer: Answer, *, keeps: bool = False) -> Iterator[FakeServer]:
+    server = FakeServer(answer, keeps=keeps)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -121,6 +121,81 @@ def test_a_foreign_servers_pages_are_sought_among_its_results() -> None:
         assert client(f"{server.url}/retrieve").page("Zulet") is None
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_connections_are_used_again_by_all_clients_of_a_process(form: Form) -> None:
+    with fake(found, keeps=True) as server:
+        retrievers = [client(f"{server.url}/retrieve", form) for _ in range(2)]
+        for query in "abcdef":
+            for retriever in retrievers:
+                assert retriever.search(query)[0].title == query
+        assert (len(server.requests), server.connections) == (12, 1)
+
+
+def test_a_round_of_single_queries_is_a_few_requests_at_a_time() -> None:
+    """Each of twenty takes .1 s: together they take longer than two, and less than half as long as one after the other."""
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def slow(path: str, payload: Any) -> tuple[int, object]:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.1)
+        with lock:
+            under_way -= 1
+        return found(path, payload)
+
+    with fake(slow, keeps=True) as server:
+        retriever = client(f"{server.url}/retrieve", "query")
+        for query in "abcdefghijklmnopqrst":
+            retriever.expect(query)
+        assert [retriever.search(query)[0].title for query in "abcdefghijklmnopqrst"] == list("abcdefghijklmnopqrst")
+        assert 1 < most <= 8
+        assert server.connections <= 8
+
+
+def test_a_connection_that_the_server_closed_is_no_failure() -> None:
+    """It says that it keeps the connection, and closes it after every answer."""
+
+    def closing(path: str, payload: Any) -> tuple[int, object]:
+        threading.Timer(0.05, server.close_all).start()
+        return found(path, payload)
+
+    with fake(closing, keeps=True) as server:
+        retriever = client(f"{server.url}/retrieve", retries=0)
+        for query in "abc":
+            assert retriever.search(query)[0].title == query
+            time.sleep(0.2)
+        assert server.connections == 3
+
+
+def test_no_request_begins_after_the_rounds_time(stop: threading.Event) -> None:
+    """Two tries of .2 s, with a pause of .1 s between: a round of forty single queries, of which each takes .15 s, may begin
+    requests for .5 s. The rest fail at once."""
+
+    def slow(path: str, payload: Any) -> tuple[int, object]:
+        stop.wait(0.15)
+        return found(path, payload)
+
+    with fake(slow, keeps=True) as server:
+        retriever = client(f"{server.url}/retrieve", "query", retries=1, timeout_s=0.2, backoff_s=0.1)
+        queries = [str(number) for number in range(80)]
+        for query in queries:
+            retriever.expect(query)
+        failures = []
+        for query in queries:
+            try:
+                retriever.search(query)
+            except ServerSilent as failure:
+                failures.append(str(failure))
+        assert failures
+        assert all(
+            "too slow for a whole round" in words or "within 0.2 s" in words or "silent" in words for words in failures
+        )
+        assert len(server.requests) < 80
+        stop.set()
+
+
 # -------------------------------------------------------------------------------------------------------------- faults
 
 
@@ -242,12 +317,10 @@ def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://a:port/retrieve", "localhost:8000/retrieve", "ftp://x/retrieve"])
-def test_what_is_no_address_is_tried_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
+def test_what_is_no_address_is_tried_once(url: str) -> None:
+    """A second try would come after the pause, which is longer than any test may take."""
     with pytest.raises(ServerSilent, match=r"is no address of a server \(.*\): start it"):
-        client(url).search("a")
-    assert waits == []
+        client(url, backoff_s=1000.0).search("a")
 
 
 def test_one_query_that_breaks_the_server_fails_alone() -> None:
