@@ -47,7 +47,7 @@ lint: setup ## ruff, mypy, import floors
 bench: setup ## speed ratios, each pair measured side by side; writes benchmarks/results.json
 	@$(PY) -m benchmarks
 
-ui: setup ## MLflow and Prefect pages of this folder's runs, on loopback only
+ui: setup ## pages of Prefect and of the trackers, of this folder's runs, on loopback only
 	@$(PY) -m flows.ui
 
 lock: ## compile requirements/lock.txt from requirements/*.in (UPGRADE=1 takes the newest versions)

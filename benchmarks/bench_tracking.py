@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,10 @@ def bench_tracking() -> list[Row]:
         os.chdir(folder)
         uri = f"sqlite:///{folder}/mlflow.db"
         few, many = _logged(uri, 100), _logged(uri, 10_000)
-        server, base = _served(uri)
         try:
-            pairs = take_turns(lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, "a chart of 12 runs")
+            with _served(uri) as base:
+                pairs = take_turns(lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, "a chart of 12 runs")
         finally:
-            from flows.windows.prefect_server import stop_process
-
-            stop_process(server.pid)
             os.chdir(_ROOT)
     return [at_most("page's requests for a chart of 12 runs of 10,000 points, over 100", pairs, TARGET, "s")]
 
@@ -58,20 +56,28 @@ def _logged(uri: str, points: int) -> list[str]:
     return ids
 
 
-def _served(uri: str) -> tuple[subprocess.Popen[bytes], str]:
-    from flows.ui import start_mlflow
+@contextmanager
+def _served(uri: str) -> Iterator[str]:
+    from flows.ui import serving
     from flows.windows.prefect_server import free_port
+    from pipelines.tracking.mlflow.pages import mlflow_pages
 
     port = free_port()
-    server, base = start_mlflow(uri, port), f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            _get(f"{base}/health")
-            return server, base
-        except OSError:
+    base, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    with serving(mlflow_pages(uri, port)):
+        while not _answers(base):
+            if time.monotonic() > deadline:
+                raise RuntimeError("MLflow's server did not start")
             time.sleep(0.2)
-    raise RuntimeError("MLflow's server did not start")
+        yield base
+
+
+def _answers(base: str) -> bool:
+    try:
+        _get(f"{base}/health")
+    except OSError:
+        return False
+    return True
 
 
 def _asked(base: str, ids: list[str]) -> float:

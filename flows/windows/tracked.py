@@ -62,9 +62,9 @@ class TrackedJobs:
         self._trackers = LaunchTrackers(open_trackers(jobs[0].config), tracked_launch(jobs))
 
     def start(self) -> None:
-        names = cell_names(self._jobs)
+        names, launch = cell_names(self._jobs), {"launch": f"{title(self._jobs)} {digest(self._jobs)[:6]}"}
         for job in self._jobs:
-            write_launch_tags(job, cell_tags(job, names[job.folder.parent]))
+            write_launch_tags(job, cell_tags(job, names[job.folder.parent]) | launch)
         self._trackers.start()
 
     def end(self, status: Status) -> None:

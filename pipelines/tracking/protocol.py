@@ -91,6 +91,16 @@ class LaunchTracker(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Pages:
+    """A tracker's pages, as a program that serves them on this machine until it is ended. ``addresses``: what to open, by name; a text
+    where there is nothing to open yet."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    addresses: Mapping[str, str]
+
+
 class TrackerSettings(BaseModel):
     """Settings of one tracker, ``execution.trackers.<module>``, and how it is opened. Light to import.
 
@@ -124,6 +134,10 @@ class TrackerSettings(BaseModel):
 
     def track_launch(self, launch: TrackedLaunch) -> LaunchTracker | None:
         """None: this tracker shows runs alone."""
+        return None
+
+    def pages(self, runs: Path, port: int) -> Pages | None:
+        """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""
         return None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.tracking.guard import Refusals
-from pipelines.tracking.protocol import Status, TrackedRun, Tracker, TrackerSettings, flat
+from pipelines.tracking.protocol import Pages, Status, TrackedRun, Tracker, TrackerSettings, flat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,20 @@ class TensorboardSettings(TrackerSettings):
 
     def track_run(self, run: TrackedRun) -> Tracker:
         return TensorboardRun(run)
+
+    def pages(self, runs: Path, port: int) -> Pages:
+        command = [
+            sys.executable,
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            str(runs),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        return Pages(command, {}, {self.title: f"http://127.0.0.1:{port}/"})
 
 
 SETTINGS = TensorboardSettings
@@ -61,7 +76,7 @@ class TensorboardRun:
         self._writer = RecordWriter((self._folder / name).open("xb"))
         self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         if (_CONFIGURATION, 0) not in self._logged:
-            values = dict(flat(self._run.config))
+            values = dict(flat({**self._run.config, "tags": self._run.tags}))
             self._text(_CONFIGURATION, 0, _markdown(["value of", "is"], [[k, v] for k, v in values.items()]))
             known = {
                 key: value if isinstance(value, (bool, int, float, str)) else str(value)

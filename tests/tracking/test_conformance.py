@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.tracking.guard import RunTrackers
@@ -46,8 +49,21 @@ class TestRecording(TrackerConformance):
 
 
 class TestMlflow(TrackerConformance):
+    @pytest.fixture(autouse=True)
+    def _copied(self, database: Path, tmp_path: Path) -> None:
+        shutil.copy(database, tmp_path / "mlflow.db")
+
     def make_settings(self, folder: Path) -> TrackerSettings:
         return MlflowSettings(uri=f"sqlite:///{folder / 'mlflow.db'}")
+
+    def test_a_table_is_json_that_browsers_read(self, run: TrackedRun) -> None:
+        tracker = self.begin(run)
+        tracker.evaluation(0, pa.table({"score": [0.5, math.nan, math.inf]}))
+        tracker.end("FINISHED")
+        client, found = self._run(run)
+        path = client.download_artifacts(found.info.run_id, "evaluations/iteration0000.json")
+        strict = json.loads(Path(path).read_text(), parse_constant=lambda text: pytest.fail(text))
+        assert strict == {"columns": ["score"], "data": [[0.5], [None], [None]]}
 
     def points(self, run: TrackedRun) -> list[tuple[str, int, float]]:
         client, found = self._run(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,18 +17,17 @@ from hypothesis import strategies as st
 
 from pipelines.tracking.guard import RunTrackers, prepare, warn
 from pipelines.tracking.mlflow import MlflowSettings
-from pipelines.tracking.mlflow.database import Database, create_database
+from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.mlflow.names import acceptable, original
 from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
 from pipelines.tracking.protocol import TrackedRun
 
 
 @pytest.fixture
-def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    create_database(uri)
-    return uri
+    shutil.copy(database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
-from pipelines.tracking.protocol import LaunchTracker, TrackedLaunch, TrackedRun, Tracker, TrackerSettings
+from pipelines.tracking.protocol import LaunchTracker, Pages, TrackedLaunch, TrackedRun, Tracker, TrackerSettings
 
 
 class MlflowSettings(TrackerSettings):
@@ -33,6 +34,11 @@ class MlflowSettings(TrackerSettings):
         from pipelines.tracking.mlflow.launch import MlflowLaunch
 
         return MlflowLaunch(self.uri, launch)
+
+    def pages(self, runs: Path, port: int) -> Pages:
+        from pipelines.tracking.mlflow.pages import mlflow_pages
+
+        return mlflow_pages(self.uri, port)
 
 
 SETTINGS = MlflowSettings

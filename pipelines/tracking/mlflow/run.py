@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ class MlflowRun:
 
     def evaluation(self, iteration: int, table: Any) -> None:
         name = f"evaluations/iteration{iteration:04d}.json"
-        rows = [list(row.values()) for row in table.to_pylist()]
+        rows = [[_plain(value) for value in row.values()] for row in table.to_pylist()]
         text = json.dumps({"columns": table.column_names, "data": rows}, default=str)
         self._calls.append(lambda: self._log_text(text, name))
         self._try()
@@ -139,6 +140,11 @@ class MlflowRun:
         self._client.log_artifacts(self._id, str(results), "results")
         if model is not None:
             self._client.log_artifacts(self._id, str(model), "model")
+
+
+def _plain(value: Any) -> Any:
+    """JSON, as browsers read it, has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def remembered(file: Path) -> dict[str, str]:
