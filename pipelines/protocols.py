@@ -206,8 +206,7 @@ class Policy:
         """Raises ConfigError: this policy only samples."""
         if self.trainer is None:
             raise ConfigError(
-                f"{type(self.sampler).__name__} only samples, it neither scores nor trains: choose a policy that trains "
-                "(policy=local)"
+                f"{type(self.sampler).__name__} only samples, it neither scores nor trains: choose a policy that trains"
             )
         return self.trainer
 

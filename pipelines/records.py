@@ -174,6 +174,14 @@ class TrainingSequence:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class DemoSequence:
+    """One row for imitation: int32[T] token ids and float32[T] loss weights (of predicting that token)."""
+
+    token_ids: IntArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Score:
     """Log-probs and entropies of a sequence's action tokens, float32[T], 0 outside the action mask."""
 

@@ -18,6 +18,8 @@ from pipelines.errors import ConfigError
 from pipelines.sections import BenchmarkSection, DataSection, PolicySection
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pipelines.config.views import PolicyView
     from pipelines.environments.base import Benchmark
     from pipelines.protocols import Policy
@@ -54,14 +56,22 @@ class BenchmarkSpec:
 
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
-    """A policy as the rest of the platform knows it. ``build`` makes it of what it may read of the configuration and the Hugging
-    Face folder that the run starts from, which is also the frozen reference of the KL loss. ``packages``: distributions
-    whose versions bear on its numbers, besides those that bear on every artifact; where several serve, one is installed."""
+    """A policy as the rest of the platform knows it.
+
+    Args:
+        build: makes it of what it may read of the configuration and the Hugging Face folder that the run starts from, which is
+            also the frozen reference of the KL loss.
+        packages: distributions whose versions bear on its numbers, besides those that bear on every artifact; where several
+            serve, one is installed.
+        token_logits: ``(folder, sequences, places, *, temperature)`` → float32 [places, V], the logits of a checkpoint's model
+            behind single tokens; a place is the index of a sequence and that of a token in it. None: it does not show them.
+    """
 
     name: str
     config: type[PolicySection]
     build: Callable[[PolicyView, Path], Policy]
     packages: tuple[str, ...] = ()
+    token_logits: Callable[..., Tensor] | None = None
 
 
 @cache

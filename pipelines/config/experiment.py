@@ -106,12 +106,12 @@ class ExperimentConfig(Section):
         if self.policy.trains == "nothing":
             raise ConfigError(
                 f"policy={self.policy.name} only generates, and training.iterations={self.training.iterations} trains: set "
-                "training.iterations=0 to evaluate, or choose a policy that trains (policy=local)"
+                f"training.iterations=0 to evaluate, or choose a policy that trains ({_which_train('stand-ins', 'any')})"
             )
         if self.model.weights == "pretrained" and self.policy.trains == "stand-ins":
             raise ConfigError(
                 f"model.weights=pretrained ({self.model.pretrained}) needs a policy that trains it; policy="
-                f"{self.policy.name} trains stand-ins: use scale=laptop, or policy=openrlhf"
+                f"{self.policy.name} trains stand-ins: use scale=laptop, or {_which_train('any')}"
             )
 
     @property
@@ -130,6 +130,14 @@ class ExperimentConfig(Section):
             **self.training.model_dump(include=set(OptimizerSettings.model_fields)),
             **self.algorithm.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
         )
+
+
+def _which_train(*models: str) -> str:
+    """Policies with a model that train stand-ins, or any model."""
+    sections = {spec.name: spec.config for spec in policy_specs()}
+    return " or ".join(
+        f"policy={name}" for name, policy in sections.items() if policy.scores and policy.trains in models
+    )
 
 
 class ExecutionConfig(Section):

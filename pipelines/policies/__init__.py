@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.config import StandIn
+    from pipelines.config import StandIn, WarmStartConfig
     from pipelines.protocols import TextCodec
+    from pipelines.records import DemoSequence
 
 
 def codec(model: Path) -> TextCodec:
@@ -24,3 +25,18 @@ def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Seq
     from pipelines.policies.local.model import make_stand_in as make
 
     make(shape, corpus, out, tags=tags)
+
+
+def imitate(
+    stand_in: Path,
+    out: Path,
+    sequences: Iterable[DemoSequence],
+    settings: WarmStartConfig,
+    *,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Train a stand-in's folder on demonstrations, whatever policy goes on from it; the result is the folder ``out``. Returns
+    the metrics; ``on_progress`` is told the tokens seen, of how many."""
+    from pipelines.policies.local.imitation import imitate as train
+
+    return train(stand_in, out, sequences, settings, on_progress=on_progress)

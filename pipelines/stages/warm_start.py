@@ -10,9 +10,9 @@ import numpy as np
 from pipelines.config.views import WarmStartView
 from pipelines.environments.base import Benchmark, Panel, Turn
 from pipelines.errors import ConfigError
-from pipelines.policies import codec
-from pipelines.policies.local.imitation import DemoSequence, imitate
+from pipelines.policies import codec, imitate
 from pipelines.protocols import Message, TextCodec
+from pipelines.records import DemoSequence
 from pipelines.stages.demonstrations import demonstrations
 
 _MOST_REFUSED = 256  # in a row

@@ -11,9 +11,10 @@ import pytest
 
 from pipelines.config import WarmStartConfig
 from pipelines.policies import codec
-from pipelines.policies.local.imitation import DemoSequence, imitate
+from pipelines.policies.local.imitation import imitate
 from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Message, SamplingSettings
+from pipelines.records import DemoSequence
 from tests.policies.conftest import ANSWERS
 from tests.policies.play import OBSERVATIONS, converse
 

@@ -34,9 +34,8 @@ def test_a_given_answer_is_played() -> None:
 
 
 def test_a_policy_that_only_samples_says_what_it_lacks() -> None:
-    with pytest.raises(ConfigError, match="ScriptedSampler") as caught:
+    with pytest.raises(ConfigError, match=r"ScriptedSampler .*a policy that trains"):
         _ = Policy(scripted_policy().sampler).learner
-    assert "policy=local" in str(caught.value)
 
 
 def test_it_imports_no_torch() -> None:

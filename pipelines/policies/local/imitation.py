@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -18,14 +16,7 @@ from pipelines.policies.local.linear import linear
 from pipelines.policies.local.parameters import Qwen2Parameters, load_model
 from pipelines.policies.local.transformer import forward, packed, packed_positions, rotations, weights_of
 from pipelines.policies.model_folder import copy_all_but_weights
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class DemoSequence:
-    """int32[T] token ids and float32[T] loss weights (of predicting that token)."""
-
-    token_ids: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float32]
+from pipelines.records import DemoSequence
 
 
 def imitate(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.registry import PolicySpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pipelines.config.views import PolicyView
     from pipelines.protocols import Policy
 
@@ -20,4 +22,10 @@ def _build(view: PolicyView, model: Path) -> Policy:
     return local_policy(model, temperature=view.temperature, threads=view.policy.torch_threads)
 
 
-SPEC = PolicySpec(name="local", config=LocalPolicyConfig, build=_build)
+def _token_logits(*what: Any, **settings: Any) -> Tensor:
+    from pipelines.policies.local.logits import token_logits
+
+    return token_logits(*what, **settings)
+
+
+SPEC = PolicySpec(name="local", config=LocalPolicyConfig, build=_build, token_logits=_token_logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from pipelines import schemas
 from pipelines.config.views import AnalysisView
 from pipelines.protocols import Policy
 from pipelines.records import ScoredTrajectory, Trajectory
+from pipelines.registry import policy_spec
 from pipelines.stages.analysis.entropy_change import entropy_change
 from pipelines.stages.analysis.proposition1 import proposition1
 from pipelines.stages.analysis.trajectories import chosen_trajectories
@@ -22,12 +24,14 @@ ENTROPY_CHANGE, PROPOSITION1, TRAJECTORIES = TABLES = tuple(
 
 def absent_tables(view: AnalysisView) -> dict[str, str]:
     """The tables that the configuration rules out, each with the reason as a reader is told it."""
-    policy = view.policy.policy.name
+    policy = view.policy.policy
     if not view.iterations:
         return dict.fromkeys(TABLES, "nothing was trained")
-    if policy in ("scripted", "vllm"):
-        return dict.fromkeys(TABLES, f"policy={policy} scores no tokens")
-    return {} if policy == "local" else {PROPOSITION1: f"policy={policy} does not show its logits"}
+    if not policy.scores:
+        return dict.fromkeys(TABLES, f"policy={policy.name} scores no tokens")
+    if policy_spec(policy.name).token_logits is None:
+        return {PROPOSITION1: f"policy={policy.name} does not show its logits"}
+    return {}
 
 
 def analyse(
@@ -48,7 +52,8 @@ def analyse(
         ENTROPY_CHANGE: entropy_change(played, policy.learner),
         TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec, declared),
     }
-    if models:
-        temperature = view.policy.temperature
-        tables[PROPOSITION1] = proposition1(played, models, temperature=temperature, seed=view.seed)
+    token_logits = policy_spec(view.policy.policy.name).token_logits
+    if models and token_logits is not None:
+        logits_of = partial(token_logits, temperature=view.policy.temperature)
+        tables[PROPOSITION1] = proposition1(played, models, logits_of, seed=view.seed)
     return tables

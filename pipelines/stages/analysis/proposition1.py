@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 
 from empg.theory import expected_squared_score_norm, renyi2_entropy
-from pipelines.policies.local.logits import token_logits
 from pipelines.records import Trajectory
 from pipelines.schemas import PROPOSITION1
 from pipelines.seeds import derive_seed
@@ -20,11 +19,16 @@ TOKENS = 32  # per policy; each costs a V × V Jacobian
 
 
 def proposition1(
-    trajectories: Sequence[Trajectory], models: Mapping[str, Path], *, temperature: float, seed: int
+    trajectories: Sequence[Trajectory],
+    models: Mapping[str, Path],
+    token_logits: Callable[..., torch.Tensor],
+    *,
+    seed: int,
 ) -> pa.Table:
     """A row per model (a Hugging Face folder by its name in the column ``policy``) and token of a seeded sample of the action
-    tokens: H₂ (nats), the proposition's value, and ``measured``, the exact expectation of ‖∇_z log π(a)‖² over all actions
-    with gradients by automatic differentiation."""
+    tokens, whose logits ``token_logits`` gives (``PolicySpec.token_logits`` at the rollouts' temperature): H₂ (nats), the
+    proposition's value, and ``measured``, the exact expectation of ‖∇_z log π(a)‖² over all actions with gradients by
+    automatic differentiation."""
     rows = [(t, row) for t in trajectories for row in unscored_rows(t)]
     actions = [(i, int(token)) for i, (_, row) in enumerate(rows) for token in np.flatnonzero(row.action_mask)]
     rng = np.random.Generator(np.random.Philox(key=derive_seed(seed, "proposition1")))
@@ -34,7 +38,7 @@ def proposition1(
     places = [actions[i] for i in chosen]
     found = []
     for name, folder in models.items():
-        logits = token_logits(folder, [row for _, row in rows], places, temperature=temperature).double()
+        logits = token_logits(folder, [row for _, row in rows], places).double()
         columns = {
             "renyi2_entropy": renyi2_entropy(logits),
             "predicted": expected_squared_score_norm(logits),
