@@ -71,7 +71,8 @@ def rloo_advantages(rewards_B: torch.Tensor, group_ids_B: torch.Tensor) -> torch
 def informative_groups(rewards_B: torch.Tensor, group_ids_B: torch.Tensor) -> torch.Tensor:
     """DAPO's dynamic sampling rule, bool[B]: the trajectory's group has at least two different rewards.
 
-    Decided on the rewards themselves, not on a std that rounding could lift off zero (arXiv 2503.14476).
+    ``rewards_B`` should be what the task paid, without penalties: a group that failed throughout carries no signal, however
+    its penalties differ. Decided on the rewards themselves, not on a std that rounding could lift off zero (arXiv 2503.14476).
     """
     rewards, ids, groups = _checked(rewards_B, group_ids_B)
     return (-_lowest(-rewards, ids, groups) > _lowest(rewards, ids, groups))[ids]

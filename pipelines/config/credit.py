@@ -54,9 +54,8 @@ def section_of(method: type[Settings], base: type[_Method], **more: Any) -> type
 
 
 def _annotation(field: DataclassField[Any], hint: Any) -> Any:
-    if hint is float:
-        return Annotated[Float, Field(allow_inf_nan=False, **field.metadata)]
-    return Annotated[_NUMBERS.get(hint, hint), Field(**field.metadata)] if field.metadata else _NUMBERS.get(hint, hint)
+    bounds: dict[str, Any] = {**field.metadata, **({"allow_inf_nan": False} if hint is float else {})}
+    return Annotated[_NUMBERS.get(hint, hint), Field(**bounds)]
 
 
 def choice_of(sections: list[type[_Method]], key: str) -> Any:
@@ -74,7 +73,6 @@ else:
         section_of(method, EstimatorSettings, name=(Literal[name], name)) for name, method in ESTIMATORS.items()
     ]
     _modulators = [section_of(method, ModulatorSettings) for method in MODULATORS.values()]
-    globals().update(
-        {section.__name__: section for section in (*_estimators, *_modulators)}
-    )  # where pickle looks for them
+    # Pickle finds a class by its name in its module.
+    globals().update({section.__name__: section for section in (*_estimators, *_modulators)})
     AnyEstimator, AnyModulator = choice_of(_estimators, "name"), choice_of(_modulators, "arm")
