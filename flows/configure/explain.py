@@ -63,6 +63,11 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return _unknown(key)
     if problem["type"] == "missing":
         return f"{key} is missing"
+    if problem["type"] == "union_tag_invalid":
+        found = problem["ctx"]
+        return (
+            f"{key}.{found['discriminator'].strip(chr(39))} = {found['tag']!r}: choose one of {found['expected_tags']}"
+        )
     if not key or isinstance(problem["input"], dict):  # a section: the message says which of its values
         return f"{key}: {message}" if key else message
     return f"{key} = {short(repr(problem['input']))}: {message}"
