@@ -15,7 +15,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from flows.__main__ import leave, main
+from flows.__main__ import main
+from flows.exits import leave
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
 
 _get_or_make = ArtifactStore.get_or_make

@@ -1,184 +1,103 @@
 """``python -m flows``: one run, or with ``-m`` every combination of the given overrides.
 
-Everything is validated before anything heavy is imported or started; then Hydra's launchers do the work
-(``hydra/launcher=joblib``, ``basic``, ``ray``, ``slurm`` …). Exit codes: 0 done, 1 a run failed, 2 the command
-line or configuration is wrong, 130 interrupted.
+A launch is a straight line: plan (read, check, choose the launcher) → claim the runs → open the windows → execute → report.
+Everything is validated before anything heavy is imported or started. Exit codes: ``flows/exits.py``.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import signal
 import sys
-import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any
 
-from flows.configure.compose import CONF, compose_all, expand
-from flows.launch.jobs import Job, is_launchers, make_jobs
-from flows.launch.launchers import check_launcher, launch_jobs, one_at_a_time
-from flows.launch.slurm import by_shape, check_slurm, chosen_launcher, job_overrides, job_script, submit_array
-from flows.launch.slurm_settings import SlurmSettings
-from pipelines.config import RunConfig
-from pipelines.errors import ConfigError, PlatformError
-from pipelines.files import DISK_FULL
-from pipelines.planning.readiness import check_engines, check_fits, check_machine
-
-_INFORM = ("help", "hydra_help", "info", "cfg", "shell_completion")
-Launch = Callable[[], int]
-_UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
+from flows.configure.cells import CONF
+from flows.exits import exit_code, leave
+from flows.launch.command import Command, read_command
+from flows.launch.jobs import Job, in_order
+from flows.launch.launchers import choose_launcher, launcher_of
+from flows.launch.slurm import Slurm
+from flows.launch.slurm_settings import slurm_settings
+from pipelines.registry import benchmark_spec
+from pipelines.run_folder import is_finished
 
 
-def _only(jobs: Sequence[Job], launch: Launch) -> int:
-    return launch()
+@exit_code
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    command = read_command(sys.argv[1:] if arguments is None else arguments)
+    return show(command) if command.shows else launch(command)
 
 
-def main(arguments: Sequence[str] | None = None, around: Callable[[Sequence[Job], Launch], int] = _only) -> int:
-    """Returns the exit code. ``around``: called for runs that are to be launched, not only explained or planned; it launches
-    them, does what comes before and after, and returns the exit code. Its errors are told like a launch's."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # hydra/launcher/ray.yaml fills the plugin's settings of this name on purpose; and what Ray will do in another version.
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
-    warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
-    return _told(lambda: _main(arguments, around))
+def show(command: Command) -> int:
+    """Answer a command that launches nothing: by Hydra (``--help``, ``--cfg`` …), or with the plan. Returns the exit code."""
+    if not command.asks_hydra:
+        return _show_plan(command)
+    import hydra
+
+    sys.argv = [sys.argv[0], *command.options, *command.overrides]
+    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_never_called)()
+    return 0
 
 
-def _main(arguments: Sequence[str], around: Callable[[Sequence[Job], Launch], int]) -> int:
-    options, overrides = _parse(arguments)
-    if options.help or options.hydra_help:
-        _hydra(["--help" if options.help else "--hydra-help"])
+def launch(command: Command) -> int:
+    """Execute the runs that are not finished, and report. Returns the exit code.
+
+    Raises:
+        ConfigError, DataError: one of the runs cannot be executed here; nothing was started.
+        RunLocked: another launch that is alive has some of them; nothing was started.
+    """
+    from flows.job import run_job
+
+    launcher = choose_launcher(command, run_job)
+    todo = in_order(job for job in command.jobs if not _is_finished(job))
+    for job in todo:
+        benchmark, data = job.config.experiment.benchmark, job.config.experiment.data
+        benchmark_spec(benchmark.name).build(benchmark, data).check()
+    from flows.launch.claims import claimed
+    from flows.launch.execution import execute
+    from flows.launch.libraries import calm_libraries
+    from flows.windows.opened import show_finished, windows
+    from flows.windows.terminal import report
+
+    if not todo:
+        show_finished(command.jobs)
         return 0
-    combinations = expand(overrides) if options.multirun else [overrides]
-    configs = compose_all(combinations)
-    if any(getattr(options, name) for name in _INFORM):
-        _hydra([*(a for a in arguments if a not in overrides), *overrides])
-        return 0
-    jobs = make_jobs(combinations, configs)
-    if any(config.plan for config in configs):
-        return _plan(configs, jobs, combinations[0])
-    if len(jobs) < len(combinations):
-        print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
-    return around(jobs, lambda: _launch_checked(jobs, combinations[0], overrides, many=options.multirun))
+    calm_libraries()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    with (
+        claimed([job.folder for job in todo], todo[0].config.execution.runs) as folder,
+        windows(todo, command.jobs, folder) as shown,
+    ):
+        failures = execute(launcher, todo)
+        shown.show(failures)
+    report(failures, todo, command.jobs)
+    return 1 if failures else 0
 
 
-def _told(work: Callable[[], int]) -> int:
-    """The exit code; what is the user's or the machine's fault is a line."""
-    try:
-        return work()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        print(f"error: {error}: free some space and launch again; what was finished stays", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: launch the same command again to continue", file=sys.stderr)
-        return 130
+def _is_finished(job: Job) -> bool:
+    finished = is_finished(job.config)
+    if finished:
+        print(f"done already: {job.folder}", flush=True)
+    return finished
 
 
-def _launch_checked(jobs: Sequence[Job], first: Sequence[str], overrides: Sequence[str], *, many: bool) -> int:
-    """``first``: the overrides of one of the jobs, the launch's too."""
-    slurm = chosen_launcher(first)
-    if slurm is not None:
-        return _launch_on_slurm(slurm, jobs, overrides, many=many)
-    for job in jobs:
-        job.config.experiment.check_runnable()
-        check_fits(job.config.experiment)
-        check_machine(job.config.experiment)
-    return _launch(jobs, overrides, many=many)
-
-
-def _plan(configs: Sequence[RunConfig], jobs: Sequence[Job], overrides: Sequence[str]) -> int:
-    """Say what is needed, once where two names mean the same, and the job script where SLURM is chosen. ``overrides``: of
-    one of the jobs, the launch's too."""
+def _show_plan(command: Command) -> int:
+    """What the runs need, once where two names mean the same, and the job scripts where SLURM is chosen."""
+    from flows.job import run_job
     from flows.launch.planning import show_plans
 
-    slurm = chosen_launcher(overrides)
-    code = show_plans([config for i, config in enumerate(configs) if config not in configs[:i]])
-    if slurm is None:
-        return code
-    for group in by_shape(jobs):
-        asked = chosen_launcher([*overrides, *job_overrides(slurm, [job.config for job in group], overrides)])
-        assert asked is not None
-        many = f"{len(group)} job{'s' if len(group) > 1 else ''}"
-        print(f"\nsubmitted as {many}:\n\n{job_script(asked, len(group))}", end="")
+    settings = slurm_settings(launcher_of(command))
+    code = show_plans([config for i, config in enumerate(command.configs) if config not in command.configs[:i]])
+    if settings is not None:
+        slurm = Slurm(settings, run_job)
+        for batch in slurm.batches(command.jobs):
+            many = f"{len(batch)} job{'s' if len(batch) > 1 else ''}"
+            print(f"\nsubmitted as {many}:\n\n{slurm.script(batch)}", end="")
     return code
 
 
-def _launch_on_slurm(slurm: SlurmSettings, jobs: Sequence[Job], overrides: Sequence[str], *, many: bool) -> int:
-    """The jobs' GPUs are looked for when they start."""
-    if not many:
-        raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
-    configs = [job.config for job in jobs]
-    launcher = [override for override in overrides if is_launchers(override)]
-    for config in configs:
-        config.experiment.check_runnable()
-        check_fits(config.experiment)
-        check_engines(config.experiment)
-    check_slurm()
-    return _launch(jobs, launcher, many=True, slurm=slurm)
-
-
-def _launch(jobs: Sequence[Job], overrides: Sequence[str], *, many: bool, slurm: SlurmSettings | None = None) -> int:
-    from flows.launch.launch import launch
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
-    if not many:
-        return launch(jobs, lambda _: _hydra(list(overrides)))
-    launcher = [override for override in overrides if is_launchers(override)]
-    if slurm is None:
-        launcher += one_at_a_time(jobs, launcher)
-    check_launcher(jobs, launcher)
-    if slurm is None:
-        return launch(jobs, lambda todo: launch_jobs(todo, launcher))
-    folder = Path(slurm.submitit_folder).parent
-    return launch(
-        jobs, lambda array: submit_array(array, slurm, launcher, launch_jobs), batches=by_shape, seen_by_all=folder
-    )
-
-
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Hydra's own options, and the overrides, which may stand before and after them."""
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-    parser.exit_on_error = False
-    try:
-        options, rest = parser.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise ConfigError(f"{error}; see python -m flows --help") from None
-    unknown = next((a for a in rest if a.startswith("-")), None)
-    unsupported = next((f"--{n.replace('_', '-')}" for n in _UNSUPPORTED if getattr(options, n)), None)
-    if unknown or unsupported:
-        raise ConfigError(f"unknown option {unknown or unsupported}; see python -m flows --help")
-    taken = {*options.overrides, *rest}
-    return options, [a for a in arguments if a in taken]
-
-
-def _hydra(arguments: list[str]) -> None:
-    """Hand over to Hydra, which composes once more, sweeps, and launches the jobs with the chosen launcher."""
-    import hydra
-
-    from flows.job import job
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)()
-
-
-def leave(code: int) -> NoReturn:
-    """End the process now. Everything is on disk; what would still wait are Prefect's threads, for ever when its
-    server is dead."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def _never_called(_: Any) -> None: ...
 
 
 if __name__ == "__main__":

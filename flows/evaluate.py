@@ -29,10 +29,10 @@ from typing import Any
 
 from flows.configure.checkpoints import Checkpoint, find_checkpoint
 from flows.configure.compose import compose, validated
-from flows.configure.explain import explain, options
-from flows.configure.suggest import known
+from flows.configure.explain import explain, known, options
+from flows.exits import exit_code, leave
 from pipelines.config import RunConfig
-from pipelines.errors import ConfigError, PlatformError
+from pipelines.errors import ConfigError
 from pipelines.registry import benchmark_spec
 
 _OWN = ("checkpoint", "panel", "out")
@@ -55,28 +55,22 @@ class Asked:
         return said[-1] if said else default
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes as ``python -m flows``."""
+    """Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if any(argument in ("-h", "--help") for argument in arguments):
         print(__doc__)
         return 0
+    asked = parse(arguments)
+    checkpoint = find_checkpoint(asked.checkpoint, Path(asked.value("execution.artifacts", "artifacts")))
     try:
-        asked = parse(arguments)
-        checkpoint = find_checkpoint(asked.checkpoint, Path(asked.value("execution.artifacts", "artifacts")))
         config = configure(asked, checkpoint)
         _check(config, checkpoint)
-        _evaluate(config, checkpoint, asked.out)
-        return 0
     except ConfigError as error:
-        print(f"error: {str(error).replace('benchmark.evaluation_split', 'panel')}", file=sys.stderr)
-        return 2
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        raise ConfigError(str(error).replace("benchmark.evaluation_split", "panel")) from None
+    _evaluate(config, checkpoint, asked.out)
+    return 0
 
 
 def parse(arguments: Sequence[str]) -> Asked:
@@ -176,7 +170,7 @@ def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
 def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:
     """Play and report, with the stages of a run: what was played before is found in the store."""
     from flows.launch.libraries import calm_libraries
-    from flows.windows.bar import Bar
+    from flows.windows.terminal import Bar
 
     calm_libraries()
     import pyarrow.parquet as pq
@@ -204,6 +198,4 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
 
 
 if __name__ == "__main__":
-    from flows.__main__ import leave
-
     leave(main())

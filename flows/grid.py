@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flows.__main__ import Launch, leave
-from flows.__main__ import main as launch_many
+from flows.__main__ import launch, show
+from flows.exits import exit_code, leave
+from flows.launch.command import read_command
 from flows.launch.jobs import Job
-from flows.study_lock import study_lock
+from flows.study import archive, publish, study_lock
 from pipelines.errors import ConfigError, DataError
 from pipelines.reporting.comparable import Planned, check_study, planned_study
 from pipelines.run_folder import is_finished
@@ -25,35 +26,35 @@ The launch of `python -m flows -m` with the same overrides; then results/grid (t
 _STUDY = Path("results/grid")
 
 
+@exit_code
 def main(overrides: Sequence[str]) -> int:
-    """Returns the launch's exit code, or 1 if what follows it failed."""
+    """Returns the launch's exit code, or 1 if what follows it failed. The tables say what is missing: runs that failed keep no
+    others from them."""
     if {"-h", "--help"} & set(overrides) or not overrides:
         print(_USAGE)
         return 0 if overrides else 2
-    return launch_many(["-m", *overrides], around=_as_study)
-
-
-def _as_study(jobs: Sequence[Job], launch: Launch) -> int:
-    """The tables say what is missing: runs that failed keep no others from them."""
+    command = read_command(["-m", *overrides])
+    if command.shows:
+        return show(command)
     start = time.monotonic()
     with study_lock():
-        check_fits_study(jobs, _STUDY)
-    code = launch()
-    finished = [job for job in jobs if is_finished(job.config)]
+        check_fits_study(command.jobs, _STUDY)
+    code = launch(command)
+    finished = [job for job in command.jobs if is_finished(job.config)]
+    missing = len(command.jobs) - len(finished)
     if finished:
         _publish(finished)
         print(
             f"took {(time.monotonic() - start) / 60:.0f} min; `make ui` opens MLflow's comparison and Prefect's pages"
         )
-    if len(finished) < len(jobs):
+    if missing:
         what = (
-            f"the tables lack {len(jobs) - len(finished)} of {len(jobs)} runs"
+            f"the tables lack {missing} of {len(command.jobs)} runs"
             if finished
             else "no run is finished, there are no tables"
         )
         print(f"error: {what}: the same launch again runs them", file=sys.stderr)
-        return code or 1
-    return code
+    return code or int(missing > 0)
 
 
 def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
@@ -73,8 +74,6 @@ def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
 
 
 def _publish(jobs: Sequence[Job]) -> None:
-    from flows.study import archive, publish
-
     configs = [job.config for job in jobs]
     with study_lock():
         report = publish(configs, "grid")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.configure.compose import CONF, compose
-from pipelines.errors import PlatformError
+from flows.exits import exit_code
 from pipelines.files import json_text
 
 
@@ -26,15 +26,12 @@ def paper_settings() -> dict[str, dict[str, Any]]:
     return settings
 
 
+@exit_code
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.paper_settings", description=__doc__)
     parser.add_argument("file", type=Path, help="JSON to write")
     options = parser.parse_args()
-    try:
-        text = json_text(paper_settings())
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    text = json_text(paper_settings())
     options.file.parent.mkdir(parents=True, exist_ok=True)
     options.file.write_text(text, "utf-8")
     return 0

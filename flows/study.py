@@ -1,4 +1,4 @@
-"""What follows a launch of many: its results collected, and made into tables and figures by DVC."""
+"""What follows a launch: its results collected, and made into tables and figures by DVC."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,26 @@ _BUSY = re.compile(r"is busy, it is being blocked by:\s*\(PID (\d+)\): (.+)")
 
 class StudyError(PlatformError):
     """DVC could not track or rebuild the study."""
+
+
+@contextmanager
+def study_lock() -> Iterator[None]:
+    """Hold what all launches of a folder share: ``results``, ``archive`` and ``reports``. Waits for whoever has them. The lock is
+    the operating system's: it goes when its process dies."""
+    from filelock import FileLock, Timeout
+
+    results = Path("results")
+    results.mkdir(exist_ok=True)
+    lock = FileLock(results / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another launch is making its tables in this folder: waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Path:

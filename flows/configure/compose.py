@@ -5,6 +5,7 @@ Light to import: a wrong key or value is said before torch, Prefect or MLflow ar
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,11 +65,19 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
 
 @contextmanager
 def _hydra() -> Iterator[None]:
-    """``conf/`` is read once, whatever is composed meanwhile."""
+    """``conf/`` is read once, whatever is composed meanwhile: Hydra would read and parse every file anew each time."""
     from hydra import initialize_config_dir
+    from hydra._internal.config_repository import CachingConfigRepository
     from hydra.core.global_hydra import GlobalHydra
 
-    from flows.configure.parsed_once import ParsedOnce
+    class ParsedOnce(CachingConfigRepository):
+        """Gives copies away: composing changes what it gets."""
+
+        def load_config(self, config_path: str) -> Any:
+            return copy.deepcopy(super().load_config(config_path))
+
+        def __deepcopy__(self, memo: object) -> ParsedOnce:
+            return self  # Hydra makes a copy of its repository for every configuration
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra

@@ -1,7 +1,7 @@
-"""Which launch has which runs: a second launch of a run that is still to come is told so at once, before anything starts.
+"""Which launch has which runs: a second launch of a run that is still to come is refused at once, before anything starts.
 
-A run's own lock (``run_folder.run_lock``) guards it while it is executed; a launch of many has runs that nobody executes
-yet. Launches of different runs in one folder are welcome.
+A run's own lock (``run_folder.run_lock``) guards it while it is executed; a launch of several has runs that nobody executes yet.
+Launches of different runs in one folder are welcome.
 """
 
 from __future__ import annotations
@@ -9,86 +9,77 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import RunLocked
-from pipelines.files import atomic_write_text
+from pipelines.files import atomic_write_text, read_json
 from pipelines.tracking.guard import without_passwords
+
+_CLAIM = "claim.json"
 
 
 @contextmanager
-def claimed(runs: Sequence[Path], root: Path) -> Iterator[None]:
-    """Hold ``runs`` for this launch, known to others by a file below ``root``. The lock beside it is the operating
-    system's: it goes when its process dies, however it dies.
+def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
+    """Hold ``runs`` for this launch. Yields the launch's own folder, which other launches know it by and which is removed at the
+    end; all machines of a launch see it, as they see ``root``. Its lock is the operating system's: it goes when its process dies,
+    however it dies, and the next launch removes the folder.
 
     Raises:
         RunLocked: a launch that is alive has some of them; the message says which one.
     """
     from filelock import FileLock
 
-    folder = root / ".launches"
-    folder.mkdir(parents=True, exist_ok=True)
-    mine = folder / f"{os.getpid()}-{time.time_ns()}.json"
-    lock = FileLock(mine.with_suffix(".lock"))
-    with FileLock(folder / ".lock"):
-        _refuse_if_taken(runs, folder)
+    launches = root.absolute() / ".launches"
+    launches.mkdir(parents=True, exist_ok=True)
+    folder = launches / f"{os.getpid()}-{time.time_ns()}"
+    lock = FileLock(folder / ".lock")
+    with FileLock(launches / ".lock"):
+        _refuse_if_taken(runs, launches)
+        folder.mkdir()
         lock.acquire()
-        atomic_write_text(mine, json.dumps(_claim(runs)))
+        claim = {
+            "process": os.getpid(),
+            "since": time.strftime("%H:%M"),
+            "command": without_passwords(shlex.join(sys.argv[1:])),
+            "runs": [str(run) for run in runs],
+        }
+        atomic_write_text(folder / _CLAIM, json.dumps(claim))
     try:
-        yield
+        yield folder
     finally:
-        _remove(mine)
         lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _claim(runs: Sequence[Path]) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "since": time.strftime("%H:%M"),
-        "command": without_passwords(shlex.join(sys.argv[1:])),
-        "runs": [str(run) for run in runs],
-    }
-
-
-def _refuse_if_taken(runs: Sequence[Path], folder: Path) -> None:
+def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:
     wanted = {str(run) for run in runs}
-    for file in sorted(folder.glob("*.json")):
-        if not _is_alive(file):
-            _remove(file)
+    for folder in sorted(path for path in launches.iterdir() if path.is_dir()):
+        if not _is_alive(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             continue
-        other = _read(file)
+        try:
+            other = read_json(folder / _CLAIM)
+        except (OSError, ValueError):  # it has just ended
+            continue
         both = sorted(wanted.intersection(other["runs"]))
         if both:
             which = f"{both[0]} is" if len(wanted) == 1 else f"{len(both)} of these {len(wanted)} runs are"
             raise RunLocked(
-                f"{which} part of a launch that is running here (process {other['pid']}, since {other['since']}: "
+                f"{which} part of a launch that is running here (process {other['process']}, since {other['since']}: "
                 f"{other['command'][:120]}): wait for it, or stop it and launch again"
             )
 
 
-def _is_alive(file: Path) -> bool:
+def _is_alive(folder: Path) -> bool:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(file.with_suffix(".lock"), timeout=0):
+        with FileLock(folder / ".lock", timeout=0):
             return False
     except Timeout:
         return True
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        claim: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):  # it has just ended
-        return {"runs": []}
-    return claim
-
-
-def _remove(file: Path) -> None:
-    file.unlink(missing_ok=True)
-    file.with_suffix(".lock").unlink(missing_ok=True)

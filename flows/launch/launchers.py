@@ -1,4 +1,4 @@
-"""The jobs of a launch, handed to Hydra's launcher (``hydra/launcher``) in the order given.
+"""The launcher that a command names: this process, one of Hydra's, or SLURM.
 
 Hydra's sweeper is not asked: it launches combinations as they come, whatever they cost and however often they are the same.
 """
@@ -10,28 +10,95 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from flows.configure.cells import CONF
+from flows.configure.explain import explain
+from flows.launch.command import Command
 from flows.launch.jobs import Job
-from pipelines.errors import ConfigError, PlatformError
+from flows.launch.launcher import InThisProcess, Launcher, Run
+from flows.launch.slurm import Slurm, check_slurm
+from flows.launch.slurm_settings import slurm_settings
+from pipelines.config import RunConfig
+from pipelines.errors import ConfigError
+from pipelines.planning.readiness import check_engines, check_fits, check_machine
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.vllm.config import VllmPolicyConfig
 
 
-class JobFailed(PlatformError):
-    """A launcher refused jobs, or lost some that cannot be launched again here; no other fault is its own."""
+def choose_launcher(command: Command, run: Run) -> Launcher:
+    """The launcher that the command names, which calls ``run`` for each job, once all that can be known beforehand is checked.
+
+    Raises:
+        ConfigError: a run cannot be executed there, or the launcher is not here or wrongly set.
+    """
+    settings = slurm_settings(launcher_of(command))
+    if settings is not None and not command.many:
+        raise ConfigError("hydra/launcher=slurm submits the runs of a multirun: add -m (python -m flows -m …)")
+    for job in command.jobs:
+        experiment = job.config.experiment
+        experiment.check_runnable()
+        check_fits(experiment)
+        (check_machine if settings is None else check_engines)(experiment)  # SLURM's jobs look for their own GPUs
+    if settings is not None:
+        check_slurm()
+        return Slurm(settings, run)
+    return HydrasLauncher(command, run) if command.many else InThisProcess(run)
 
 
-def check_launcher(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
-    """Raises ConfigError: the launcher that is chosen is a plugin that is not here."""
-    with _composed(jobs, launcher) as (config, _):
-        target = str(config.hydra.launcher.get("_target_", ""))
-    if find_spec(target.rpartition(".")[0].rpartition(".")[0]) is None:
-        raise ConfigError(
-            f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']} needs {target.split('.')[1]}, which is not "
-            "installed beside this Python: make setup-cluster, then .venv-cluster/bin/python -m flows …"
-        )
+def launcher_of(command: Command) -> Any:
+    """Hydra's own node as the command composes it; its launcher's settings may name what a run's do. Raises ConfigError."""
+    with _composed([*command.jobs[0].overrides, *command.launcher]) as (config, _):
+        return config.hydra
+
+
+class HydrasLauncher(Launcher):
+    """``hydra/launcher=processes``, ``basic``, ``joblib``, ``ray`` …"""
+
+    def __init__(self, command: Command, run: Run) -> None:
+        """Raises ConfigError: the launcher is a plugin that is not here."""
+        self._run = run
+        self._overrides = [*command.launcher, *one_at_a_time(command.jobs, command.launcher)]
+        hydra = launcher_of(command)
+        self._name = str(hydra.runtime.choices["hydra/launcher"])
+        target = str(hydra.launcher.get("_target_", ""))
+        if find_spec(target.rpartition(".")[0].rpartition(".")[0]) is None:
+            raise ConfigError(
+                f"hydra/launcher={self._name} needs {target.split('.')[1]}, which is not installed beside this Python: "
+                "make setup-cluster, then .venv-cluster/bin/python -m flows …"
+            )
+
+    def execute(self, jobs: Sequence[Job]) -> dict[Path, str]:
+        from hydra._internal.callbacks import Callbacks
+        from hydra.core.plugins import Plugins
+        from hydra.types import HydraContext
+
+        with _composed([*jobs[0].overrides, *self._overrides]) as (config, loader):
+            context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
+            launcher = Plugins.instance().instantiate_launcher(
+                context, _NumberedRun(self._run, [job.config for job in jobs]), config
+            )
+            try:
+                for done in launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
+                    done.return_value  # noqa: B018  raises what the job raised
+            except Exception as error:
+                if self._name != "ray":
+                    raise
+                return _lost_by_ray(error, jobs)
+        return {}
+
+
+class _NumberedRun:
+    """What Hydra calls for each job, in whatever process, once it has composed the job's configuration anew."""
+
+    def __init__(self, run: Run, configs: Sequence[RunConfig]) -> None:
+        self._run, self._configs = run, configs
+
+    def __call__(self, _: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        self._run(self._configs[HydraConfig.get().job.num])
 
 
 def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
@@ -48,52 +115,27 @@ def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
     return ["hydra.launcher.n_jobs=1"] if on_gpus else []
 
 
-def launch_jobs(jobs: Sequence[Job], launcher: Sequence[str]) -> None:
-    """``launcher``: overrides that choose and set the launcher. Returns when all have ended.
+def _lost_by_ray(error: Exception, jobs: Sequence[Job]) -> dict[Path, str]:
+    """What Ray's error means for the jobs: none ran, or those that had not ended were ended, as those of joblib's pool are.
 
     Raises:
-        JobFailed: Ray is not there.
-        BrokenProcessPool: Ray lost a job, and all that had not ended were ended. What other launchers raise is their own.
+        BrokenProcessPool: a worker or a machine was lost.
+        Exception: the error itself, where it is a bug in a job, whose traceback is wanted.
     """
-    from hydra._internal.callbacks import Callbacks
-    from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext
-
-    from flows.job import job as run_job
-
-    with _composed(jobs, launcher) as (config, loader):
-        context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
-        chosen = Plugins.instance().instantiate_launcher(context, run_job, config)
-        try:
-            for done in chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0):
-                done.return_value  # noqa: B018  raises what the job raised
-        except Exception as error:
-            if config.hydra.runtime.choices["hydra/launcher"] != "ray":
-                raise
-            said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            if type(error) is ConnectionError:  # there is no Ray at the address
-                raise JobFailed(f"Ray: {said}; the same launch continues what is left") from None
-            if not _is_a_loss(error):
-                raise
-            print(f"warning: Ray: {said}", file=sys.stderr, flush=True)
-            _end_ray()
-            raise BrokenProcessPool(said) from None
-
-
-def _is_a_loss(error: Exception) -> bool:
-    """Of a worker or a machine of Ray's; not a bug in a job, whose traceback is wanted."""
-    return type(error).__module__.partition(".")[0] == "ray" and not type(error).__name__.startswith("RayTaskError")
-
-
-def _end_ray() -> None:
-    """The other jobs end too, as those of joblib's pool do: what is left is launched again."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if type(error) is ConnectionError:  # there is no Ray at the address
+        return {job.folder: f"Ray: {reason}; the same launch continues what is left" for job in jobs}
+    if type(error).__module__.partition(".")[0] != "ray" or type(error).__name__.startswith("RayTaskError"):
+        raise error
+    print(f"warning: Ray: {reason}", file=sys.stderr, flush=True)
     if ray := sys.modules.get("ray"):
         ray.shutdown()
+    raise BrokenProcessPool(reason) from None
 
 
 @contextmanager
-def _composed(jobs: Sequence[Job], launcher: Sequence[str]) -> Iterator[tuple[Any, Any]]:
-    """The launch's configuration, with Hydra's own, and its loader. A launcher's settings may name what a run's do."""
+def _composed(overrides: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """A launch's configuration with Hydra's own node, and the loader. Raises ConfigError."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
@@ -101,5 +143,8 @@ def _composed(jobs: Sequence[Job], launcher: Sequence[str]) -> Iterator[tuple[An
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="flows"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        said = [*jobs[0].overrides, *launcher, "hydra.mode=MULTIRUN"]
-        yield hydra.compose_config("config", said, run_mode=RunMode.MULTIRUN), hydra.config_loader
+        try:
+            config = hydra.compose_config("config", [*overrides, "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
+        except Exception as error:
+            raise ConfigError(explain(error, overrides)) from None
+        yield config, hydra.config_loader

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.configure.explain import explain_validation
-from flows.configure.suggest import closest
+from flows.configure.explain import closest, explain, explain_validation
 from pipelines.errors import ConfigError
 from pipelines.sections import NonNegativeInt, Positive, PositiveInt, Section
 
@@ -75,8 +74,32 @@ class SlurmSettings(Section):
         return {key: value for key, value in said.items() if (key, value) != ("gpus_per_node", 0)}
 
 
-def slurm_settings(launcher: Mapping[str, Any]) -> SlurmSettings:
-    """Raises ConfigError: a key that is not known, or a value that cannot be."""
+def slurm_settings(hydra: Any) -> SlurmSettings | None:
+    """The settings, where ``hydra/launcher=slurm`` is chosen. ``hydra``: Hydra's own node of a configuration.
+
+    Raises:
+        ConfigError: a key that is not known, a value that cannot be, or SLURM by another launcher.
+    """
+    from omegaconf import OmegaConf
+
+    if not OmegaConf.is_dict(hydra.launcher):
+        raise ConfigError(
+            "hydra.launcher is a section: choose it with hydra/launcher=slurm, and set its values one by one"
+        )
+    if not str(hydra.launcher.get("_target_", "")).endswith("SlurmLauncher"):
+        return None
+    choice = hydra.runtime.choices["hydra/launcher"]
+    if choice != "slurm":
+        raise ConfigError(f"hydra/launcher={choice} knows nothing of policy.cluster: choose hydra/launcher=slurm")
+    try:
+        launcher = OmegaConf.to_container(hydra.launcher, resolve=True)
+    except Exception as error:
+        raise ConfigError(explain(error)) from None
+    assert isinstance(launcher, dict)
+    return _validated({str(key): value for key, value in launcher.items()})
+
+
+def _validated(launcher: Mapping[str, Any]) -> SlurmSettings:
     names = [field.alias or name for name, field in SlurmSettings.model_fields.items()]
     for key in launcher.keys() - set(names):
         meant = closest(

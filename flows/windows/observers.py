@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flows.job import MANY
-from flows.windows.bar import Bar
+from flows.launch.context import current_launch
 from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
+from flows.windows.terminal import Bar
 from flows.windows.tracked import open_trackers, tracked_run
 from pipelines.artifacts import atomic_write_text, write_json
 from pipelines.config import RunConfig
@@ -57,7 +56,8 @@ class RunObserver:
         self._folder = folder
         self._stages: Stages = PrefectStages() if in_flow else PlainStages()
         self._clock = Clock()
-        shown = config.execution.progress and not os.environ.get(MANY)
+        launch = current_launch()
+        shown = config.execution.progress and not (launch and launch.overview)
         self._parts = [ProgressBar(run_name(folder), shown=shown), ProgressFile(folder), Trackers(config, folder)]
         self._iteration = 0
         self._stage_began = time.monotonic()

@@ -13,19 +13,18 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows.launch.libraries import exempt_loopback
 from pipelines.artifacts import atomic_write_text
 from pipelines.errors import ServerDead
 
 HOME = Path(".prefect")
 _START_S = 90.0
-_ALIVE = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
-_CRASHED = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
+_KILLED = "its process was killed"
 
 
 def settings(home: Path = HOME) -> dict[str, str]:
@@ -53,6 +52,7 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
     Raises:
         ServerDead: it did not answer in time; the message names its log.
     """
+    exempt_loopback()
     os.environ.update(settings())
     users = HOME / "users"
     users.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,7 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
         try:
             meanwhile()
             address = known or _wait(*started)  # type: ignore[misc]
+            os.environ["PREFECT_API_URL"] = address
         except BaseException:
             if started:
                 stop_process(started[0].pid)
@@ -70,7 +71,6 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
         if not any(_is_user(user) for user in users.iterdir()):
             mark_crashed(address)  # nobody's run is alive
         mine.touch()
-    os.environ["PREFECT_API_URL"] = address
     try:
         yield address
     finally:
@@ -87,19 +87,32 @@ def running_server() -> str | None:
 
 
 def mark_crashed(address: str, name: str | None = None, but: str | None = None) -> None:
-    """Flow runs (of this name, other than ``but``) that a killed process left RUNNING are crashed, their tasks too.
-    A log: what cannot be said is left unsaid."""
-    flows: dict[str, Any] = {**_ALIVE, **({"name": {"any_": [name]}} if name else {})}
+    """Flow runs (of this name, other than ``but``) that a killed process left running are crashed, their tasks too. A log: what
+    Prefect does not take is left as it is."""
     try:
-        for kind, query in (
-            ("task_runs", {"flow_runs": flows, "task_runs": _ALIVE}),
-            ("flow_runs", {"flow_runs": flows}),
-        ):
-            for found in _post(f"{address}/{kind}/filter", query):
-                if but not in (found["id"], found.get("flow_run_id")):
-                    _post(f"{address}/{kind}/{found['id']}/set_state", {"state": _CRASHED, "force": True})
-    except (OSError, ValueError):
-        pass
+        _mark_crashed(address, name, but)
+    except Exception as error:
+        print(
+            f"warning: Prefect may still show runs that were killed as running ({type(error).__name__})",
+            file=sys.stderr,
+        )
+
+
+def _mark_crashed(address: str, name: str | None, but: str | None) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+    from prefect.states import Crashed
+
+    alive = {"type": {"any_": ["RUNNING", "PENDING"]}, "name": None}
+    runs = FlowRunFilter.model_validate({"state": alive, "name": {"any_": [name]} if name else None})
+    tasks = TaskRunFilter.model_validate({"state": alive})
+    with SyncPrefectClient(address) as client:
+        for task in client.read_task_runs(flow_run_filter=runs, task_run_filter=tasks):
+            if str(task.flow_run_id) != but:
+                client.set_task_run_state(task.id, Crashed(message=_KILLED), force=True)
+        for run in client.read_flow_runs(flow_run_filter=runs):
+            if str(run.id) != but:
+                client.set_flow_run_state(run.id, Crashed(message=_KILLED), force=True)
 
 
 def stop_process(pid: int) -> None:
@@ -178,20 +191,9 @@ def _is_user(user: Path) -> bool:
 
 
 def _healthy(address: str) -> bool:
+    import httpx
+
     try:
-        with _open(f"{address}/health", None) as reply:
-            return bool(reply.status == 200)
-    except (OSError, ValueError):
+        return httpx.get(f"{address}/health", timeout=2.0).is_success
+    except httpx.HTTPError:
         return False
-
-
-def _post(url: str, body: Any) -> Any:
-    with _open(url, json.dumps(body).encode()) as reply:
-        return json.loads(reply.read() or b"null")
-
-
-def _open(url: str, data: bytes | None) -> Any:
-    """Without the proxies of the environment: it is this machine."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    return opener.open(request, timeout=2 if data is None else 10)

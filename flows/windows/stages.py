@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from flows.launch.context import current_launch
 from flows.windows.prefect_server import mark_crashed
 from pipelines.errors import PlatformError
 
@@ -48,11 +48,20 @@ class PrefectStages:
 
     def call(self, name: str, iteration: int | None, work: Callable[[], T], retries: int) -> T:
         results: list[T] = []  # Prefect may fail after the work was done
+        errors: list[Exception] = []
+
+        def recorded() -> None:
+            try:
+                results.append(work())
+            except Exception as error:
+                errors.append(error)
+                raise
+
         if self.in_prefect:
             try:
-                _task(name, iteration, lambda: results.append(work()), retries)()
+                _task(name, iteration, recorded, retries)()
             except Exception as error:
-                if not is_prefects(error):
+                if any(error is own for own in errors):
                     raise
                 warn_without_prefect(error)
                 self.in_prefect = False
@@ -63,17 +72,14 @@ def end_killed_flow_runs(name: str) -> None:
     """Called inside a flow run while its run's lock is held: whatever else Prefect shows running under its name was killed."""
     from prefect.runtime import flow_run
 
-    mark_crashed(os.environ.get("PREFECT_API_URL", ""), name, but=str(flow_run.id))
+    launch = current_launch()
+    if launch is not None and launch.prefect is not None:
+        mark_crashed(launch.prefect, name, but=str(flow_run.id))
 
 
 def warn_without_prefect(error: BaseException) -> None:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    print(f"warning: Prefect's server does not answer, the run goes on without its page ({text})", file=sys.stderr)
-
-
-def is_prefects(error: BaseException) -> bool:
-    """Raised by Prefect or its HTTP client, not by a stage."""
-    return type(error).__module__.split(".")[0] in ("prefect", "httpx", "httpcore", "websockets")
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    print(f"warning: Prefect failed, the work goes on without its page ({reason})", file=sys.stderr, flush=True)
 
 
 def _task(name: str, iteration: int | None, work: Callable[[], None], retries: int) -> Callable[[], Any]:

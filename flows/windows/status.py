@@ -1,17 +1,65 @@
-"""How a launch stands: the state of each run, from the files that the runs write, and what is left of the whole."""
+"""The status of a launch: the state of each run, from the files that the runs write, and what is left of the whole."""
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from flows.job import failure_file
+from flows.launch.context import current_launch
 from flows.launch.jobs import Job, names
-from flows.windows.remaining import Left, Pace, seconds_left
 from pipelines.run_folder import is_finished
+
+_PRIOR_S = 60.0  # of seconds as expected, which the measured ones outweigh little by little
+_FOUND = 5.0  # times faster than expected: not made but found, it says nothing of the pace
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of one run: ``seconds`` of its own, after the warm start ``shared`` ("" for none) is made."""
+
+    seconds: float
+    shared: str = ""
+
+
+@dataclass
+class Pace:
+    """Measured over expected seconds of the work that was seen being done."""
+
+    _measured: float = field(default=_PRIOR_S)
+    _expected: float = field(default=_PRIOR_S)
+
+    @property
+    def factor(self) -> float:
+        return self._measured / self._expected
+
+    def saw(self, expected: float, measured: float) -> None:
+        """Work of ``expected`` seconds was done while ``measured`` passed."""
+        if expected <= _FOUND * measured:
+            self._expected += expected
+            self._measured += measured
+
+
+def seconds_left(
+    running: Sequence[Left], waiting: Sequence[Left], making: Mapping[str, float], processes: int
+) -> float:
+    """Until the last run has ended, when ``waiting`` ones start in order as soon as one of ``processes`` is free.
+
+    ``making``: what is left of each warm start that is not there yet. The first run that needs it makes it, and every
+    other one waits.
+    """
+    ready = {run.shared: making.get(run.shared, 0.0) for run in running}
+    ends = [ready[run.shared] + run.seconds for run in running]
+    ends += [0.0] * (processes - len(ends))
+    heapq.heapify(ends)
+    for run in waiting:
+        free = heapq.heappop(ends)
+        begun = ready.setdefault(run.shared, free + making.get(run.shared, 0.0))
+        heapq.heappush(ends, max(free, begun) + run.seconds)
+    return max(ends, default=0.0)
 
 
 @dataclass
@@ -26,7 +74,7 @@ class Run:
     text: str = ""
 
 
-class Standing:
+class LaunchStatus:
     """``todo``: what is launched, in order, of all ``jobs``; the others were done before."""
 
     def __init__(self, todo: Sequence[Job], jobs: Sequence[Job]) -> None:
@@ -50,7 +98,7 @@ class Standing:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a run has told anything."""
+        """Whether a run has written anything."""
         return any(run.text for run in self.runs)
 
     @property
@@ -70,7 +118,7 @@ class Standing:
         return self._pace.factor * seconds_left(running, waiting, making, self._processes)
 
     def look(self) -> None:
-        """Read again what the runs tell."""
+        """Read again what the runs write."""
         now = time.monotonic()
         passed, self._looked = now - self._looked, now
         for run in self.runs:
@@ -98,15 +146,15 @@ class Standing:
 
 
 def _read(run: Run) -> None:
-    """A finished run has told so; only then are its results looked at, which takes reading them."""
-    failure = failure_file(run.job.folder)
-    if failure is not None and failure.exists():
+    """A finished run says so; only then are its results looked at, which takes reading them."""
+    launch = current_launch()
+    if launch is not None and launch.failure_file(run.job.folder).exists():
         run.state, run.text, run.made = "failed", "failed", None
         return
     try:
-        told = json.loads((run.job.folder / "progress.json").read_text())
-        run.share = max(run.share, min(told["done"] / max(told["total"], 1e-9), 0.999))
-        run.state, run.text, run.made = "running", str(told["text"]), told["made"]
+        state = json.loads((run.job.folder / "progress.json").read_text())
+        run.share = max(run.share, min(state["done"] / max(state["total"], 1e-9), 0.999))
+        run.state, run.text, run.made = "running", str(state["text"]), state["made"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if run.text == "finished" and is_finished(run.job.config):

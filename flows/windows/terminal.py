@@ -1,8 +1,7 @@
-"""A launch of many as it goes: runs done, running, failed and waiting, and how much is left."""
+"""A launch on the terminal: how its runs go and how much is left of it, and at the end which failed, and why."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -11,67 +10,138 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
-from flows.job import MANY
-from flows.launch.jobs import Job
-from flows.windows.status import Standing
+from flows.launch.execution import Failure
+from flows.launch.jobs import Job, names
+from flows.windows.status import LaunchStatus
+
+_LINES_S = 30.0  # between plain lines where there is no terminal
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
+    )  # fmt: skip
+
+
+class Bar:
+    """One run's bar; plain lines where standard error is no terminal."""
+
+    def __init__(self, name: str, *, shown: bool) -> None:
+        self._name, self._console = name, Console(stderr=True)
+        self._live = shown and self._console.is_terminal
+        self._lines = shown and not self._console.is_terminal
+        self._started = time.monotonic()
+        self._last = self._started - _LINES_S  # the first word comes at once
+        if self._live:
+            self._progress = _progress(self._console)
+            self._task = self._progress.add_task(name, total=1.0, note="")
+            self._progress.start()
+
+    def update(self, done: float, total: float, text: str) -> None:
+        if self._live:
+            self._progress.update(self._task, completed=done, total=total, note=text)
+        elif self._lines and time.monotonic() - self._last > _LINES_S:
+            self._last = time.monotonic()
+            share = done / total if total else 1.0
+            spent = self._last - self._started
+            left = f", {spent * (1 - share) / share:.0f} s left" if share > 0.02 else ""
+            print(f"{self._name}: {share:4.0%} after {spent:.0f} s{left}  {text}", file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """The run's last word."""
+        if self._live:
+            self._progress.update(self._task, note="finished")
+        elif self._lines:
+            print(f"{self._name}: finished after {time.monotonic() - self._started:.0f} s", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._live:
+            self._progress.stop()
+
 
 _LINES_S = 30.0  # between plain lines where there is no terminal
 _LOOK_S = 1.0  # between two looks at what the runs tell
-_SAID = 4  # running ones in a plain line
+_SHOWN = 4  # running ones in a plain line
+_WIDTH = 10_000  # where there is no terminal: a reason stays one line, for whoever searches it
 
 
 @contextmanager
 def overview(todo: Sequence[Job], jobs: Sequence[Job]) -> Iterator[None]:
     """Show the launch as a whole and each running job. ``todo``: what is launched, in order, of all its ``jobs``."""
-    os.environ[MANY] = "1"  # the jobs keep their own bars to themselves
     stop = threading.Event()
     for job in todo:
         (job.folder / "progress.json").unlink(missing_ok=True)
-    watcher = threading.Thread(target=_watch, args=(Standing(todo, jobs), stop), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(LaunchStatus(todo, jobs), stop), daemon=True)
     watcher.start()
     try:
         yield
     finally:
         stop.set()
         watcher.join()
-        os.environ.pop(MANY, None)
 
 
-def _watch(standing: Standing, stop: threading.Event) -> None:
+def report(failures: Sequence[Failure], todo: Sequence[Job], jobs: Sequence[Job]) -> None:
+    """The last lines of a launch. ``todo``: what was launched, of all its ``jobs``, whose names tell them apart."""
+    failed = {failure.job.folder for failure in failures}
+    for job in todo:
+        if job.folder not in failed:
+            print(f"finished: {job.folder}", flush=True)
+    if failures and len(jobs) > 1:
+        _show_failures(failures, jobs)
+
+
+def _show_failures(failures: Sequence[Failure], jobs: Sequence[Job]) -> None:
+    """A table on standard error. Runs that failed for the same reason, as those that share what could not be made, have it once."""
+    called = dict(zip((job.folder for job in jobs), names(jobs), strict=True))
+    table = Table()
+    table.add_column("run", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for reason in dict.fromkeys(failure.reason for failure in failures):
+        same = [called[failure.job.folder] for failure in failures if failure.reason == reason]
+        table.add_row("\n".join(same), reason)
+    console = Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else _WIDTH)
+    console.print(f"\n{len(failures)} of {len(jobs)} runs failed:", style="bold")
+    console.print(table)
+    print("the same launch again runs these and what is missing, and nothing else", file=sys.stderr, flush=True)
+
+
+def _watch(status: LaunchStatus, stop: threading.Event) -> None:
     console = Console(stderr=True)
     if console.is_terminal:
-        _draw(standing, stop, console)
+        _draw(status, stop, console)
     else:
-        _write(standing, stop)
+        _write(status, stop)
 
 
-def _write(standing: Standing, stop: threading.Event) -> None:
+def _write(status: LaunchStatus, stop: threading.Event) -> None:
     started = last = time.monotonic()
     while not stop.wait(_LOOK_S):
-        standing.look()
+        status.look()
         if time.monotonic() - last > _LINES_S:
             last = time.monotonic()
-            print(line(standing, last - started), file=sys.stderr, flush=True)
+            print(line(status, last - started), file=sys.stderr, flush=True)
 
 
-def line(standing: Standing, spent: float) -> str:
+def line(status: LaunchStatus, spent: float) -> str:
     """The launch in one line: the share of its work, its counts, what is left, and what is running."""
-    runs = standing.running
-    said = "; ".join(f"{run.name} {run.share:.0%} {run.text}" for run in runs[:_SAID])
-    more = f"; and {len(runs) - _SAID} more" if len(runs) > _SAID else ""
-    return f"all: {standing.share:4.0%} after {duration(spent)}, {_counts(standing)}, {_left(standing)}  {said}{more}"
+    runs = status.running
+    shown = "; ".join(f"{run.name} {run.share:.0%} {run.text}" for run in runs[:_SHOWN])
+    more = f"; and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    return f"all: {status.share:4.0%} after {duration(spent)}, {_counts(status)}, {_left(status)}  {shown}{more}"
 
 
-def _counts(standing: Standing) -> str:
-    counts: Counter[str] = Counter(run.state for run in standing.runs)
+def _counts(status: LaunchStatus) -> str:
+    counts: Counter[str] = Counter(run.state for run in status.runs)
     shown = ["done", "running", "waiting"] + ["failed"] * bool(counts["failed"])
     return ", ".join(f"{counts[state]} {state}" for state in shown)
 
 
-def _left(standing: Standing) -> str:
-    return f"about {duration(standing.seconds_left)} left" if standing.has_begun else "starting"
+def _left(status: LaunchStatus) -> str:
+    return f"about {duration(status.seconds_left)} left" if status.has_begun else "starting"
 
 
 def duration(seconds: float) -> str:
@@ -82,24 +152,22 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _draw(standing: Standing, stop: threading.Event, console: Console) -> None:
+def _draw(status: LaunchStatus, stop: threading.Event, console: Console) -> None:
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        whole = progress.add_task(f"all {len(standing.runs)} runs", total=1.0, note="")
-        bars = {
-            run.name: progress.add_task(f"  {run.name}", total=1.0, note="", visible=False) for run in standing.runs
-        }
+        whole = progress.add_task(f"all {len(status.runs)} runs", total=1.0, note="")
+        bars = {run.name: progress.add_task(f"  {run.name}", total=1.0, note="", visible=False) for run in status.runs}
         begun: set[str] = set()
         while not stop.wait(_LOOK_S):
-            standing.look()
-            progress.update(whole, completed=standing.share, note=f"{_counts(standing)}, {_left(standing)}")
-            for run in standing.running:
+            status.look()
+            progress.update(whole, completed=status.share, note=f"{_counts(status)}, {_left(status)}")
+            for run in status.running:
                 if run.name not in begun:
                     begun.add(run.name)
                     progress.reset(bars[run.name])  # its clock starts now
-            for run in standing.runs:
+            for run in status.runs:
                 shown = run.state == "running"
                 progress.update(bars[run.name], completed=run.share, note=run.text, visible=shown)

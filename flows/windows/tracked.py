@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.job import CLOSED_TRACKERS
+from flows.launch.context import current_launch
 from flows.launch.jobs import Job, by_cell, cell_names, digest, title
 from flows.windows.final_tables import grid_table
 from pipelines.config import RunConfig
@@ -50,7 +48,8 @@ def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:
 
 def open_trackers(config: RunConfig) -> list[TrackerSettings]:
     """Those that the configuration chooses, without those that its launch could not open."""
-    closed = json.loads(os.environ.get(CLOSED_TRACKERS, "[]"))
+    launch = current_launch()
+    closed = launch.closed_trackers if launch else ()
     return [settings for settings in config.execution.trackers.chosen() if settings.place not in closed]
 
 

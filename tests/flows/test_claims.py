@@ -30,7 +30,7 @@ def test_runs_of_a_living_launch_are_refused_and_others_are_not(tmp_path: Path) 
                 pass
     with claimed([A, B, C], tmp_path):
         pass
-    assert list((tmp_path / ".launches").glob("*.json")) == []
+    assert [path for path in (tmp_path / ".launches").iterdir() if path.is_dir()] == []
 
 
 def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
@@ -45,8 +45,10 @@ def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
         pass
     other.send_signal(signal.SIGKILL)
     other.wait()
-    with claimed([A], tmp_path):
-        pass
+    (left,) = (path for path in (tmp_path / ".launches").iterdir() if path.is_dir())
+    with claimed([A], tmp_path) as folder:
+        assert [path for path in (tmp_path / ".launches").iterdir() if path.is_dir()] == [folder]
+    assert left != folder
 
 
 def test_what_is_told_of_a_launch_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +56,7 @@ def test_what_is_told_of_a_launch_holds_no_password(tmp_path: Path, monkeypatch:
     with claimed([A], tmp_path):
         with pytest.raises(RunLocked, match=r"postgresql://u:\*\*\*@h/db seed=0\)") as caught, claimed([A], tmp_path):
             pass
-        (kept,) = (tmp_path / ".launches").glob("*.json")
+        (kept,) = (tmp_path / ".launches").glob("*/*.json")
         assert "secret" not in str(caught.value) + kept.read_text()
 
 
@@ -74,7 +76,7 @@ def test_the_second_of_two_grids_is_one_line_and_starts_nothing(tmp_path: Path) 
 def test_a_single_run_is_claimed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("flows.launch.launch._shared", None)
+    monkeypatch.setattr("flows.windows.opened.windows", None)
     overrides = ["scale=smoke", f"execution.runs={tmp_path}"]
     with claimed([run_folder(compose(overrides))], tmp_path):
         assert main(overrides) == 1

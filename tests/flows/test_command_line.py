@@ -291,12 +291,12 @@ def test_a_wrong_command_line_is_said(arguments: list[str], message: str, capsys
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def launch(*_: object, **__: object) -> int:
+    def launch(_: object) -> int:
         with Path("/dev/full").open("w") as file:
             file.write("x")
         return 0
 
-    monkeypatch.setattr("flows.launch.launch.launch", launch)
+    monkeypatch.setattr("flows.__main__.launch", launch)
     assert main([]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: [Errno 28] No space left on device: free some space and launch again")
@@ -380,7 +380,7 @@ def test_what_cannot_be_played_here_is_said_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     overrides: list[str], there: tuple[str, ...] | None, message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("flows.launch.launch._shared", None)
+    monkeypatch.setattr("flows.windows.opened.windows", None)
     monkeypatch.setattr("pipelines.environments.webshop.nouns._installed", lambda: False)
     for name in ("ALFWORLD_DATA", "WEBSHOP_DATA", "DEEPSEARCH_DATA"):
         monkeypatch.delenv(name, raising=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,14 @@ def test_a_run_that_is_always_killed_takes_no_other_with_it(
     """Six runs on two processes, in order; the bad one's process is killed each time that it has begun, and the pool with it."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from flows.launch import launch
+    from flows.launch import execution
     from tests.flows.test_jobs import jobs_of
 
     jobs = jobs_of("seed=range(6)", f"execution.runs={tmp_path}")
     killed = jobs[bad].folder
     launches: list[list[int]] = []
 
-    def execute(left: Sequence[Job]) -> None:
+    def execute(left: Sequence[Job]) -> dict[Path, str]:
         launches.append([job.config.experiment.seed for job in left])
         for pair in (left[i : i + 2] for i in range(0, len(left), 2)):
             for job in pair:
@@ -108,37 +109,49 @@ def test_a_run_that_is_always_killed_takes_no_other_with_it(
                 raise BrokenProcessPool
             for job in pair:
                 (job.folder / "done").touch()
+        return {}
 
-    monkeypatch.setattr(launch, "is_finished", lambda config: (run_folder(config) / "done").exists())
-    launch._execute(execute, jobs)
+    monkeypatch.setattr(execution, "is_finished", lambda config: (run_folder(config) / "done").exists())
+    failures = execution.execute(_Launcher(execute), jobs)
     done = [job.config.experiment.seed for job in jobs if (job.folder / "done").exists()]
     assert done == [seed for seed in range(6) if seed != bad]
     neighbour = bad + 1 - 2 * (bad % 2)
     assert launches[-2:] == [[seed] for seed in sorted((bad, neighbour))]
+    ((job, reason),) = ((failure.job, failure.reason) for failure in failures)
+    assert job is jobs[bad]
+    assert "killed" in reason
+    assert "launch again" in reason
+
+
+class _Launcher:
+    """A batch is all that is left."""
+
+    def __init__(self, execute: Callable[[Sequence[Job]], dict[Path, str]]) -> None:
+        self.execute = execute
+
+    def batches(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        return [list(jobs)]
 
 
 def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of three runs one is done, one has failed, one is lost; the launch ends with its table, not with the launcher's error."""
-    from flows.job import failure_file
-    from flows.launch import launch
-    from flows.launch.launchers import JobFailed
+    from flows.launch import execution
+    from tests.flows.launches import launched
     from tests.flows.test_jobs import jobs_of
 
-    monkeypatch.setenv("EMPG_LAUNCH", str(tmp_path))
+    context = launched(tmp_path / "launch", monkeypatch)
     jobs = jobs_of("seed=range(3)", f"execution.runs={tmp_path}")
 
-    def execute(left: Sequence[Job]) -> None:
+    def execute(left: Sequence[Job]) -> dict[Path, str]:
         left[0].folder.mkdir(parents=True)
         (left[0].folder / "done").touch()
-        own = failure_file(left[1].folder)
-        assert own is not None
-        own.write_text("no playable game")
-        raise JobFailed("Ray: the worker died")
+        context.failure_file(left[1].folder).write_text("no playable game")
+        return {job.folder: "Ray: the worker died" for job in left}
 
-    monkeypatch.setattr(launch, "is_finished", lambda config: (run_folder(config) / "done").exists())
-    failures = launch._executed(execute, jobs, [jobs])
+    monkeypatch.setattr(execution, "is_finished", lambda config: (run_folder(config) / "done").exists())
+    failures = execution.execute(_Launcher(execute), jobs)
     assert [(failure.job, failure.reason) for failure in failures] == [
         (jobs[1], "no playable game"),
         (jobs[2], "Ray: the worker died"),
@@ -146,20 +159,31 @@ def test_what_a_launcher_says_is_the_reason_of_those_that_say_nothing(
     assert capsys.readouterr().err == "error: Ray: the worker died\n"
 
 
-def test_folders_of_killed_launches_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not those of processes that live, of other machines, and of other programs."""
-    from flows.launch.launch import _launch_folder
+def test_a_process_of_a_launch_reads_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one variable, also in another process, and not after the launch."""
+    from flows.launch.context import VARIABLE, LaunchContext, current_launch, handed_over
 
-    dead = 2**22 + 1  # beyond Linux's largest process id
-    monkeypatch.setattr("socket.gethostname", lambda: "login-1")
-    kept = [f"empg-launch-login-1-abcd_f01-{os.getpid()}", f"empg-launch-login-2-abcd_f01-{dead}",
-            f"empg-launch-login-1-b-abcd_f01-{dead}", f"empg-other-login-1-abcd_f01-{dead}"]  # fmt: skip
-    for name in (*kept, f"empg-launch-login-1-abcd_f01-{dead}"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    new = Path(_launch_folder(tmp_path))
-    assert sorted(new.parent.iterdir()) == sorted([new, *(tmp_path / name for name in kept)])
-    assert new.name.endswith(f"-{os.getpid()}")  # by which its processes know their launch
+    monkeypatch.setenv(VARIABLE, "")
+    assert current_launch() is None
+    told = LaunchContext(tmp_path, Path.cwd(), 7, True, "http://127.0.0.1:1/api", "a-flow-run", ("MLflow at x", "b"))
+    code = "from flows.launch.context import current_launch; print(current_launch())"
+    with handed_over(told):
+        assert current_launch() == told
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+        )
+    assert said.stdout.strip() == str(told)
+    assert current_launch() is None
+
+
+def test_a_launchs_folder_that_is_not_here_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that does not see the launch's working folder."""
+    from flows.launch.context import VARIABLE, current_launch
+    from pipelines.errors import MachineFailure
+
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
+    with pytest.raises(MachineFailure, match=re.escape(str(tmp_path / "elsewhere"))):
+        current_launch()
 
 
 def test_without_a_prefect_server_the_launch_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,13 @@ import pytest
 
 from flows.__main__ import main
 from flows.configure.compose import compose
-from flows.job import CLOSED_TRACKERS, FOLDER, LAUNCH, MANY, WITHOUT_PREFECT
-from flows.launch.launchers import JobFailed, _composed, launch_jobs, one_at_a_time
+from flows.job import run_job
+from flows.launch.command import read_command
+from flows.launch.context import VARIABLE
+from flows.launch.launchers import HydrasLauncher, launcher_of, one_at_a_time
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
+from tests.flows.launches import launched as launched_here
 from tests.flows.test_command_line import environment
 from tests.flows.test_jobs import jobs_of
 
@@ -29,11 +32,11 @@ def test_jobs_are_launched_in_the_order_given(monkeypatch: pytest.MonkeyPatch, t
     def run(config: RunConfig) -> None:
         launched.append((config.experiment.cell, config.experiment.seed, str(config.execution.runs)))
 
-    monkeypatch.setattr("flows.run.run", run)
-    monkeypatch.setenv("EMPG_LAUNCH", str(tmp_path / "launch"))
-    overrides = ["scale=smoke", f"execution.runs={tmp_path}"]
-    jobs = jobs_of("+experiment=table1/webshop_7b_rloo,table2/deepsearch_32b_dapo_off", "seed=0,1", *overrides)
-    launch_jobs(jobs[::-1], ["hydra/launcher=basic"])
+    launched_here(tmp_path / "launch", monkeypatch)
+    overrides = ["scale=smoke", f"execution.runs={tmp_path}", "hydra/launcher=basic"]
+    cells = "+experiment=table1/webshop_7b_rloo,table2/deepsearch_32b_dapo_off"
+    command = read_command(["-m", cells, "seed=0,1", *overrides])
+    assert HydrasLauncher(command, run).execute(command.jobs[::-1]) == {}
     assert launched == [
         ("smoke-deepsearch-qwen2.5-32b-dapo-off", 1, str(tmp_path)),
         ("smoke-deepsearch-qwen2.5-32b-dapo-off", 0, str(tmp_path)),
@@ -49,7 +52,7 @@ def test_a_launcher_that_is_not_here_is_said(
     monkeypatch.setattr(
         "flows.launch.launchers.find_spec", lambda name: None if name == "hydra_plugins.hydra_ray_launcher" else 1
     )
-    monkeypatch.setattr("flows.launch.launch._shared", None)
+    monkeypatch.setattr("flows.windows.opened.windows", None)
     assert main(["-m", "seed=0,1", "hydra/launcher=ray"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
@@ -63,20 +66,19 @@ A_BUG = type("RayTaskError(KeyError)", (KeyError,), {"__module__": "ray.exceptio
 
 
 @pytest.mark.parametrize(
-    ("error", "launcher", "raised", "said"),
+    ("error", "launcher", "raised"),
     [
-        (LOST, "ray", BrokenProcessPool, "warning: Ray: the worker died\n"),  # the others are launched again
-        (ConnectionError, "ray", JobFailed, ""),
-        (A_BUG, "ray", A_BUG, ""),  # its traceback is wanted
-        (OSError, "ray", OSError, ""),
-        (ConnectionError, "basic", ConnectionError, ""),
+        (LOST, "ray", BrokenProcessPool),  # the others are launched again
+        (ConnectionError, "ray", None),
+        (A_BUG, "ray", A_BUG),  # its traceback is wanted
+        (OSError, "ray", OSError),
+        (ConnectionError, "basic", ConnectionError),
     ],
 )
 def test_what_ray_loses_is_told_from_bugs(
     error: type[Exception],
     launcher: str,
-    raised: type[Exception],
-    said: str,
+    raised: type[Exception] | None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -87,24 +89,43 @@ def test_what_ray_loses_is_told_from_bugs(
         raise error("\nthe worker died\nsee its log")
 
     monkeypatch.setattr("hydra.core.plugins.Plugins.instantiate_launcher", lambda *_: SimpleNamespace(launch=lose))
-    with pytest.raises(raised) as caught:
-        launch_jobs(jobs_of("seed=0"), [f"hydra/launcher={launcher}"])
-    assert type(caught.value) is raised
-    assert capsys.readouterr().err == said
+    monkeypatch.setattr("flows.launch.launchers.find_spec", lambda name: name)
+    command = read_command(["-m", "seed=0,1", f"hydra/launcher={launcher}"])
+    chosen = HydrasLauncher(command, lambda config: None)
+    if raised is None:
+        lost = chosen.execute(command.jobs)
+        assert lost.keys() == {job.folder for job in command.jobs}
+        assert all(reason.startswith("Ray: the worker died; ") for reason in lost.values())
+    else:
+        with pytest.raises(raised) as caught:
+            chosen.execute(command.jobs)
+        assert type(caught.value) is raised
+    warned = capsys.readouterr().err
+    assert warned == ("warning: Ray: the worker died\n" if error is LOST else "")
     assert ended == ["ray"] * (error is LOST)
-    if raised is JobFailed:
-        assert str(caught.value) == "Ray: the worker died; the same launch continues what is left"
 
 
 def test_rays_machines_are_told_what_the_launch_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else those of a Ray that runs already start a Prefect server of their own, and wait for MLflow's."""
-    told = {name: f"of {name}" for name in (LAUNCH, MANY, WITHOUT_PREFECT, CLOSED_TRACKERS, "PREFECT_API_URL")}
+    """All of it stands in the file in the launch's folder, which one variable names; Prefect reads its own."""
+    told = {name: f"of {name}" for name in (VARIABLE, "PREFECT_API_URL")}
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    with _composed(jobs_of("seed=0"), ["hydra/launcher=ray"]) as (config, _):
-        variables = dict(config.hydra.launcher.ray.init.runtime_env.env_vars)
+    launcher = launcher_of(read_command(["-m", "seed=0", "hydra/launcher=ray"])).launcher
+    variables = dict(launcher.ray.init.runtime_env.env_vars)
     assert {name: variables[name] for name in told} == told
-    assert variables[FOLDER] == str(Path.cwd())
+    assert {name for name in variables if name.startswith("EMPG")} == {VARIABLE}
+
+
+def test_a_run_starts_in_the_launchs_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts its processes elsewhere, and the configuration's folders are the launch's."""
+    ran: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    launched_here(tmp_path / "launch", monkeypatch)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr("flows.job._run", lambda config, launch: ran.append(Path.cwd()))
+    run_job(compose(["scale=smoke"]))
+    assert ran == [tmp_path]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import failure_file
 from flows.launch.jobs import Job
-from flows.windows.bar import Bar
-from flows.windows.status import Standing
-from flows.windows.terminal import duration, line
+from flows.windows.status import LaunchStatus
+from flows.windows.terminal import Bar, duration, line
+from tests.flows.launches import launched
 from tests.flows.test_jobs import jobs_of
 
 
@@ -21,7 +20,7 @@ def test_lines_come_every_30_seconds_and_at_the_end(
     """Also after the last iteration, where the last evaluation tells much and the share stays 100 %. Errors go to a pipe
     here, so there is no terminal; the clock is ours: 2 s a word, 20 words of the loop, 20 of the last evaluation."""
     now = 1000.0
-    monkeypatch.setattr("flows.windows.bar.time.monotonic", lambda: now)
+    monkeypatch.setattr("flows.windows.terminal.time.monotonic", lambda: now)
     bar = Bar("run", shown=True)
     for word in range(1, 41):
         now += 2.0
@@ -61,12 +60,12 @@ class Launch:
         self.now = 0.0
         monkeypatch.setattr("flows.windows.status.time.monotonic", lambda: self.now)
         monkeypatch.setattr("flows.launch.jobs.run_seconds", lambda _: 100.0)
-        monkeypatch.setattr("flows.launch.costs._TOKEN_S", 300.0 / 7_000_000)
+        monkeypatch.setattr("flows.launch.jobs._TOKEN_S", 300.0 / 7_000_000)
         monkeypatch.setattr("flows.windows.status.is_finished", lambda config: config in self.finished)
-        monkeypatch.setenv("EMPG_LAUNCH", str(root))
+        self.context = launched(root, monkeypatch)
         self.finished: list[object] = []
         self.jobs = jobs_of("empg=off,full", "seed=0,1,2", f"execution.runs={root}")
-        self.standing = Standing(self.jobs, self.jobs)
+        self.standing = LaunchStatus(self.jobs, self.jobs)
 
     def tell(self, number: int, share: float, made: float | None = None, text: str = "rollout") -> None:
         folder = self.job(number).folder
@@ -77,11 +76,9 @@ class Launch:
             self.finished.append(self.job(number).config)
 
     def fail(self, number: int) -> None:
-        file = failure_file(self.job(number).folder)
-        assert file is not None
-        file.write_text("no luck")
+        self.context.failure_file(self.job(number).folder).write_text("no luck")
 
-    def look(self, at: float) -> Standing:
+    def look(self, at: float) -> LaunchStatus:
         self.now = at
         self.standing.look()
         return self.standing
@@ -153,7 +150,7 @@ def test_a_failed_run_is_no_work_and_no_end(launch: Launch) -> None:
 
 def test_what_was_done_before_counts_as_done(launch: Launch) -> None:
     """Of 900 s of work, 200 are left: their warm start is there."""
-    standing = Standing(launch.jobs[4:], launch.jobs)
+    standing = LaunchStatus(launch.jobs[4:], launch.jobs)
     assert [run.state for run in standing.runs] == ["done"] * 4 + ["waiting"] * 2
     assert standing.share == pytest.approx(7 / 9)
     assert standing.seconds_left == 200

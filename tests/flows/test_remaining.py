@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.windows.remaining import Left, Pace, seconds_left
+from flows.windows.status import Left, Pace, seconds_left
 
 NOTHING: dict[str, float] = {}
 

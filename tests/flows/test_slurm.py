@@ -6,22 +6,24 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from flows.__main__ import main
 from flows.configure.compose import CONF, compose
-from flows.job import job
-from flows.launch.jobs import Job
-from flows.launch.launch import _executed
-from flows.launch.launchers import JobFailed
-from flows.launch.slurm import by_shape, chosen_launcher, submit_array, submitted
+from flows.job import run_job
+from flows.launch.command import read_command
+from flows.launch.execution import execute
+from flows.launch.launchers import launcher_of
+from flows.launch.slurm import Slurm, refusal
+from flows.launch.slurm_settings import slurm_settings
+from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
+from tests.flows.launches import launched
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment, run
-from tests.flows.test_jobs import jobs_of
 
 LARGE = ["-m", "scale=paper", "model=qwen2.5_32b", "seed=0,1,2", "hydra/launcher=slurm"]
 
@@ -125,42 +127,75 @@ def test_cells_of_other_shapes_are_another_array(capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_an_array_that_fails_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What SLURM says of it is the reason of its runs, of no other's, and of none that has its own."""
-    from submitit.core.utils import FailedSubmissionError
+class Array:
+    """Of submitted jobs: each ends with the error of its place."""
 
-    arguments = [
-        "scale=paper",
-        f"execution.runs={tmp_path}",
-        "model=qwen2.5_1.5b,qwen2.5_7b,qwen2.5_32b",
-        "hydra/launcher=slurm",
-    ]
-    slurm = chosen_launcher([a for a in arguments if not a.startswith("model")])
-    assert slurm is not None
-    launched = []
+    def __init__(self, errors: Sequence[Exception | None]) -> None:
+        self.errors = errors
 
-    def launch(jobs: Sequence[Job], overrides: Sequence[str]) -> None:
-        launched.append((jobs[0].config.experiment.model.name, [o for o in overrides if "gpus" in o]))
-        if len(launched) < 3:
-            raise FailedSubmissionError(f"no such partition {len(launched)}")
+    def __iter__(self) -> Iterator[Array]:
+        return iter(Array([error]) for error in self.errors)
 
-    jobs = jobs_of(*arguments)
-    failures = _executed(
-        lambda array: submit_array(array, slurm, ["hydra/launcher=slurm"], launch), jobs, by_shape(jobs)
+    def result(self) -> None:
+        if self.errors[0] is not None:
+            raise self.errors[0]
+
+
+def test_a_job_that_is_lost_and_an_array_that_is_refused_stop_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What SLURM says of a job is the reason of its run alone; of an array that it refuses, of the array's runs."""
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError, UncompletedJobError
+
+    models = "model=qwen2.5_1.5b,qwen2.5_7b,qwen2.5_32b"
+    command = read_command(
+        ["-m", "scale=paper", f"execution.runs={tmp_path}", models, "seed=0,1", "hydra/launcher=slurm"]
     )
-    assert launched == [
-        ("qwen2.5-1.5b", ["++hydra.launcher.gpus_per_node=4"]),
-        ("qwen2.5-7b", ["++hydra.launcher.gpus_per_node=8"]),
-        ("qwen2.5-32b", ["++hydra.launcher.gpus_per_node=8"]),
-    ]
-    reasons = {failure.job.config.experiment.model.name: failure.reason for failure in failures}
-    assert [reasons[f"qwen2.5-{size}"].partition(" (")[0] for size in ("1.5b", "7b", "32b")] == [
-        "SLURM: no such partition 1",
-        "SLURM: no such partition 2",
-        "its process ended without a word",
-    ]
+    settings = slurm_settings(launcher_of(command))
+    assert settings is not None
+    submitted: list[tuple[str, int, int]] = []
+
+    def map_array(executor: SlurmExecutor, job: object, configs: Sequence[RunConfig]) -> Array:
+        asked = executor.parameters
+        submitted.append(
+            (configs[0].experiment.model.name, asked["gpus_per_node"], asked["additional_parameters"]["nodes"])
+        )
+        match len(submitted):
+            case 1:
+                return Array([UncompletedJobError("node failed\nsee the log"), None])
+            case 2:
+                raise FailedJobError("no such partition")
+        return Array([None, None])
+
+    monkeypatch.setattr(SlurmExecutor, "map_array", map_array)
+    failures = execute(Slurm(settings, run_job), command.jobs)
+    assert submitted == [("qwen2.5-1.5b", 4, 1), ("qwen2.5-7b", 8, 1), ("qwen2.5-32b", 8, 4)]
+    reasons = {(f.job.config.experiment.model.name, f.job.config.experiment.seed): f.reason for f in failures}
+    assert "node failed" in reasons["qwen2.5-1.5b", 0]
+    assert str(tmp_path) in reasons["qwen2.5-1.5b", 0]  # its logs
+    assert "no such partition" in reasons["qwen2.5-7b", 0]
+    assert "no such partition" in reasons["qwen2.5-7b", 1]
+    for silent in (("qwen2.5-1.5b", 1), ("qwen2.5-32b", 0), ("qwen2.5-32b", 1)):
+        assert "without a word" in reasons[silent]
     told = capsys.readouterr().err.splitlines()
-    assert told == [f"error: {reasons[f'qwen2.5-{size}']}" for size in ("1.5b", "7b")]
+    assert told == [f"error: {reasons[f'qwen2.5-{size}', 0]}" for size in ("1.5b", "7b")]
+
+
+def test_a_job_whose_time_is_over_is_queued_again(tmp_path: Path) -> None:
+    """With the same run: it continues where it was. The job and its configuration travel to the node as they are."""
+    import pickle
+
+    from flows.launch.slurm import SlurmJob
+
+    ran: list[RunConfig] = []
+    config = compose(["scale=smoke", f"execution.runs={tmp_path}"])
+    again = SlurmJob(ran.append).checkpoint(config)
+    again.result()
+    assert ran == [config]
+    job, travelled = pickle.loads(pickle.dumps((SlurmJob(run_job), config)))
+    assert travelled == config
+    assert job._run is run_job
 
 
 @pytest.mark.parametrize(
@@ -237,14 +272,11 @@ def test_a_job_looks_for_its_own_gpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The login node need not have any: the node where the job starts must."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
+    launched(tmp_path / "launch", monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("flows.run.run", lambda config: pytest.fail("it was started"))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        job(hydra_compose("config", ["scale=paper", f"execution.runs={tmp_path}"]))
+    monkeypatch.setattr("flows.job._run", lambda config, launch: pytest.fail("it was started"))
+    run_job(compose(["scale=paper", f"execution.runs={tmp_path}"]))
     assert "paper-qwen2.5-1.5b needs 4 GPUs, and this machine has no GPU" in capsys.readouterr().err
 
 
@@ -332,7 +364,7 @@ def test_jobs_are_submitted_run_and_told(
     assert "json_2.1.1/trainholdsnoplayablegame" in unwrapped
     assert "Traceback" not in done.stderr
     assert (tmp_path / "set-up").exists()
-    assert list((tmp_path / "runs" / ".slurm").glob("empg-launch-*")) == []
+    assert [path for path in (tmp_path / "runs" / ".launches").iterdir() if path.is_dir()] == []
     assert (tmp_path / "script.sh").read_text().splitlines() == script(sweep, capsys)
     again = flows([*sweep[:-3], "data=dozen", sweep[-1]], tmp_path, cluster)
     assert again.returncode == 0, again.stderr
@@ -363,20 +395,17 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("echo no; echo 'not now' >&2", "not now"), ("echo no", "no"), (":", "without")]
+    ("words", "said"), [("echo no; echo 'not now' >&2", "not now"), ("echo no", "no"), (":", "no reason")]
 )
-def test_what_sbatch_says_is_said_once(
-    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """submitit prints it besides."""
-    from submitit.core.utils import CommandFunction
+def test_what_sbatch_says_when_it_refuses(words: str, said: str) -> None:
+    from submitit.core.utils import CommandFunction, FailedJobError
 
-    def submit() -> None:
+    with pytest.raises(FailedJobError) as caught:
         CommandFunction(["sh", "-c", f"{words}; exit 3"], verbose=False)()
-
-    with pytest.raises(JobFailed, match=rf"^sbatch refused the jobs \(exit code 3\): {said}.*; nothing was submitted"):
-        submitted(submit, tmp_path)
-    assert capsys.readouterr().err == ""
+    reason = refusal(caught.value)
+    assert "exit code 3" in reason
+    assert said in reason
+    assert "plan=true" in reason
 
 
 def test_the_launchers_file_is_there() -> None:

@@ -1,0 +1,116 @@
+"""The pages in Prefect cost themselves and never the work, whatever Prefect does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.windows import prefect_pages
+from flows.windows.prefect_pages import Page, launch_page
+from tests.flows.test_command_line import environment
+from tests.flows.test_jobs import jobs_of
+
+UNREACHABLE = "http://127.0.0.1:9/api"
+
+
+class Engine:
+    """Of a flow run, and what fails of it."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing, self.states = failing, list[str]()
+
+    def reached(self, point: str) -> None:
+        if self.failing == point:
+            raise RuntimeError("Failed to reach API")  # as Prefect says it, with a class of nobody's
+
+    def handle_success(self, state: object) -> None:
+        self.reached("success")
+        self.states.append(str(state))
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, failing: str) -> Engine:
+    from contextlib import ExitStack
+
+    engine = Engine(failing)
+
+    def open_page(page: Page) -> None:
+        engine.reached("open")
+        page._engine, page._opened = engine, ExitStack()
+        page._opened.push(lambda *_: engine.reached("close"))
+
+    monkeypatch.setattr(Page, "_open", open_page)
+    monkeypatch.setattr(prefect_pages, "publish_table", lambda *_: None)
+    return engine
+
+
+@pytest.mark.parametrize("failing", ["open", "success", "close"])
+def test_what_prefect_raises_costs_the_page_alone(
+    failing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(monkeypatch, failing)
+    done: list[str] = []
+    with Page("run", "a run") as page:
+        done.append("the work")
+        page.finish("results", failed=False, table=("key", str))
+    assert done == ["the work"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert "Failed to reach API" in line
+
+
+@pytest.mark.parametrize("failing", ["", "close"])
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_the_works_own_errors_pass(error: BaseException, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(monkeypatch, failing)
+    with pytest.raises(type(error)) as caught, Page("run", "a run"):
+        raise error
+    assert caught.value is error
+    assert engine.states == []
+
+
+def test_an_interrupt_while_the_page_is_closed_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(monkeypatch, "")
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "handle_success", interrupted)
+    with pytest.raises(KeyboardInterrupt), Page("run", "a run"):
+        pass
+
+
+def test_without_a_server_the_work_is_done_all_the_same(tmp_path: Path) -> None:
+    """By Prefect itself, in a process of its own: it reads its settings once."""
+    script = (
+        "from flows.windows.prefect_pages import Page\n"
+        "with Page('run', 'a run') as page: print('the work', page.is_open, page.flow_run)"
+    )
+    own = {"PREFECT_API_URL": UNREACHABLE, "PREFECT_HOME": str(tmp_path), "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment() | own,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the work False None\n"
+    assert "warning: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_launch_of_the_same_runs_that_was_killed_is_crashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All flow runs of its title, before its own is there; a single run has no page above it."""
+    marked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(prefect_pages, "mark_crashed", lambda *told: marked.append(told))
+    page = launch_page(jobs_of("seed=0,1"), UNREACHABLE)
+    assert page is not None
+    assert not page.is_open
+    assert marked == [(UNREACHABLE, page._title)]
+    assert "2 runs" in page._title
+    assert launch_page(jobs_of("seed=0,1"), None) is None
+    assert launch_page(jobs_of("seed=0"), UNREACHABLE) is None
