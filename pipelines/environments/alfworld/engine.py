@@ -32,7 +32,7 @@ from pipelines.environments.alfworld.translation import Translation, translate
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What the engine says: the feedback, the sorted admissible commands, whether the game is won."""
+    """What the engine says: its feedback, the admissible commands in sorted order, and whether the game is won."""
 
     feedback: str
     admissible: tuple[str, ...]
@@ -40,7 +40,8 @@ class EngineState:
 
 
 class Engine:
-    """One game at a time; ``load`` may be called again and again. Not thread-safe: the library holds global state."""
+    """Plays one game at a time; ``load`` may be called again and again. It is not thread-safe, because the library holds
+    global state."""
 
     def __init__(self) -> None:
         self._lib = _load_library()
@@ -88,7 +89,8 @@ class Engine:
         return dict(self._names)
 
     def _look(self, feedback: str) -> EngineState:
-        """Admissible commands and the goal in the new state; the first of several operators with one text counts."""
+        """Find the admissible commands and ask for the goal in the new state. Of several operators with one text the first
+        counts."""
         self._operators: dict[str, Any] = {}
         for operator in self._state.operators():
             self._operators.setdefault(self._command(operator.name), operator)
@@ -106,7 +108,7 @@ class Engine:
 
     @property
     def _asked(self) -> frozenset[str]:
-        """Predicates whose change could change a command's text (none in ALFWorld: receptacles do not move)."""
+        """Predicates whose change could change a command's text. ALFWorld has none, because receptacles do not move."""
         return frozenset().union(*(self._grammar.queries(a.template) for a in self._actions.values()))
 
     def _mapping(self, operator: str) -> dict[Placeholder, Variable]:
@@ -136,7 +138,7 @@ class _State(PddlState):
         self.held = FactSet(fact for fact in self.facts if not _is_derived(fact))
 
     def operators(self) -> list[Any]:
-        """The applicable operators, first of each name, in the library's order."""
+        """The applicable operators in the library's order; of several with one name the first."""
         found = (fast_downward.Operator * self.downward_lib.get_applicable_operators_count())()
         self.downward_lib.get_applicable_operators(found)
         first: dict[str, Any] = {}
@@ -188,7 +190,7 @@ def _conditional_actions(domain: str) -> frozenset[str]:
 
 
 class _Types:
-    """The part of ``GameLogic`` that a state's queries need; a fresh hierarchy per game."""
+    """The part of ``GameLogic`` that a state's queries need. Every game has a fresh hierarchy."""
 
     def __init__(self, types: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
         self.types = TypeHierarchy()
@@ -218,8 +220,8 @@ def _entity_infos(state: _State) -> dict[str, EntityInfo]:
 
 @cache
 def _loadable_library() -> bytes:
-    """libdownward.so without its debug sections: the loader reads program headers alone. Every engine maps a copy of
-    its own, which is never released: 1 MB instead of 34."""
+    """libdownward.so without its debug sections, which the loader does not read. Every engine maps a copy of its own that is
+    never released; this one has 1 MB instead of 34."""
     image = Path(fast_downward.interface.DOWNWARD_LIB_PATH).read_bytes()
     if image[:6] != b"\x7fELF\x02\x01":  # 64-bit little-endian only
         return image

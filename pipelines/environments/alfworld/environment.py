@@ -12,11 +12,14 @@ from pipelines.protocols import Observation, Outcome
 from pipelines.records import Task
 
 _BANNER = "-= Welcome to TextWorld, ALFRED! =-\n\n"
-_free: list[Engine] = []  # engines of this process that no episode holds: a library once loaded is never released
+_free: list[
+    Engine
+] = []  # engines that no episode holds; they are used again, because a loaded library is never released
 
 
 class AlfworldEnvironment:
-    """Single use. ``root`` holds ``json_2.1.1``; ``cache_folder`` the translations. Reward 1 on success, else 0.
+    """An environment plays one episode. ``root`` holds ``json_2.1.1`` and ``cache_folder`` the translations. The reward is 1
+    on success and else 0.
 
     Raises (reset):
         DataError: the game file is missing, damaged, or not the one the panel was made from.
@@ -43,7 +46,7 @@ class AlfworldEnvironment:
         return Outcome(_observation(state), float(won), float(won), success=won, done=won, valid=valid)
 
     def state_key(self) -> str:
-        """The set of facts that hold, as a digest: goals, texts and the order of events have no part in it."""
+        """A digest of the set of facts that hold. The goal, the texts and the order of events have no part in it."""
         if self._engine is None:
             raise RuntimeError("reset the environment before its state is asked for")
         return self._engine.state_key()

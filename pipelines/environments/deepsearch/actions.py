@@ -19,13 +19,13 @@ _MARKUP = re.compile(r"</?(?:think|search|open|answer|information|action)\b", re
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``argument``: the query, title or answer; single blanks, never empty."""
+    """``argument`` is the query, title or answer, with single blanks and never empty."""
 
     kind: str
     argument: str
 
     def __str__(self) -> str:
-        """A blank before the argument, as words have in running text, and none after it: a token saved."""
+        """There is a blank before the argument, as words have in running text, and none after it, which saves a token."""
         return f"<{self.kind}> {self.argument}</{self.kind}>"
 
 
@@ -45,7 +45,7 @@ def read_action(text: str) -> Action | None:
 
 
 def _span(text: str, kind: str) -> tuple[int, str, int] | None:
-    """Of the first opening tag that is closed: when the first one is not, no later one is."""
+    """(start, kind, end) of the first block of a kind. When its first opening tag is not closed, no later one is."""
     start = text.find(f"<{kind}>")
     end = text.find(f"</{kind}>", start) if start >= 0 else -1
     return (start, kind, end) if end >= 0 else None

@@ -25,21 +25,26 @@ class Judge(Protocol):
         ...
 
     def verdict(self, question: Question, answer: str) -> bool:
-        """Whether the answer is right. Raises EnvironmentFailure when the judge failed for good."""
+        """Whether the answer is right.
+
+        Raises:
+            EnvironmentFailure: the judge failed for good.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How much of a document a search, and of a page its viewer, shows: characters."""
+    """How many characters a search shows of each document, and the viewer of a page."""
 
     passage: int
     page: int
 
 
 class DeepsearchEnvironment:
-    """Single use. An answer ends the episode: reward 1 and success when it is right (exact match by ``rule``, or the judge's
-    word), else 0; ``score`` is its F1. Before that everything is 0. An invalid action changes nothing.
+    """An environment plays one episode, which an answer ends. A right answer (by an exact match under ``rule``, or by the
+    judge's word) has reward 1 and success, any other 0; ``score`` is its F1. Before the answer everything is 0. An invalid
+    action changes nothing.
 
     Raises (step):
         EnvironmentFailure: the retrieval server, or the judge, failed for good.

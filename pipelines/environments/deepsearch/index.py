@@ -35,7 +35,7 @@ _MOST_PASSAGES = 200  # that share a title and are read as one page
 
 
 class Index:
-    """``search`` and ``page`` are functions of the corpus alone: ties are broken by the order of its documents."""
+    """``search`` and ``page`` are functions of the corpus alone, because ties are broken by the order of its documents."""
 
     def __init__(self, index: Any, corpus: str) -> None:
         index.register_tokenizer(_ENGLISH, _english())
@@ -54,7 +54,7 @@ class Index:
         return [(self._document(address), score) for score, address in hits]
 
     def page(self, key: str) -> Document | None:
-        """The document with that id, or else all passages with that title as one; None: there is neither."""
+        """The document with that id, or else all passages with that title as one, or None when there is neither."""
         hits = self._with("id", key, _MOST_PASSAGES) or self._with("key", title_key(key), _MOST_PASSAGES)
         found = [self._document(address) for _, address in hits]
         if not found:
@@ -79,8 +79,8 @@ class Index:
         return self._best(Query.term_query(self._index.schema, field, value), most) if value else []
 
     def _best(self, query: Any, topk: int) -> list[tuple[float, Any]]:
-        """By score, then by place in the corpus. The engine breaks ties by segment, then by place: where a large corpus has
-        several segments, fetch until the last hit is worse than the last one wanted, and sort."""
+        """The best hits by score, then by place in the corpus. The engine breaks ties by segment first. So where a large
+        corpus has several segments, hits are fetched until the last one is worse than the last one wanted, and sorted."""
         if self._in_order:
             return list(self._searcher.search(query, topk, count=False).hits)
         limit = topk + 8
@@ -99,12 +99,12 @@ class Index:
 
 
 def _rounded(score: float) -> float:
-    """Sums of the same terms in another order differ in the last digits."""
+    """The score without its last digits, in which sums of the same terms in another order differ."""
     return round(score, 4)
 
 
 def open_index(corpus: Path, sha256: str, cache: Path) -> Index:
-    """The index of a corpus whose hash is ``sha256``: from ``cache``, or built and kept there, if it can be kept.
+    """The index of the corpus whose hash is ``sha256``. It comes from ``cache``, or is built and kept there if the disk allows.
 
     Raises:
         DataError: a record of the corpus is malformed.
@@ -121,7 +121,7 @@ def open_index(corpus: Path, sha256: str, cache: Path) -> Index:
 
 
 def _built_once(corpus: Path, sha256: str, folder: Path) -> Index:
-    """Build into a folder beside, then rename it; of several processes that want it, one builds."""
+    """Build into a folder beside it and rename that. Of several processes that want the index, one builds."""
     from filelock import FileLock
 
     with FileLock(folder.with_suffix(".lock")):
@@ -161,7 +161,7 @@ def _write(corpus: Path, sha256: str, folder: Path) -> None:
 
 
 def _opened(folder: Path, sha256: str) -> Index | None:
-    """The cached index; None when there is none that is whole and of this corpus."""
+    """The cached index, or None when there is none that is whole and of this corpus."""
     from tantivy import Index as TantivyIndex
 
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -186,8 +186,8 @@ def _stamp(path: Path) -> str:
 
 
 def distinct_documents(corpus: Path) -> Iterator[Document]:
-    """The documents, if no two have one id: a page would be both. Eight bytes of each are kept, not its id: a large corpus
-    has 21 million. Raises DataError naming both lines, after the last document."""
+    """The documents of a corpus in which no two have one id, by which a page is opened. Eight bytes are kept of each and not
+    its id, because a large corpus has 21 million. Raises DataError, which names both lines, after the last document."""
     import numpy as np
 
     hashes = array("q")

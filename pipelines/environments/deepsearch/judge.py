@@ -30,7 +30,8 @@ _REMEDY = "start the judge's server, set benchmark.judge.url, or use benchmark.r
 
 
 class LanguageModelJudge:
-    """Temperature 0. Raises EnvironmentFailure: the server is dead, refuses, or its reply is not the one word."""
+    """A ``Judge`` that asks at temperature 0. ``verdict`` raises EnvironmentFailure when the server is dead or refuses, or
+    when its reply is not the one word."""
 
     def __init__(self, settings: JudgeSettings) -> None:
         assert settings.url is not None  # checked by the settings
@@ -80,5 +81,5 @@ def _asked(question: Question, answer: str) -> str:
 
 @cache
 def judge(settings: JudgeSettings) -> LanguageModelJudge:
-    """One per process and settings: it asks for a round's verdicts together."""
+    """The one judge of this process for the settings: it asks for a round's verdicts together."""
     return LanguageModelJudge(settings)

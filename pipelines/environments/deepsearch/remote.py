@@ -22,7 +22,7 @@ _PAGE_TOPK = 10
 
 
 class RemoteRetriever:
-    """``Retriever`` protocol."""
+    """A ``Retriever`` that asks a server."""
 
     def __init__(self, url: str, topk: int, form: Literal["queries", "query"], bounds: Bounds) -> None:
         self.topk, self._form, self._bounds = topk, form, bounds
@@ -38,7 +38,7 @@ class RemoteRetriever:
         return self._round.answer(query)
 
     def page(self, key: str) -> Document | None:
-        """Our server has pages. For one that has none, the page is sought among what it finds for the title."""
+        """Our server has pages. Where a server has none, the page is sought among what it finds for the title."""
         try:
             return _page(self._client.post({"key": key}, self._pages), self._pages)
         except ServerRefused as error:
@@ -84,7 +84,8 @@ def _listed(queries: list[str], topk: int) -> dict[str, Any]:
 
 
 def _flat(answer: Any, url: str) -> list[Document]:
-    """Of the one-query form: ``results`` (rLLM, ours), or ``result`` as a list of documents or of one such list."""
+    """The documents in an answer of the one-query form: ``results`` (rLLM's and our server), or ``result`` as a list of
+    documents or of one such list."""
     found = answer.get("results", answer.get("result")) if isinstance(answer, dict) else answer
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):
         found = found[0]

@@ -13,7 +13,7 @@ from pipelines.environments.deepsearch.index import Index, open_index
 
 class Retriever(Protocol):
     def expect(self, query: str) -> None:
-        """A search that will come in this round, so that a server can be asked for all of them at once."""
+        """Announce a search of this round, so that a server can be asked for all of them at once."""
         ...
 
     def search(self, query: str) -> list[Document]:
@@ -21,18 +21,18 @@ class Retriever(Protocol):
         ...
 
     def page(self, key: str) -> Document | None:
-        """The page with this title or id; None: there is none. Raises EnvironmentFailure."""
+        """The page with this title or id, or None when there is none. Raises EnvironmentFailure as ``search`` does."""
         ...
 
 
 class EmbeddedRetriever:
-    """The index of this process."""
+    """Searches an index that is open in this process."""
 
     def __init__(self, index: Index, topk: int) -> None:
         self.index, self.topk = index, topk
 
     def expect(self, query: str) -> None:
-        """Nothing is saved by asking together."""
+        """Asking together would save nothing here."""
 
     def search(self, query: str) -> list[Document]:
         return [document for document, _ in self.index.search(query, self.topk)]
@@ -43,13 +43,13 @@ class EmbeddedRetriever:
 
 @lru_cache(maxsize=64)
 def embedded(corpus: Path, sha256: str, cache: Path, topk: int) -> EmbeddedRetriever:
-    """Opened once per process; a corpus that changed has another hash. Raises DataError."""
+    """The retriever over a corpus, opened once per process. A corpus that changed has another hash. Raises DataError."""
     return EmbeddedRetriever(open_index(corpus, sha256, cache), topk)
 
 
 @lru_cache(maxsize=8)
 def remote(settings: RetrievalSettings) -> Retriever:
-    """One client per process and settings: it asks for a round together and knows whether the server is down."""
+    """The one client of this process for the settings: it asks for a round together and knows whether the server is down."""
     from pipelines.environments.deepsearch.json_client import Bounds
     from pipelines.environments.deepsearch.remote import RemoteRetriever
 

@@ -1,4 +1,4 @@
-"""Ask for a whole round at once: what is expected is collected, and asked together when the first answer is needed."""
+"""Ask for a whole round at once: expected questions are collected and asked together when the first answer is needed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ class Together(Generic[Q, A]):
         self._ask = ask
         self._expected: Counter[Q] = Counter()
         self._answers: dict[Q, A | EnvironmentFailure] = {}
-        self._left: Counter[Q] = Counter()  # how often each answer is still waited for: none is kept for another round
+        self._left: Counter[Q] = (
+            Counter()
+        )  # how often each answer will still be asked for; none is kept for another round
 
     def expect(self, question: Q) -> None:
-        """The question will come. Nothing is asked yet."""
+        """Announce a question. Nothing is asked yet."""
         self._expected[question] += 1
 
     def answer(self, question: Q) -> A:
-        """The answer; with it, those of all questions that are expected are fetched. Raises EnvironmentFailure."""
+        """The answer to a question. Those of all expected questions are fetched with it. Raises EnvironmentFailure."""
         if self._expected or not self._left[question]:
             questions = list({**self._expected, question: 1})
             self._left, self._expected = self._expected, Counter()

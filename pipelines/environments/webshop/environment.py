@@ -14,8 +14,8 @@ from pipelines.protocols import Observation, Outcome
 
 
 class WebshopEnvironment:
-    """Single use. ``open_shop`` is called on reset. The step that buys is rewarded with the WebShop reward, every other
-    with 0; success is a reward of 1.
+    """An environment plays one episode. ``open_shop`` is called on reset. The step that buys has the WebShop reward and every
+    other step 0; an episode succeeds with a reward of 1.
 
     Raises (reset):
         DataError: the shop cannot be opened.

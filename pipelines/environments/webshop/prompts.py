@@ -62,8 +62,9 @@ def _transcript(past: Sequence[Turn], observation: Observation, settings: Websho
 
 
 def compact(past: Sequence[Turn], observation: Observation) -> str:
-    """What is new: the instruction once, a page that was shown before by its name, the buttons that are always there
-    not at all. What the shop says in lower case, so that a wanted word and a found one are the same token."""
+    """What is new on the page. The instruction is said once, a page that was shown before by its name, and the buttons that
+    are always there not at all. The shop's words are in lower case, so that a wanted word and a found one are the same token.
+    """
     view = read(observation)
     if past and observation.text == past[-1].observation.text:
         return "same page"
@@ -87,7 +88,7 @@ def _name(view: View) -> str:
 
 
 def _price(tag: str) -> str:
-    """Without a fraction that is zero."""
+    """The price without a fraction that is zero."""
     return " to ".join(part.removesuffix(".0") for part in tag.split(" to "))
 
 
@@ -126,7 +127,7 @@ def _fresh(past: Sequence[Turn], observation: Observation, settings: WebshopProm
 
 
 def _page(observation: Observation, task: str) -> str:
-    """What follows the instruction, each piece in quotes; the page as it is where it does not say the instruction."""
+    """What follows the instruction, each piece in quotes. A page that does not say the instruction is left as it is."""
     parts = observation.text.split(" [SEP] ")
     if task not in parts:
         return observation.text

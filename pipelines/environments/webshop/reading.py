@@ -1,4 +1,4 @@
-"""What a page says, read from the observation's text alone: for the compact prompt and for the scripted player."""
+"""What a page says, read from the observation alone, for the compact prompt and for the scripted player."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A page. ``rows``: of results; ``title``, ``price``, ``options`` (values by name): of an item; ``body``: what else a
-    sub-page says."""
+    """A page. A page of results has ``rows``; an item has ``title``, ``price`` and ``options`` (values by name); a sub-page
+    has its text in ``body``."""
 
     where: Literal["search", "results", "item", "sub", "done"]
     instruction: str = ""
@@ -66,8 +66,8 @@ def _after_label(text: str) -> list[str]:
 
 
 def _results(instruction: str, rest: list[str], codes: list[str]) -> View:
-    """``codes``: the products of the page in its order, in lower case. A row is a code, a title if there is one, a price;
-    only a price is followed by the next row."""
+    """``codes`` are the products of the page in its order, in lower case. A row is a code, a title if there is one, and a
+    price. A row ends at the price that the next code follows."""
     page, rows = int(rest[0].split()[1]), list[Row]()
     parts = rest[rest.index("Next >") + 1 :]
     for number, following in enumerate((*codes[1:], None) if codes else (), start=1):
@@ -78,12 +78,13 @@ def _results(instruction: str, rest: list[str], codes: list[str]) -> View:
 
 
 def _is(parts: list[str], place: int, name: str | None) -> bool:
-    """Whether the piece at a place has that name; None: whether the pieces end there."""
+    """Whether the piece at a place has that name, or, for None, whether the pieces end there."""
     return place == len(parts) if name is None else place < len(parts) and parts[place].lower() == name
 
 
 def _item(instruction: str, rest: list[str], values: list[str]) -> View:
-    """``values``: of the product's options. Below them stand its title if it has one, price, rating and four buttons."""
+    """``values`` are those of the product's options. Below the options stand its title if it has one, its price, its rating
+    and four buttons."""
     above, price = rest[:-6], rest[-6].removeprefix("Price: ")
     options: list[tuple[str, list[str]]] = []
     for part in above:

@@ -24,10 +24,10 @@ from pipelines.environments.webshop.site import SHOWN
 from pipelines.errors import DataError
 from pipelines.files import damaged_file, remembered_sha256, write_checksums
 
-FORMAT = 1  # raise when the kept files, or what they are made from the sources by, change
+FORMAT = 1  # raise it when the kept files change, or the way in which they are made from the sources
 _ARRAYS = ("starts", "documents", "weights", "ties")
 _OPEN_AT_ONCE = 4
-_open: dict[str, Shop] = {}  # of this process, by key, the one used last at the end
+_open: dict[str, Shop] = {}  # what this process has open, by key; the one used last stands at the end
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class Shop:
     _found: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def search(self, query: str) -> tuple[int, ...]:
-        """Product numbers, best first, at most 50. Groups of episodes ask the same; pages of results ask again."""
+        """The numbers of at most 50 products, best first. Answers are remembered, because groups of episodes ask the same
+        and every page of results asks again."""
         found = self._found.get(query)
         if found is None:
             if len(self._found) >= 4096:
@@ -60,9 +61,10 @@ class Shop:
 
 
 def open_shop(sources: Sources, seed: int, cache: Path, key: str | None = None) -> Shop:
-    """The shop of the sources: as this process has it, as the cache has it, or built (and kept, if it can be).
+    """The shop of the sources: the one that this process has open, the one in the cache, or a new one, which is kept if the
+    disk allows it.
 
-    ``key``: which shop it must be; then the sources are read only if nobody has it.
+    ``key`` says which shop it must be; then the sources are read only if nobody has it.
 
     Raises:
         DataError: a source is missing or malformed, or the sources are not those of ``key``.
@@ -89,7 +91,8 @@ def close_shops() -> None:
 
 
 def shop_key(sources: Sources, seed: int, memo: Path) -> str:
-    """Hash of the sources' bytes, remembered in the folder ``memo``, and of all that bears on what is made of them."""
+    """A hash of the sources' bytes and of all that bears on what is made of them. The folder ``memo`` remembers the hashes
+    of the files."""
     parts = [f"format {FORMAT}", f"most {sources.most}", f"seed {seed}", f"human {sources.human is not None}"]
     for path in sources.files:
         try:
@@ -124,7 +127,7 @@ def _build(sources: Sources, seed: int, key: str) -> Shop:
 
 
 def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
-    """The kept shop; None where there is none that is whole: the cache is only a cache."""
+    """The kept shop, or None where there is none that is whole; then it is built again."""
     try:
         if damaged_file(folder) is not None:
             return None
@@ -139,8 +142,8 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
 
 
 def _keep(shop: Shop, folder: Path) -> None:
-    """Write the folder whole or not at all; a full or read-only disk costs the next process a build, no more. So does it,
-    should two processes build at once, to remove the other's draft with what killed ones left."""
+    """Write the folder whole or not at all. A full or read-only disk costs the next process a build and nothing more. Drafts
+    that killed processes left are removed; so is that of another process that builds at the same time, which builds again."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     for left in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -153,7 +156,7 @@ def _keep(shop: Shop, folder: Path) -> None:
         (draft / "products.jsonl").write_bytes(shop.catalogue.block)
         (draft / "vocabulary.json").write_text(json.dumps(list(shop.index.vocabulary)), "utf-8")
         write_checksums(draft)
-        if folder.exists():  # damaged, or just written by another process: both may go
+        if folder.exists():  # it is damaged, or another process has just written it; either may go
             shutil.rmtree(folder)
         draft.rename(folder)
     except OSError:

@@ -37,18 +37,19 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Pieces in the page's order, what can be clicked (lower case, each once), whether there is a search bar."""
+    """``pieces``: what is shown, in the page's order. ``clickables``: names that can be clicked, in lower case, each once.
+    ``search_bar``: whether the page has one."""
 
     pieces: tuple[tuple[Kind, str], ...]
     clickables: tuple[str, ...]
     search_bar: bool = False
 
     def text(self) -> str:
-        """Observation mode ``text``."""
+        """The page in observation mode ``text``."""
         return " [SEP] ".join(text.strip() for _, text in self.pieces)
 
     def text_rich(self) -> str:
-        """Observation mode ``text_rich``: buttons are marked, and which of them were clicked."""
+        """The page in observation mode ``text_rich``, which marks buttons and says which of them were clicked."""
         shown = ""
         for kind, text in self.pieces:
             match kind:
@@ -74,8 +75,8 @@ class Page:
 
 @dataclass(slots=True)
 class Visit:
-    """Where the agent is. ``where``: the kind of page; ``visited``: codes of products it opened since the last search
-    page; ``options``: chosen value by name."""
+    """Where the agent is. ``where`` is the kind of page, ``options`` holds the chosen values by name, and ``visited`` the
+    codes of the products that were opened since the last search page."""
 
     where: Literal["search", "results", "item", "sub", "done"] = "search"
     keywords: tuple[str, ...] = ()
@@ -89,8 +90,8 @@ class Visit:
 class Site:
     """One visitor's way through the shop.
 
-    ``search``: query → product numbers, best first; ``judge``: (bought product, its chosen options) → reward in [0, 1].
-    ``page`` is what is shown now, ``reward`` None until something was bought.
+    ``search`` gives the product numbers that a query finds, best first; ``judge`` the reward in [0, 1] of a bought product
+    with its chosen options. ``page`` is what is shown now, and ``reward`` is None until something was bought.
     """
 
     def __init__(
@@ -122,8 +123,8 @@ class Site:
         )
 
     def act(self, action: str) -> bool:
-        """Search (on any page, as in the original) or click what the page lists, but for its search button, which needs a
-        query. False: it was something else, and nothing has changed."""
+        """Search, which the original allows on any page, or click what the page lists. Its search button needs a query and
+        cannot be clicked. Returns False when the action was something else; then nothing has changed."""
         name, argument = self._understood(action)
         if name == "search" and self._visit.where != "done":
             self._visit.keywords, self._visit.page = tuple(argument.split(" ")), 1
@@ -164,7 +165,7 @@ class Site:
         visit.where, visit.item, visit.options = "results", -1, {}
 
     def _click(self, name: str) -> None:
-        """What a name means is decided in the original's order: fixed names first, so that an option called
+        """The original decides in this order what a name means. Fixed names come first, so that an option called
         "description" opens the description."""
         visit = self._visit
         if name == BUY.lower():
@@ -191,7 +192,7 @@ class Site:
             visit.options[_owner(self._catalogue[visit.item], name)] = name
 
     def _on_page(self) -> dict[str, int]:
-        """Product numbers of the page of results, by code in lower case."""
+        """The product numbers of the page of results by their codes in lower case."""
         visit = self._visit
         found = self._search(" ".join(visit.keywords))[:SHOWN]
         shown = found[max(visit.page - 1, 0) * PER_PAGE : visit.page * PER_PAGE]
@@ -262,7 +263,7 @@ class Site:
                     yield Kind.TEXT, f" {bullet}"
 
     def _last_page(self, product: Product) -> Iterator[tuple[Kind, str]]:
-        """As the original renders it, which tells the page neither the goal nor what was matched."""
+        """The original's last page says neither what the goal was nor what of it was met."""
         options = json.dumps(self._visit.options, sort_keys=True)
         for mark in "<>&'":
             options = options.replace(mark, f"\\u{ord(mark):04x}")
@@ -274,7 +275,7 @@ _SUB_PAGES = {name.lower(): name for name in SUB_PAGES}
 
 
 def _owner(product: Product, value: str) -> str:
-    """The option that a value belongs to: the last, where several have it."""
+    """The option that a value belongs to. Where several options have it, it is the last one's."""
     return next(name for name, values in reversed(product.options) if value in values)
 
 
@@ -287,8 +288,8 @@ def _page(pieces: Iterable[tuple[Kind, str]]) -> Page:
 
 
 def _pieces(pieces: Iterable[tuple[Kind, str]]) -> tuple[tuple[Kind, str], ...]:
-    """What the original's HTML parser leaves of the texts: of blanks with a line break and of "" nothing, of other blanks
-    one."""
+    """What the original's HTML parser leaves of the texts. An empty text, and one of blanks with a line break, is left out;
+    other blanks become one."""
     shown = ((kind, text if text.strip(_BLANKS) else " " * (text != "" and "\n" not in text)) for kind, text in pieces)
     return tuple((kind, text) for kind, text in shown if text)
 

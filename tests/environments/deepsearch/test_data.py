@@ -120,7 +120,7 @@ def test_a_document_has_a_title_and_a_text() -> None:
 def test_a_blank_document_is_named_when_the_corpus_is_indexed(root: Path, tmp_path: Path) -> None:
     """At set-up, before anybody plays; nothing is kept of the index."""
     path = write_rows(root / "wiki-18.jsonl", {"id": "1", "contents": "a\nb"}, {"id": "2", "contents": "\n"})
-    with pytest.raises(DataError, match=rf"{path}, line 2: no id or no contents; every line of a corpus is"):
+    with pytest.raises(DataError, match=rf"{path}, line 2.*\"contents\""):
         benchmark_of(DeepsearchConfig(), real(root)).panels(tmp_path / "data" / "x")
     assert list(tmp_path.glob("**/index.json")) == []
 
@@ -186,7 +186,7 @@ def test_a_changed_question_or_corpus_is_another_panel_and_refused(root: Path, t
     whole = file.read_text()
     file.write_text(whole.replace('"answer ', '"anzwer '))
     assert benchmark.panels(folder)["train"].sha256 != before.sha256
-    with pytest.raises(DataError, match=r"hotpotqa/train.jsonl, record \d+: not the question of the panel"):
+    with pytest.raises(DataError, match=r"hotpotqa/train\.jsonl, record \d+.*again"):
         benchmark.environment(task, folder)
     file.write_text(whole[: len(whole) // 2 + 9])
     with pytest.raises(DataError, match=r"hotpotqa/train.jsonl, line \d: not JSON"):
@@ -202,13 +202,13 @@ def test_a_changed_question_or_corpus_is_another_panel_and_refused(root: Path, t
 def test_missing_data_is_one_line_with_the_remedy(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEEPSEARCH_DATA", raising=False)
     folder = tmp_path / "data" / "x"
-    with pytest.raises(DataError, match=r"set DEEPSEARCH_DATA to their folder, or give data.root"):
+    with pytest.raises(DataError, match=r"DEEPSEARCH_DATA.*data\.root"):
         benchmark_of(DeepsearchConfig(), real(root).model_copy(update={"root": None})).panels(folder)
     monkeypatch.setenv("DEEPSEARCH_DATA", str(root))
     assert benchmark_of(DeepsearchConfig(), real(root).model_copy(update={"root": None})).panels(folder)
-    with pytest.raises(DataError, match=r"corpus .*other.jsonl cannot be read .*check data.root and data.corpus"):
+    with pytest.raises(DataError, match=r"other\.jsonl.*data\.root and data\.corpus"):
         benchmark_of(DeepsearchConfig(), real(root, corpus="other.jsonl")).panels(folder)
-    with pytest.raises(DataError, match=r"popq has none of train.jsonl, train.parquet: download FlashRAG's popq"):
+    with pytest.raises(DataError, match=r"popq.*train\.jsonl, train\.parquet.*download"):
         benchmark_of(DeepsearchConfig(), real(root, train_sets=("popq",))).panels(folder)
 
 

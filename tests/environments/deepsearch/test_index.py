@@ -181,7 +181,7 @@ def test_a_disk_that_is_full_while_building(corpus: Path, tmp_path: Path, monkey
 def test_two_documents_with_one_id_are_named(tmp_path: Path, builds: list[Path | None]) -> None:
     rows = [{"id": i, "contents": f"title {i}\nx"} for i in range(5)]
     corpus = write_rows(tmp_path / "corpus.jsonl", *rows, {"id": "3", "contents": "another\nx"}, *rows[:1])
-    with pytest.raises(DataError, match=r"corpus.jsonl, line 6: id '3' was there before, in line 4: give every"):
+    with pytest.raises(DataError, match=r"corpus\.jsonl, line 6.*'3'.*line 4"):
         open_index(corpus, SHA, tmp_path / "cache")
     assert len(builds) == 1
 
@@ -205,7 +205,7 @@ def test_nobody_writes_into_a_draft_that_is_removed(tmp_path: Path, monkeypatch:
         remove(folder, ignore_errors=ignore_errors)
 
     monkeypatch.setattr(module.shutil, "rmtree", noted)
-    with pytest.raises(DataError, match="line 101: no id or no contents"):
+    with pytest.raises(DataError, match="line 101: no id"):
         open_index(corpus, SHA, tmp_path / "cache")
     assert writing == []
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]

@@ -112,7 +112,7 @@ def test_verdicts(reply: str, verdict: bool) -> None:
 def test_a_sentence_about_correctness_is_no_verdict(reply: str | None) -> None:
     with (
         fake(lambda path, payload: (200, says(reply, finish_reason="stop"))) as server,
-        pytest.raises(ServerRefused, match="neither CORRECT nor INCORRECT by itself"),
+        pytest.raises(ServerRefused, match="CORRECT nor INCORRECT"),
     ):
         LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
 
@@ -120,7 +120,7 @@ def test_a_sentence_about_correctness_is_no_verdict(reply: str | None) -> None:
 def test_a_reply_that_was_cut_is_no_verdict() -> None:
     with (
         fake(lambda path, payload: (200, says("CORRECT", finish_reason="length"))) as server,
-        pytest.raises(ServerRefused, match="came to no verdict, its reply was cut after 2048 tokens"),
+        pytest.raises(ServerRefused, match="cut after 2048 tokens"),
     ):
         LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
 
@@ -128,16 +128,18 @@ def test_a_reply_that_was_cut_is_no_verdict() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "message"),
     [
-        (200, says("maybe"), "said 'maybe', neither CORRECT nor INCORRECT by itself: start the judge"),
-        (200, {"choices": []}, "answered JSON without choices: start the judge"),
-        (200, [1], "answered JSON without choices"),
-        (200, b"oops", "answered what is no JSON: 'oops'"),
-        (401, {"error": "key"}, r"answered 401 .*set benchmark.judge.url, or use benchmark.reward=exact_match"),
-        (500, b"", r"answered 500 \(2 tries\)"),
+        (200, says("maybe"), "'maybe'"),
+        (200, {"choices": []}, "without choices"),
+        (200, [1], "without choices"),
+        (200, b"oops", "no JSON.*'oops'"),
+        (401, {"error": "key"}, "401"),
+        (500, b"", r"500.*\(2 tries\)"),
     ],
 )
 def test_a_broken_judge_is_one_line(status: int, body: object, message: str) -> None:
     with fake(lambda path, payload: (status, body)) as server:
         with pytest.raises(EnvironmentFailure, match=message) as caught:
             LanguageModelJudge(settings(server.url)).verdict(ASKED, "x")
-        assert "\n" not in str(caught.value)
+        (line,) = str(caught.value).splitlines()
+        assert "benchmark.judge.url" in line
+        assert "benchmark.reward=exact_match" in line

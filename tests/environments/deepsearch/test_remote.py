@@ -21,7 +21,7 @@ from pipelines.environments.deepsearch.config import DeepsearchConfig, Retrieval
 from pipelines.environments.deepsearch.documents import Document
 from pipelines.environments.deepsearch.index import Index
 from pipelines.environments.deepsearch.json_client import Bounds, ServerRefused, ServerSilent
-from pipelines.environments.deepsearch.remote import RemoteRetriever
+from pipelines.environments.deepsearch.remote import REMEDY, RemoteRetriever
 from pipelines.environments.deepsearch.server import main
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure
@@ -189,9 +189,7 @@ def test_no_request_begins_after_the_rounds_time(stop: threading.Event) -> None:
             except ServerSilent as failure:
                 failures.append(str(failure))
         assert failures
-        assert all(
-            "too slow for a whole round" in words or "within 0.2 s" in words or "silent" in words for words in failures
-        )
+        assert all("whole round" in words or "within 0.2 s" in words or "silent" in words for words in failures)
         assert len(server.requests) < 80
         stop.set()
 
@@ -216,20 +214,19 @@ def endless() -> Iterator[bytes]:
 
 
 FAULTS: list[tuple[Answer, int, str]] = [
-    (lambda path, payload: (500, b"broken " * 99), 3, r"answered 500 'broken broken .*' \(3 tries\): start it"),
-    (lambda path, payload: (200, b"<html>proxy</html>"), 3, r"answered what is no JSON: '<html>proxy</html>' \(3 tries\)"),
-    (lambda path, payload: (200, b"\xff\xfe\x00"), 3, r"answered what is no JSON"),
-    (lambda path, payload: (200, b"[" * 50_000), 3, r"answered what is no JSON"),
-    (lambda path, payload: (400, b"bad request"), 1, r"answered 400 'bad request': start it"),
-    (lambda path, payload: (401, b""), 1, r"answered 401: start it"),
-    (lambda path, payload: (200, endless()), 1, r"answered more than 100000 bytes: start it"),
-    (lambda path, payload: (200, b"x" * 100_001), 1, r"answered more than 100000 bytes"),
-    (lambda path, payload: (200, {"rows": []}), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
-    (lambda path, payload: (200, {"result": [[3]], "results": [3]}), 1, r"JSON with a document that is no object"),
-    (lambda path, payload: (200, {"result": [[{"id": "1"}]], "results": [{"id": "1"}]}), 1, r"a document without contents"),
-    (lambda path, payload: (200, {"result": [[document("\ud800")]], "results": [document("\ud800")]}), 1,
-     r"answered JSON with half of a character, which is no Unicode"),
-    (lambda path, payload: (200, 3), 1, r'answered JSON with no (list of documents|"result" of 1 lists)'),
+    (lambda path, payload: (500, b"broken " * 99), 3, r"500.*'broken broken "),
+    (lambda path, payload: (200, b"<html>proxy</html>"), 3, r"no JSON.*'<html>proxy</html>'"),
+    (lambda path, payload: (200, b"\xff\xfe\x00"), 3, r"no JSON"),
+    (lambda path, payload: (200, b"[" * 50_000), 3, r"no JSON"),
+    (lambda path, payload: (400, b"bad request"), 1, r"400.*'bad request'"),
+    (lambda path, payload: (401, b""), 1, r"401"),
+    (lambda path, payload: (200, endless()), 1, r"100000 bytes"),
+    (lambda path, payload: (200, b"x" * 100_001), 1, r"100000 bytes"),
+    (lambda path, payload: (200, {"rows": []}), 1, r'list of documents|"result"'),
+    (lambda path, payload: (200, {"result": [[3]], "results": [3]}), 1, r"no object"),
+    (lambda path, payload: (200, {"result": [[{"id": "1"}]], "results": [{"id": "1"}]}), 1, r"contents"),
+    (lambda path, payload: (200, {"result": [[document("\ud800")]], "results": [document("\ud800")]}), 1, r"Unicode"),
+    (lambda path, payload: (200, 3), 1, r'list of documents|"result"'),
 ]  # fmt: skip
 
 
@@ -240,8 +237,10 @@ def test_what_is_no_answer_is_one_line(form: Form, answer: Answer, tries: int, m
         with pytest.raises(ServerRefused, match=message) as caught:
             client(f"{server.url}/retrieve", form).search("a")
         assert len(server.requests) == tries
-        assert "\n" not in str(caught.value)
-        assert str(caught.value).startswith(f"{server.url}/retrieve answered")
+        (line,) = str(caught.value).splitlines()
+        assert f"{server.url}/retrieve" in line
+        assert ("(3 tries)" in line) == (tries == 3)
+        assert REMEDY in line
 
 
 @pytest.fixture
@@ -260,13 +259,13 @@ def test_a_server_that_hangs_is_given_up_once_for_all(form: Form, stop: threadin
 
     with fake(hang) as server:
         retriever = client(f"{server.url}/retrieve", form, retries=1, timeout_s=0.3)
-        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s \(2 tries\): start it"):
+        with pytest.raises(ServerSilent, match=r"0\.3 s \(2 tries\).*python -m"):
             retriever.search("a")
         asked = len(server.requests)
         for query in "bcdefgh":
             retriever.expect(query)
         for query in "bcdefgh":  # a round soon after is not made to wait
-            with pytest.raises(ServerSilent, match=r"is silent: start it"):
+            with pytest.raises(ServerSilent, match=r"silent.*python -m"):
                 retriever.search(query)
         assert len(server.requests) == asked == 2
         stop.set()
@@ -278,7 +277,7 @@ def drops(stop: threading.Event, drop: bytes) -> Iterator[bytes]:
 
 def test_a_server_that_drips_its_answer_is_too_slow(stop: threading.Event) -> None:
     with fake(lambda path, payload: (200, drops(stop, b" "))) as server:
-        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+        with pytest.raises(ServerSilent, match=r"0\.3 s"):
             client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
         stop.set()
 
@@ -288,7 +287,7 @@ def test_a_server_that_drips_its_header_is_too_slow(stop: threading.Event) -> No
     with fake(found) as server:
         server.drip = chain([b"HTTP/1.1 200 OK\r\n"], islice(drops(stop, b"X-More: 1\r\n"), 100))
         start = time.monotonic()
-        with pytest.raises(ServerSilent, match=r"did not answer within 0.3 s"):
+        with pytest.raises(ServerSilent, match=r"0\.3 s"):
             client(f"{server.url}/retrieve", retries=0, timeout_s=0.3).search("a")
         assert time.monotonic() - start < 2
         stop.set()
@@ -312,14 +311,14 @@ def test_a_server_that_comes_back_is_used_again() -> None:
 def test_nobody_there() -> None:
     with fake(found) as server:
         url = f"{server.url}/retrieve"
-    with pytest.raises(ServerSilent, match=r"cannot be reached \(.*\) \(3 tries\): start it"):
+    with pytest.raises(ServerSilent, match=r"\(3 tries\).*python -m"):
         client(url).search("a")
 
 
 @pytest.mark.parametrize("url", ["http://a:port/retrieve", "localhost:8000/retrieve", "ftp://x/retrieve"])
 def test_what_is_no_address_is_tried_once(url: str) -> None:
     """A second try would come after the pause, which is longer than any test may take."""
-    with pytest.raises(ServerSilent, match=r"is no address of a server \(.*\): start it"):
+    with pytest.raises(ServerSilent, match=r"no address.*python -m"):
         client(url, backoff_s=1000.0).search("a")
 
 
@@ -332,7 +331,7 @@ def test_one_query_that_breaks_the_server_fails_alone() -> None:
         for query in ("a", "poison", "b"):
             retriever.expect(query)
         assert [retriever.search(query)[0].title for query in ("a", "b")] == ["a", "b"]
-        with pytest.raises(ServerRefused, match="answered 500 'poison'"):
+        with pytest.raises(ServerRefused, match="500 'poison'"):
             retriever.search("poison")
 
 
@@ -400,9 +399,7 @@ def test_a_server_killed_midway_ends_the_episodes_that_ask_it(four_pages: Path, 
 
 
 def test_when_the_server_was_never_there_the_stage_says_so(four_pages: Path) -> None:
-    with pytest.raises(
-        EnvironmentFailure, match=r"of all 3 episodes failed; the first: http://127.0.0.1:9/retrieve cannot be"
-    ):
+    with pytest.raises(EnvironmentFailure, match=r"all 3 episodes.*http://127.0.0.1:9/retrieve"):
         episodes(four_pages, "http://127.0.0.1:9/retrieve", lambda episode, number: "<search>x</search>")
 
 
@@ -422,9 +419,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert left.value.code == 0
     assert "POST /retrieve" in capsys.readouterr().out
     assert main(["--corpus", str(tmp_path / "none.jsonl"), "--cache", str(tmp_path / "cache")]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: corpus ")
-    assert len(said.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "none.jsonl") in line
     broken = write_rows(tmp_path / "broken.jsonl", {"id": "1"})
     assert main(["--corpus", str(broken), "--cache", str(tmp_path / "cache")]) == 1
-    assert "broken.jsonl, line 1: no id or no contents" in capsys.readouterr().err
+    assert "broken.jsonl, line 1" in capsys.readouterr().err

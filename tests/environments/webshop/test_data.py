@@ -317,10 +317,10 @@ def test_generated_files_are_read_as_real_ones(tmp_path: Path) -> None:
 
 def test_missing_real_data_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEBSHOP_DATA", raising=False)
-    with pytest.raises(DataError, match="set WEBSHOP_DATA to their folder"):
+    with pytest.raises(DataError, match=r"WEBSHOP_DATA.*data\.root"):
         WebshopBenchmark(WebshopConfig(), WebshopReal()).panels(tmp_path)
     monkeypatch.setenv("WEBSHOP_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"items_shuffle.json is missing: download"):
+    with pytest.raises(DataError, match=r"items_shuffle\.json.*download"):
         WebshopBenchmark(WebshopConfig(), WebshopReal(catalogue="full")).panels(tmp_path)
     write_files(tmp_path, [], {})
     with pytest.raises(DataError, match="holds no product"):
@@ -420,7 +420,7 @@ def test_other_sources_are_not_taken_for_the_panels(small: Path) -> None:
     built = fresh(small)
     write_files(small / "data", [record("B9")], {})
     assert fresh(small).key != built.key
-    with pytest.raises(DataError, match="has other files than the panel was made from"):
+    with pytest.raises(DataError, match="start the run anew"):
         fresh(small, cache="elsewhere", key=built.key)
 
 
