@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from empg import ARMS, NonFiniteError
+from empg import ARMS, EMPGConfig, NonFiniteError, modulate_advantages
 from empg.credit import EMPG, ESTIMATORS, GRPO, MODULATORS, RLOO, Column, DrGRPO, Settings, declared_columns
 from empg.credit.assign import assign_credit
 from empg.credit.batch import Credit, StepBatch
@@ -90,6 +90,21 @@ def test_golden_empg_after_an_estimator() -> None:
         torch.testing.assert_close(credit.columns[name], f64(values), rtol=0, atol=2e-7)
     final = [value - sum(raw) / 4 for value in raw]
     torch.testing.assert_close(credit.advantages_N, f64(final), rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("changed", [{"k": 0.5}, {"k_future": 2.0}, {"zeta": 0.3}, {"normalization": "group"}], ids=str)
+def test_every_setting_of_empg_reaches_the_modulation(changed: dict[str, Any]) -> None:
+    batch = batch_of([(0, 1.0, [0.1, 0.7, 0.3]), (0, 0.0, [0.9, 0.2]), (1, 1.0, [0.5, 2.0]), (1, 0.0, [1.0])])
+    usual, found = (assign_credit(batch, DrGRPO(), EMPG(**settings)) for settings in ({}, changed))
+    expected = modulate_advantages(
+        found.columns["A"],
+        batch.entropy_N,
+        batch.trajectory_N,
+        EMPGConfig.arm("full", **changed),
+        group_ids=batch.group_N,
+    )
+    assert torch.equal(found.advantages_N, expected.advantages)
+    assert not torch.equal(found.advantages_N, usual.advantages_N)
 
 
 # ---------------------------------------------------------------------------------------------------------- plain loops
