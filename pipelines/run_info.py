@@ -79,6 +79,10 @@ class RunInfo(_Record):
         return self.model_dump(mode="json")
 
     @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
     def benchmark(self) -> str:
         return str(self.config["benchmark"]["name"])
 

@@ -24,7 +24,7 @@ def benchmark_title(name: str) -> str:
 
 
 def short_name(benchmark: str, part: str) -> str:
-    """Of a task type or an average of task types."""
+    """The short label of a task type or of an average of task types."""
     spec = _benchmarks().get(benchmark)
     return spec.task_types.get(part, part) if spec else part
 
@@ -50,6 +50,12 @@ def rank(name: str, known: Sequence[str]) -> tuple[int, str]:
 def place(kind: str, name: str) -> tuple[int, str]:
     """Sorts the names of one kind ("benchmarks", "algorithms", "arms") in the paper's order."""
     return rank(name, list(papers_names()[kind]))
+
+
+def arm_label(arm: str) -> str:
+    """An arm in a legend; "EMPG" stands before the paper's own."""
+    words = arm.replace("_", " ")
+    return f"EMPG {words}" if arm in papers_names()["arms"] else words
 
 
 def has_strength(arm: str | None) -> bool:

@@ -70,31 +70,31 @@ def errors_of(specification: Specification, tables: Mapping[str, Specification])
     """What a table of the paper has wrong, found in its numbers and those of the paper's other ``tables``."""
     paper = Published(specification.name)
     columns = [column for entries in specification.columns.values() for column in entries if isinstance(column, Column)]
-    said = []
+    found = []
     for row, column in product(specification.rows, columns):
         number = paper.number(row, column)
         if number is not None and number.is_wrong:
-            said.append(
+            found.append(
                 f"{row}, {column.name}: the paper prints {number.printed:.1f}; the mean of its own numbers is "
                 f"{number.mean:.1f}, which stands here"
             )
     for theirs in tables.values():
         if theirs.seeds and specification.seeds and theirs.seeds < specification.seeds:
-            said += _repeated(specification, theirs)
-    return said
+            found += _repeated(specification, theirs)
+    return found
 
 
 def _repeated(specification: Specification, theirs: Specification) -> list[str]:
     """Rows that claim more runs than a row of another table with the very same numbers."""
-    said, here, there = [], Published(specification.name), Published(theirs.name)
+    found, here, there = [], Published(specification.name), Published(theirs.name)
     for row, row_there in product(specification.rows, theirs.rows):
         line, line_there = here.line(row), there.line(row_there)
         if line is None or line_there is None:
             continue
         numbers = [column for column in line.index if column.endswith("_pm") or f"{column}_pm" in line]
         if set(numbers) <= set(line_there.index) and (line[numbers] == line_there[numbers]).all():
-            said.append(
+            found.append(
                 f"{row}: the paper's number of runs is {specification.seeds} here and {theirs.seeds} in {theirs.name}, whose "
                 f"row {row_there} has the same {len(numbers)} numbers, digit for digit"
             )
-    return said
+    return found

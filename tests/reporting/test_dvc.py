@@ -16,7 +16,7 @@ import yaml
 
 from flows.study import StudyError, _dvc, publish
 from pipelines.config import RunConfig
-from pipelines.reporting.figures.__main__ import FIGURES
+from pipelines.reporting.figures import FIGURES
 from pipelines.reporting.specification import specifications
 from pipelines.run_folder import run_folder
 from tests.once import made_once

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
+from pipelines.reporting.figures import FIGURES
 from pipelines.reporting.figures import __main__ as command
-from pipelines.reporting.figures.__main__ import FIGURES, write_figure
+from pipelines.reporting.figures.__main__ import write_figure
 from pipelines.reporting.figures.entropy_change import binned_change
 from pipelines.reporting.figures.modulation import CLARITY, GAIN, points_of, shares_of
 from pipelines.reporting.figures.study import comparable_study, panels
@@ -332,7 +333,7 @@ def test_proposition_1_is_drawn_once_for_runs_that_share_a_rollout(study: Path) 
     assert predicted[1] == pytest.approx(1 - np.exp(-np.array(predicted[0])))
 
 
-@pytest.mark.parametrize("name", ["entropy_change", "modulation", "step_advantages", "proposition1"])
+@pytest.mark.parametrize("name", ["entropy_change", "modulation", "step_advantages", "step_columns", "proposition1"])
 def test_a_figure_without_data_says_why(tmp_path: Path, name: str) -> None:
     tables = ("entropy_change.parquet", "proposition1.parquet", "trajectories.parquet")
     why = {"absent": dict.fromkeys(tables, "policy=vllm scores no tokens")}

@@ -8,10 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipelines.errors import PlatformError
-
-FIGURES = (
-    "learning_curves", "final_bars", "kl", "step_entropy", "entropy_change", "modulation", "step_advantages", "proposition1",
-)  # fmt: skip
+from pipelines.reporting.figures import FIGURES
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Metrics of the iterations as curves: what the figures of training have in common."""
+"""A metric of every iteration as curves: what the figures of training have in common."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pipelines.reporting.figures.style import (
     legend_above,
     nothing_to_draw,
     over_iterations,
-    seeds_said,
+    seeds_note,
 )
 from pipelines.reporting.results import RunResult
 
 
-def metric_curves(runs: Sequence[RunResult], metric: str, label: str, title: str, says: str) -> Figure:
-    """One metric against iterations, a panel per benchmark, model and algorithm. A seed whose update was skipped has no value
-    at that iteration: the others' is drawn. A series of which a run has none at all is left out."""
+def metric_curves(runs: Sequence[RunResult], metric: str, label: str, title: str, text: str) -> Figure:
+    """One metric against iterations, a panel per benchmark, model and algorithm. A seed whose update was skipped has no value at
+    that iteration, and the mean is of the other seeds. A series is left out when one of its runs never has the metric.
+    ``label``: of the y axis; ``text``: the caption's first sentence."""
     drawn = trained(runs)
     if not any(metric in run.metrics for run in drawn):
         return nothing_to_draw(title, f"No run has the metric {metric}: nothing was trained.")
@@ -37,4 +38,4 @@ def metric_curves(runs: Sequence[RunResult], metric: str, label: str, title: str
             curve(ax, table.index.to_numpy(), table.to_numpy(), series)
         over_iterations(ax, label)
     legend_above(figure, [ax for _, ax in placed])
-    return Figure(figure, title, caption(says, seeds_said(drawn)), claim(drawn))
+    return Figure(figure, title, caption(text, seeds_note(drawn)), claim(drawn))

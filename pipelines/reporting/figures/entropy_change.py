@@ -1,4 +1,4 @@
-"""Change of step entropy over training by percentile of the initial one, as the paper's Figure 2."""
+"""The change of step entropy over training by percentile of the initial entropy, as the paper's Figure 2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.reporting.figures.style import (
     grid_of,
     legend_above,
     nothing_to_draw,
-    seeds_said,
+    seeds_note,
 )
 from pipelines.reporting.results import RunResult
 
@@ -48,18 +48,18 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     legend_above(figure, [ax for _, ax in placed])
     sizes = sorted({len(tables[id(run)]) for run in drawn})
     steps = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-    says = (
+    text = (
         f"Entropy after training minus before, of the same steps (those of a run's first rollout, {steps}), averaged in "
         f"{BINS} bins of {100 // BINS} % of the initial step entropy's percentile."
     )
     return Figure(
-        figure, TITLE, caption(says, seeds_said(drawn), f"Left out: {lacking}." if lacking else ""), claim(drawn)
+        figure, TITLE, caption(text, seeds_note(drawn), f"Left out: {lacking}." if lacking else ""), claim(drawn)
     )
 
 
 def binned_change(steps: pd.DataFrame, bins: int = BINS) -> npt.NDArray[np.float64]:
-    """Mean of after − before [bins] by percentile of before: (mean rank − ½) / n, so that equal entropies share a bin and
-    otherwise all bins hold the same number. NaN: no step falls there."""
+    """The mean of after − before [bins] by percentile of the entropy before. A percentile is (mean rank − ½) / n, so that equal
+    entropies share a bin and otherwise all bins hold the same number of steps. NaN: no step falls into the bin."""
     before = steps["entropy_before"].astype(np.float64)
     percentile = (before.rank() - 0.5) / len(steps)
     change = steps["entropy_after"].astype(np.float64) - before

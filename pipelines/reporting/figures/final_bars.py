@@ -1,11 +1,11 @@
-"""What every cell ends at, with intervals, as the paper's Figure 4."""
+"""The final result of every cell with its interval, as the paper's Figure 4."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.reporting.figures.study import Panel, Series, headline, headline_said, panels
+from pipelines.reporting.figures.study import Panel, Series, headline, headline_note, panels
 from pipelines.reporting.figures.style import QUIET, Figure, caption, claim, colour_of, pyplot
 from pipelines.reporting.results import RunResult
 from pipelines.reporting.statistics import estimate, seed_means
@@ -28,15 +28,15 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     for ax, setting in zip(axes[:, 0], settings, strict=True):
         ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].info.measures['success']} (%)")
     axes[-1][0].set_xlim(0, min(100.0, 1.1 * max(highest)))
-    says = (
+    text = (
         "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval of a bootstrap "
         "over seeds and tasks; dashed: mean before RL."
     )
-    return Figure(figure, TITLE, caption(says, headline_said(runs)), claim(runs))
+    return Figure(figure, TITLE, caption(text, headline_note(runs)), claim(runs))
 
 
 def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
-    """Draws them; returns the highest number (%)."""
+    """Draw the bars; returns the highest number in percent."""
     starts, highest = [], 0.0
     for y, (_, series) in enumerate(bars):
         (values, types), start = headline(series.runs), seed_means(*headline(series.runs, 0))

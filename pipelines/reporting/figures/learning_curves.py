@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.reporting.figures.study import headline, headline_said, panels, trained
+from pipelines.reporting.figures.study import headline, headline_note, panels, trained
 from pipelines.reporting.figures.style import (
     Figure,
     caption,
@@ -16,7 +16,7 @@ from pipelines.reporting.figures.style import (
     legend_above,
     nothing_to_draw,
     over_iterations,
-    seeds_said,
+    seeds_note,
 )
 from pipelines.reporting.results import RunResult, outcomes
 from pipelines.reporting.statistics import seed_means
@@ -38,5 +38,5 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         over_iterations(ax, f"{panel.series[0].runs[0].info.measures['success']} (%)")
     legend_above(figure, [ax for _, ax in placed])
     tasks = sorted({len(outcomes([run], "success")[1]) for run in drawn})
-    says = f"Mean over the fixed evaluation panel ({' or '.join(map(str, tasks))} tasks), each task played once."
-    return Figure(figure, TITLE, caption(says, headline_said(drawn), seeds_said(drawn)), claim(drawn))
+    text = f"Mean over the fixed evaluation panel ({' or '.join(map(str, tasks))} tasks), each task played once."
+    return Figure(figure, TITLE, caption(text, headline_note(drawn), seeds_note(drawn)), claim(drawn))

@@ -1,4 +1,4 @@
-"""g and f against entropy: what EMPG made of the steps of real batches."""
+"""EMPG's g and f against entropy: what it made of the steps of real batches. Drawn for runs that declare these columns."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipelines.reporting.figures.style import (
     legend_above,
     nothing_to_draw,
     pyplot,
+    title_of,
 )
 from pipelines.reporting.results import RunResult
 
@@ -32,26 +33,26 @@ _ITERATIONS = (("o", FIRST, "first iteration"), ("D", LAST, "last iteration"))
 
 @dataclass(frozen=True)
 class Quantity:
-    """``column``: of trajectories.parquet; ``arms`` that use it, the first is preferred; ``strength``: its k; ``of_next``: it is
-    a function of the next step's entropy."""
+    """``column``: of trajectories.parquet; ``strength``: its k in the configuration; ``of_next``: it is a function of the next
+    step's entropy."""
 
     column: str
-    arms: tuple[str, ...]
     strength: str
     of_next: bool
     xlabel: str
     ylabel: str
 
 
-GAIN = Quantity("g", ("full", "gradient_scaling"), "k", False, "normalised entropy of the step", "gain g")
-CLARITY = Quantity("f", ("full", "future_bonus"), "k_future", True, "normalised entropy of the next step", "clarity f")
+GAIN = Quantity("g", "k", False, "normalised entropy of the step", "gain g")
+CLARITY = Quantity("f", "k_future", True, "normalised entropy of the next step", "clarity f")
+QUANTITIES = (GAIN, CLARITY)
 
 
 def draw(runs: Sequence[RunResult]) -> Figure:
     """A row per benchmark and model, of its first algorithm and seed: g left, f right."""
-    users = [run for run in runs if run.info.arm in {*GAIN.arms, *CLARITY.arms}]
-    shown = [run for run in users if (table := analysis_table(run, TRAJECTORIES)) is not None and len(table)]
-    lacking = why_absent(users, TRAJECTORIES)
+    declaring = [run for run in runs if run.last > 0 and {q.column for q in QUANTITIES} & set(run.info.column_names)]
+    shown = [run for run in declaring if _used(run)]
+    lacking = why_absent(declaring, TRAJECTORIES)
     if not shown:
         return nothing_to_draw(TITLE, f"No run kept steps that EMPG modulated. {lacking}")
     rows: dict[str, Panel] = {}
@@ -59,26 +60,35 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         rows.setdefault(panel.setting, panel)
     figure, axes = pyplot().subplots(len(rows), 2, figsize=(8.8, 3.0 * len(rows) + 0.9), squeeze=False)
     for pair, panel in zip(axes, rows.values(), strict=True):
-        for ax, quantity in zip(pair, (GAIN, CLARITY), strict=True):
-            ax.set_title(f"{panel.benchmark} · {panel.algorithm.upper()}\n{panel.model}")
+        for ax, quantity in zip(pair, QUANTITIES, strict=True):
+            ax.set_title(title_of(panel))
             _draw_quantity(ax, quantity, panel)
     legend_above(figure, axes.flat)
-    says = (
+    text = (
         "Points: steps of the kept trajectories, as the advantage stage computed them. Lines: exp(−k·H_norm), for g over its mean "
         "in the batch, which makes the mean of g 1. Grey: where the steps of the first rollout lie; both where entropies are "
         "normalised over the batch. Of each setting's first seed."
     )
-    return Figure(figure, TITLE, caption(says, f"Left out: {lacking}." if lacking else ""), claim(shown))
+    return Figure(figure, TITLE, caption(text, f"Left out: {lacking}." if lacking else ""), claim(shown))
+
+
+def _used(run: RunResult) -> list[Quantity]:
+    """The quantities that bear on the run's steps. Where an arm has no use for one, it is the same at every step."""
+    steps = analysis_table(run, TRAJECTORIES)
+    if steps is None or "H_norm" not in run.info.column_names:
+        return []
+    declared = (quantity for quantity in QUANTITIES if quantity.column in run.info.column_names)
+    return [quantity for quantity in declared if steps[quantity.column].nunique() > 1]
 
 
 def _draw_quantity(ax: Any, quantity: Quantity, panel: Panel) -> None:
     ax.set(xlabel=quantity.xlabel, ylabel=quantity.ylabel, xlim=(-0.02, 1.02))
-    usual = {series.arm: series for series in panel.usual}
-    run = next((usual[arm].runs[0] for arm in quantity.arms if arm in usual), None)
-    points = points_of(run, quantity) if run is not None else pd.DataFrame()
-    if run is None or points.empty:
+    using = [series.runs[0] for series in panel.usual if quantity in _used(series.runs[0])]
+    if not using:
         ax.text(0.5, 0.5, f"no step with {quantity.column}", ha="center", color=QUIET, transform=ax.transAxes)
         return
+    run = max(using, key=lambda run: len(_used(run)))  # where both are at work, if there is such an arm
+    points = points_of(run, quantity)
     k, h = float(run.config["empg"][quantity.strength]), np.linspace(0, 1, 100)
     one_scale = run.config["empg"]["normalization"] == "batch"  # else each group has its own
     for iteration, (marker, colour, label) in zip(sorted(set(points["iteration"])), _ITERATIONS, strict=False):
@@ -105,15 +115,16 @@ def points_of(run: RunResult, quantity: Quantity) -> pd.DataFrame:
 
 
 def _histogram(ax: Any, run: RunResult, top: float) -> None:
-    """Of steps per 5 % of normalised entropy, the tallest bar a third of the axes high."""
+    """How many steps have which normalised entropy, in bins of 5 %; the tallest bar is a third of the axes high."""
     share = shares_of(run)
     if share is not None:
         ax.bar(np.arange(20) / 20, share / share.max() * top / 3, width=0.05, align="edge", color="#DDDDDD", zorder=0.5)
 
 
 def shares_of(run: RunResult) -> Shares | None:
-    """Of the first rollout's steps by normalised entropy, in 20 bins of 5 %; None without them. Entropies are normalised as the
-    batch of the first iteration was (over the steps of the groups that it kept), which its own pairs of both tell."""
+    """The shares of the first rollout's steps by normalised entropy, in 20 bins of 5 %; None where they were not kept. Entropies
+    are normalised as in the batch of the first iteration, over the steps of the groups that it kept: its steps have both
+    entropies, and a line through these pairs gives the scale."""
     table, steps = analysis_table(run, ENTROPY_CHANGE), analysis_table(run, TRAJECTORIES)
     if table is None or steps is None or table.empty:
         return None

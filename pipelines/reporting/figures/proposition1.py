@@ -41,8 +41,8 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     ax.set_ylabel(r"$\mathbb{E}_a \Vert\nabla_z \log\pi(a)\Vert^2$")
     ax.legend(loc="lower right")
     worst = float((points["measured"] - points["predicted"]).abs().max())
-    says = (
+    text = (
         "Measured: exact expectation over the vocabulary, gradients by automatic differentiation of the policy's real logits, at "
         f"a seeded sample of the first rollout's action tokens; it differs from the prediction by at most {worst:.0e}."
     )
-    return Figure(figure, TITLE, caption(says, f"Left out: {lacking}." if lacking else ""), claim(drawn))
+    return Figure(figure, TITLE, caption(text, f"Left out: {lacking}." if lacking else ""), claim(drawn))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipelines import schemas
 from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
-from pipelines.reporting.names import benchmark_title, has_strength, place
+from pipelines.reporting.names import arm_label, benchmark_title, has_strength, place
 from pipelines.reporting.results import RunResult, check_measured_alike, outcomes
 from pipelines.reporting.statistics import Matrix
 
@@ -23,8 +23,8 @@ Strengths = tuple[Any, ...]  # ζ, k, k′ and the normalisation of an arm that 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The seeds of one arm with one choice of ζ, k and normalisation. ``strengths``: where it differs from the panel's usual
-    choice, as text; empty for the usual one."""
+    """The seeds of one arm with one choice of ζ, k and normalisation. ``strengths``: in words, where the choice differs from the
+    panel's usual one; empty for the usual one."""
 
     arm: str
     strengths: str
@@ -32,12 +32,12 @@ class Series:
 
     @property
     def label(self) -> str:
-        return " ".join(filter(None, ("EMPG", self.arm.replace("_", " "), self.strengths)))
+        return " ".join(filter(None, (arm_label(self.arm), self.strengths)))
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """What is compared with each other: same benchmark, model and algorithm; ``series`` in the paper's order."""
+    """What is compared with each other: runs of one benchmark, model and algorithm. ``series``: in the paper's order."""
 
     benchmark: str
     model: str
@@ -50,7 +50,7 @@ class Panel:
 
     @property
     def usual(self) -> list[Series]:
-        """Every arm once, with the usual ζ and k."""
+        """Every arm once, with its usual ζ and k."""
         return [series for series in self.series if not series.strengths]
 
 
@@ -72,7 +72,7 @@ def comparable_study(runs: Sequence[RunResult]) -> Sequence[RunResult]:
 
 
 def panels(runs: Sequence[RunResult]) -> list[Panel]:
-    """In the paper's order; what it does not know follows, by name."""
+    """The panels in the paper's order; what the paper does not know follows, by name."""
     groups = grouped(runs, lambda run: (run.info.benchmark, model_name(run), run.info.algorithm))
     ordered = sorted(groups, key=lambda key: (place("benchmarks", key[0]), key[1], place("algorithms", key[2])))
     return [
@@ -82,21 +82,21 @@ def panels(runs: Sequence[RunResult]) -> list[Panel]:
 
 
 def headline(runs: Sequence[RunResult], iteration: int | None = None) -> tuple[Matrix, list[str] | None]:
-    """The success that a benchmark's tables head: values [runs, tasks] as ``outcomes``, and the types that weigh the same, for
-    ``seed_means`` and ``estimate``; None where it is the mean over the panel's tasks."""
+    """The success that heads a benchmark's tables: values [runs, tasks] as ``outcomes`` gives them, and the tasks' types where
+    every type weighs the same (for ``seed_means`` and ``estimate``); None where every task does."""
     overall = runs[0].info.averages.get("overall") or []
     if overall and set(overall) <= set(runs[0].evaluations["task_type"]):
         return outcomes(runs, "success", iteration, overall)
     return outcomes(runs, "success", iteration)[0], None
 
 
-def headline_said(runs: Iterable[RunResult]) -> str:
+def headline_note(runs: Iterable[RunResult]) -> str:
     names = sorted({benchmark_title(run.info.benchmark) for run in runs if headline([run])[1] is not None})
     return f"{' and '.join(names)}: every question set weighs the same, as in the paper's Overall." if names else ""
 
 
 def trained(runs: Iterable[RunResult]) -> list[RunResult]:
-    """Without those that were only evaluated: they have no curve."""
+    """The runs that have a curve: not those that were only evaluated."""
     return [run for run in runs if run.last > 0]
 
 
@@ -116,7 +116,8 @@ def _strengths(run: RunResult) -> Strengths:
 
 
 def _usual(choices: Sequence[Strengths]) -> Strengths:
-    """The one that others differ from least: a study of ζ and k varies one at a time. Ties: the paper's normalisation."""
+    """The choice that the others differ from least, for a study of ζ and k varies one at a time. Among equals the paper's
+    normalisation is the usual one."""
 
     def shared(choice: Strengths) -> int:
         return sum(one == other for theirs in choices for one, other in zip(choice, theirs, strict=True))
@@ -125,7 +126,7 @@ def _usual(choices: Sequence[Strengths]) -> Strengths:
 
 
 def _text(choice: Strengths, usual: Strengths) -> str:
-    """Where a choice differs from the usual one."""
+    """In words, where a choice differs from the usual one."""
     names = ("ζ", "k", "k′", "normalisation")
     both = zip(names, choice, usual, strict=True)
     return ", ".join(f"{name} = {one}" for name, one, other in both if one != other)
@@ -143,13 +144,13 @@ def grouped(items: Iterable[RunResult], key: Callable[[RunResult], K]) -> dict[K
 
 
 def analysis_table(run: RunResult, name: str) -> pd.DataFrame | None:
-    """A table of the run's analysis; None: it has none (``why_absent``). ``read_run`` has checked its sum."""
+    """A table of the run's analysis, whose checksum ``read_run`` has checked; None where the run has none (``why_absent``)."""
     path = run.folder / name
     return pd.read_parquet(path) if path.is_file() else None
 
 
 def why_absent(runs: Iterable[RunResult], name: str) -> str:
-    """Why runs lack the table, in words: "3 runs without: nothing was trained"; "" when none lacks it."""
+    """In words, why runs lack the table, as "3 runs without: nothing was trained"; empty when none lacks it."""
     reasons = Counter(
         run.info.absent.get(name, "the analysis did not make it") for run in runs if not (run.folder / name).is_file()
     )

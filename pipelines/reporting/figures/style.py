@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.reporting.figures.study import Panel, Series, panels
-from pipelines.reporting.names import papers_names
+from pipelines.reporting.names import arm_label, papers_names
 from pipelines.reporting.results import RunResult
 
 FIRST, LAST = "#0072B2", "#D55E00"  # before and after training
@@ -21,8 +21,8 @@ GRID, QUIET = "#E2E2E2", "#666666"
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """``plot``: matplotlib's figure. ``claim``: what the numbers are of, drawn below it. ``title`` and ``caption`` are written
-    into the files; the report reads them there."""
+    """``plot``: matplotlib's figure. ``claim``: what the numbers are of; it is drawn below the figure. ``title`` and ``caption`` are
+    written into the files, where the report finds them."""
 
     plot: Any
     title: str
@@ -30,7 +30,7 @@ class Figure:
     claim: str
 
     def save(self, out: Path) -> None:
-        """``out`` with .png and .svg."""
+        """Write ``out`` with the endings .png and .svg."""
         letters = int(17 * self.plot.get_figwidth())
         self.plot.supxlabel(fill(self.claim, letters), x=0.01, ha="left", fontsize=8, color=QUIET)
         about = {"Title": self.title, "Description": self.caption}
@@ -74,7 +74,7 @@ def _look(arm: str) -> Mapping[str, Any]:
 
 
 def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, list[tuple[Panel, Any]]]:
-    """A figure with a row per benchmark and model, and the axes of each panel. ``share_y``: within a row."""
+    """A figure with a row per benchmark and model, and the axes of each panel. ``share_y``: the panels of a row have one scale."""
     rows: dict[str, list[Panel]] = {}
     for panel in panels:
         rows.setdefault(panel.setting, []).append(panel)
@@ -88,10 +88,15 @@ def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, lis
             if panel is None:
                 figure.delaxes(ax)
                 continue
-            ax.set_title(f"{panel.benchmark} · {panel.algorithm.upper()}\n{panel.model}")
+            ax.set_title(title_of(panel))
             ax.tick_params(labelleft=True)
             placed.append((panel, ax))
     return figure, placed
+
+
+def title_of(panel: Panel, what: str = "") -> str:
+    """``what``: which part of the panel is shown."""
+    return f"{panel.benchmark} · {panel.algorithm.upper()}{f': {what}' if what else ''}\n{panel.model}"
 
 
 def over_iterations(ax: Any, ylabel: str) -> None:
@@ -100,7 +105,8 @@ def over_iterations(ax: Any, ylabel: str) -> None:
 
 
 def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
-    """Mean over seeds [points, seeds] and the band from lowest to highest; NaN: not measured for that seed."""
+    """The mean over seeds of ``values`` [points, seeds] and a band from the lowest to the highest. NaN: not measured for that
+    seed."""
     few = len(x) <= 25
     ax.plot(
         x, np.nanmean(values, 1), color=colour_of(series.arm), linewidth=1.8, label=series.label,
@@ -112,12 +118,12 @@ def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
 
 
 def legend_above(figure: Any, axes: Sequence[Any]) -> None:
-    """One legend for all panels, above them: every label once, arms in the paper's order."""
+    """Draw one legend above all panels: every label once, arms in the paper's order."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    known = [f"EMPG {arm.replace('_', ' ')}" for arm in papers_names()["arms"]]
+    known = [arm_label(arm) for arm in papers_names()["arms"]]
     labels = sorted(handles, key=lambda label: known.index(label) if label in known else len(known))
     if labels:
         widths, room = [0.085 * len(label) + 0.6 for label in labels], figure.get_figwidth()  # inches
@@ -134,15 +140,15 @@ def nothing_to_draw(title: str, why: str) -> Figure:
 
 
 def claim(runs: Sequence[RunResult]) -> str:
-    """What the numbers are of: a sentence for the caption."""
+    """A sentence that says at what scale the runs were made and whether stand-ins played."""
     scales = " and ".join(sorted({run.info.scale for run in runs}))
     if any(run.info.stand_in for run in runs):
         return f"{scales.capitalize()} scale: small stand-in models made here, not comparable with the paper's numbers."
     return f"{scales.capitalize()} scale."
 
 
-def seeds_said(runs: Sequence[RunResult]) -> str:
-    """``runs``: of any cells."""
+def seeds_note(runs: Sequence[RunResult]) -> str:
+    """A sentence that says how many seeds a curve and its band are of."""
     counts = sorted({len(series.runs) for panel in panels(runs) for series in panel.usual})
     if counts == [1]:
         return "One seed."

@@ -1,4 +1,4 @@
-"""Put the page together: what each part says is its module's; here is only the order."""
+"""Put the page together. Each part has a module of its own; here is only their order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _HERE = Path(__file__).parent
 
 
 def write_page(runs: Path, report: Path) -> Path:
-    """``report/report.html`` from results, ``report/tables/*.md`` and ``report/figures/*.svg``; the same inputs give the same
-    bytes. Raises DataError naming a bad file, or that there is no run."""
+    """Write ``report/report.html`` from the runs' results, ``report/tables/*.md`` and ``report/figures/*.svg``. The same inputs
+    give the same bytes. Raises DataError naming a bad file, or that there is no run."""
     page = render(runs, report)
     report.mkdir(parents=True, exist_ok=True)
     out = report / "report.html"
@@ -41,7 +41,7 @@ def render(runs: Path, report: Path) -> str:
         claim=claim(study),
         style=(_HERE / "style.css").read_text("utf-8"),
         script=script,
-        # The one script that the page may run: whatever a model wrote, it cannot become another.
+        # The page may run this script alone, so that nothing that a model wrote can become another one.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         tables=read_tables(report / "tables"),
         pictures=read_pictures(report / "figures"),

@@ -1,4 +1,4 @@
-"""What the runs were made with, as each recorded it: panels, commits, versions."""
+"""What the runs were made with, as each recorded it: panels, commits of the code, versions of packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.reporting.results import RunResult
 
 @dataclass(frozen=True)
 class Setting:
-    """The runs of a benchmark and model."""
+    """The runs of a benchmark and model. ``panel``: the SHA-256 of the tasks that were played."""
 
     name: str
     cells: int
@@ -25,7 +25,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Environment:
-    """``commits``, ``versions``: each with the number of runs made with it; ``remarks``: what a reader must know."""
+    """``commits``, ``versions``: each with the number of runs that were made with it. ``remarks``: what a reader must know."""
 
     runs: int
     settings: tuple[Setting, ...]

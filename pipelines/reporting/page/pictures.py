@@ -8,17 +8,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from pipelines.errors import DataError
+from pipelines.reporting.figures import FIGURES
+from pipelines.reporting.names import rank
 
-# The order of the page; others follow by name.
-_ORDER = (
-    "learning_curves", "final_bars", "kl", "step_entropy", "entropy_change", "modulation", "step_advantages", "proposition1",
-)  # fmt: skip
 _DC = "{http://purl.org/dc/elements/1.1/}"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """``width``: in CSS pixels, as it was drawn."""
+    """``source``: a data URI; ``width``: in CSS pixels, as the figure was drawn."""
 
     name: str
     title: str
@@ -28,10 +26,8 @@ class Picture:
 
 
 def read_pictures(folder: Path) -> list[Picture]:
-    """Every ``*.svg`` of the folder. Raises DataError naming a file that is none of ours."""
-    files = sorted(
-        folder.glob("*.svg"), key=lambda file: (_ORDER.index(file.stem) if file.stem in _ORDER else 99, file.stem)
-    )
+    """Every ``*.svg`` of the folder, in the order of ``FIGURES``. Raises DataError naming a file that is no figure of a study."""
+    files = sorted(folder.glob("*.svg"), key=lambda file: rank(file.stem, FIGURES))
     return [_read(file) for file in files]
 
 
@@ -46,7 +42,7 @@ def _read(file: Path) -> Picture:
 
 
 def _data_uri(svg: Path) -> str:
-    """Of the PNG where that is smaller: many panels are many outlines."""
+    """The SVG, or its PNG where that is smaller: a figure of many panels has many outlines."""
     png = svg.with_suffix(".png")
     smaller = png.is_file() and png.stat().st_size < svg.stat().st_size
     file, kind = (png, "png") if smaller else (svg, "svg+xml")

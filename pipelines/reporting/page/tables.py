@@ -20,8 +20,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """``main``: the first section; ``more``: the others but ``deviations`` from the paper's settings; ``notes``: what follows
-    the last section's table."""
+    """``main``: the first section. ``deviations``: the sections of deviations from the paper's settings; ``more``: the other
+    sections. ``notes``: what follows the last section's table."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ class Table:
 
 
 def read_tables(folder: Path) -> list[Table]:
-    """Every ``*.md`` of the folder, those of the paper first."""
+    """Every ``*.md`` of the folder; the paper's tables stand first."""
     files = sorted(folder.glob("*.md"), key=lambda file: (not file.stem.startswith("table"), file.stem))
     return [_read(file) for file in files]
 
@@ -45,8 +45,8 @@ def _read(file: Path) -> Table:
 
 
 def cut(markdown: str) -> tuple[str, list[Section], Markup]:
-    """The first level's heading, a section per heading of the second level, and the notes below the last table. HTML, links
-    and images stay text."""
+    """A page's title (its heading of the first level), a section per heading of the second level, and the notes below the last
+    table. HTML, links and images in the Markdown stay text."""
     title, parts = "", [("", list[Any]())]
     parsed = iter(_parser().parse(markdown))
     for token in parsed:

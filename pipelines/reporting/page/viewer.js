@@ -6,7 +6,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const pick = (name) => document.getElementById(`pick-${name}`);
   const names = ["setting", "cell", "seed", "trajectory"];
-  const at = (name) => data.numbers.indexOf(name);
+  // A run's columns: what its method declares, the final advantage among them, and last the step's reward.
+  const columnsOf = (run) => data.methods[run.method];
 
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -21,11 +22,12 @@
     return element;
   };
   const text = (index) => data.texts[index] || "(nothing)";
-  const said = (index, kind) => make("p", { class: `said ${kind}` }, text(index));
+  const quote = (index, kind) => make("p", { class: `quote ${kind}` }, text(index));
   const subscripted = (name) => {
     const [symbol, index] = name.split("_");
     return index ? [symbol, make("sub", {}, index)] : [symbol];
   };
+  const described = (column) => column.label + (column.unit ? ` (${column.unit})` : "");
   const number = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : String(+value.toFixed(3)));
 
   // ------------------------------------------------------------------------------------------------------- choosing
@@ -48,14 +50,15 @@
   // -------------------------------------------------------------------------------------------------------- showing
 
   function show() {
-    const trajectory = chosen(3)[0]?.trajectories[Number(pick("trajectory").value)];
+    const [run] = chosen(3);
+    const trajectory = run?.trajectories[Number(pick("trajectory").value)];
     const shown = document.getElementById("shown");
     if (!trajectory) return shown.replaceChildren("Nothing was kept.");
     shown.replaceChildren(
       facts(trajectory),
-      make("details", {}, make("summary", {}, "What the policy was shown first"), said(trajectory.prompt, "prompt")),
-      chart(trajectory),
-      make("ol", { class: "steps" }, ...trajectory.steps.map(step)),
+      make("details", {}, make("summary", {}, "What the policy was shown first"), quote(trajectory.prompt, "prompt")),
+      chart(trajectory, columnsOf(run)),
+      make("ol", { class: "steps" }, ...trajectory.steps.map((s, i) => step(s, i, columnsOf(run)))),
     );
   }
 
@@ -67,46 +70,59 @@
     make("li", {}, t.task),
   );
 
-  const step = (s, i) => make("li", { class: s.valid ? "step" : "step invalid", id: `step-${i + 1}` },
+  const step = (s, i, columns) => make("li", { class: s.valid ? "step" : "step invalid", id: `step-${i + 1}` },
     make("h4", {}, make("span", {}, `Step ${i + 1}${s.valid ? "" : " · invalid action"}`)),
-    said(s.text, "action"),
-    said(s.observation, "answer"),
-    make("dl", { class: "numbers" }, ...data.numbers.map((name, n) =>
-      make("div", {}, make("dt", {}, ...subscripted(name)), make("dd", {}, number(s.numbers[n]))))),
+    quote(s.text, "action"),
+    quote(s.observation, "answer"),
+    make("dl", { class: "numbers" }, ...columns.map((column, n) =>
+      make("div", { title: described(column) },
+        make("dt", {}, ...subscripted(column.name)), make("dd", {}, number(s.numbers[n]))))),
   );
 
   // ---------------------------------------------------------------------------------------------------------- chart
 
-  const TOP = 28, HEIGHT = 120, BARS = 36, LEFT = 44, RIGHT = 8, BELOW = TOP + HEIGHT + 14;
+  const HEAD = 16, HEIGHT = 120, STRIP = 30, LEFT = 44, RIGHT = 8;
 
-  function chart(t) {
+  // The final advantage as a line, and below it a strip of bars for every other declared column.
+  function chart(t, columns) {
     const W = Math.min(736, document.getElementById("shown").clientWidth || 736); // letters keep their size
-    const every = Math.ceil(t.steps.length * 22 / (W - LEFT)); // step that is numbered
-    const column = (name) => t.steps.map((s) => s.numbers[at(name)]);
-    const final = column("A_final"), base = column("A")[0], entropy = column("H_norm");
-    const low = Math.min(0, base, ...final), high = Math.max(0, base, ...final), span = high - low || 1;
-    const y = (value) => TOP + HEIGHT * (high - value) / span;
+    const every = Math.ceil(t.steps.length * 22 / (W - LEFT)); // one step in so many is numbered
     const width = (W - LEFT - RIGHT) / t.steps.length;
     const x = (i) => LEFT + width * (i + 0.5);
-    const line = (value, colour, dash) => draw("line", {
-      x1: LEFT, x2: W - RIGHT, y1: y(value), y2: y(value), stroke: `var(--${colour})`, "stroke-dasharray": dash });
-    const written = (value) => draw("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(+value.toPrecision(2)));
-    const points = final.map((value, i) => `${x(i)},${y(value)}`).join(" ");
-    const links = final.map((value, i) => draw("a", { href: `#step-${i + 1}` },
-      draw("title", {}, `Step ${i + 1}: A_final ${number(value)}, H_norm ${number(entropy[i])}`),
-      draw("rect", { x: x(i) - width / 2, y: TOP, width, height: HEIGHT + 14 + BARS, fill: "transparent" }),
-      draw("circle", { cx: x(i), cy: y(value), r: 4.5, fill: "var(--full)" }),
-      draw("rect", {
-        x: x(i) - width * 0.35, width: width * 0.7, y: BELOW + BARS * (1 - entropy[i]), height: BARS * entropy[i],
-        fill: t.steps[i].valid ? "var(--bar)" : "var(--bad-bar)" }),
-      draw("text", { x: x(i), y: BELOW + BARS + 14, "text-anchor": "middle" }, i % every ? "" : String(i + 1)),
+    const declared = columns.map((column, n) => ({ ...column, values: t.steps.map((s) => s.numbers[n]) })).slice(0, -1);
+    const final = declared.find((column) => column.name === data.final);
+    const others = declared.filter((column) => column !== final);
+    const H = HEAD + HEIGHT + others.length * (HEAD + STRIP) + 20;
+    const plots = [plot(final, 0, HEIGHT), ...others.map((column, n) => plot(column, HEAD + HEIGHT + n * (HEAD + STRIP), STRIP))];
+
+    function plot(column, top, height) {
+      const low = Math.min(0, ...column.values), high = Math.max(0, ...column.values), span = high - low || 1;
+      const y = (value) => top + HEAD + height * (high - value) / span;
+      const written = (value) => draw("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(+value.toPrecision(2)));
+      const parts = [
+        draw("text", { x: LEFT, y: top + 11 }, `${column.name}: ${described(column)}`),
+        draw("line", { x1: LEFT, x2: W - RIGHT, y1: y(0), y2: y(0), stroke: "var(--line)" }),
+        written(high), ...(low < 0 ? [written(low)] : []),
+      ];
+      return { column, y, parts };
+    }
+
+    const [line, ...strips] = plots;
+    const points = final.values.map((value, i) => `${x(i)},${line.y(value)}`).join(" ");
+    const links = t.steps.map((s, i) => draw("a", { href: `#step-${i + 1}` },
+      draw("title", {}, `Step ${i + 1}: ${declared.map((column) => `${column.name} ${number(column.values[i])}`).join(", ")}`),
+      draw("rect", { x: x(i) - width / 2, y: 0, width, height: H, fill: "transparent" }),
+      draw("circle", { cx: x(i), cy: line.y(final.values[i]), r: 4.5, fill: "var(--final)" }),
+      ...strips.map(({ column, y }) => draw("rect", {
+        x: x(i) - width * 0.35, width: width * 0.7, y: Math.min(y(0), y(column.values[i])),
+        height: Math.abs(y(0) - y(column.values[i])), fill: s.valid ? "var(--bar)" : "var(--bad-bar)" })),
+      draw("text", { x: x(i), y: H - 6, "text-anchor": "middle" }, i % every ? "" : String(i + 1)),
     ));
     return draw("svg", {
-      class: "chart", viewBox: `0 0 ${W} ${BELOW + BARS + 20}`, role: "img",
-      "aria-label": "Final advantage and normalised entropy of every step; the numbers stand below" },
-      draw("text", { x: LEFT, y: 11 }, "A_final by step (dashed: A); below: normalised entropy"),
-      line(0, "line", "none"), line(base, "base", "5 4"), written(high), written(low),
-      draw("polyline", { points, fill: "none", stroke: "var(--full)", "stroke-width": 1.8 }),
+      class: "chart", viewBox: `0 0 ${W} ${H}`, role: "img",
+      "aria-label": "The final advantage and every declared column by step; the numbers stand below" },
+      ...plots.flatMap((each) => each.parts),
+      draw("polyline", { points, fill: "none", stroke: "var(--final)", "stroke-width": 1.8 }),
       ...links,
     );
   }
@@ -114,9 +130,14 @@
   names.forEach((name, level) => pick(name).addEventListener("change", () => (level + 1 < names.length ? fill(level + 1) : show())));
   viewer.hidden = false;
   fill(0);
-  const modulated = [...pick("cell").options].find((option) => option.value.endsWith("EMPG full"));
-  if (modulated) {
-    modulated.selected = true;
+  // The first cell whose credit tells the steps of a trajectory apart is shown first.
+  const tellsApart = (run) => {
+    const n = columnsOf(run).findIndex((column) => column.name === data.final);
+    return run.trajectories.some((t) => new Set(t.steps.map((s) => s.numbers[n])).size > 1);
+  };
+  const first = chosen(1).find(tellsApart);
+  if (first) {
+    pick("cell").value = first.cell;
     fill(2);
   }
 })();

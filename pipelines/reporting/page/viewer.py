@@ -1,26 +1,28 @@
-"""The trajectories as data for the page's viewer: texts once, numbers short, and no more of them than a page may carry."""
+"""The trajectories as data for the page's viewer: each text once, numbers short, and no more than a page may carry."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from empg.credit import Column
 from pipelines.reporting.figures.study import TRAJECTORIES, Panel, Series, analysis_table, panels, why_absent
 from pipelines.reporting.results import RunResult
+from pipelines.schemas import FINAL_ADVANTAGE
 
 _MOST_BYTES = 2_000_000
 _PROMPT, _TEXT = 4_000, 1_500  # characters
-_NUMBERS = ("H", "H_norm", "g", "f", "A", "A_mod", "A_final", "reward")
+_REWARD = Column("reward", "reward of the step")  # of every method: what the environment gave
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """``json``: what the viewer reads. ``shown``, ``left_out``: runs; ``absent``: why others have none, in words."""
+    """``json``: what the viewer reads. ``shown``, ``left_out``: numbers of runs; ``absent``: why other runs have none, in words."""
 
     json: Markup
     shown: int
@@ -29,9 +31,9 @@ class Trajectories:
 
 
 def trajectories_of(runs: Sequence[RunResult]) -> Trajectories:
-    """The runs of the lowest seeds first, as many as there is room for."""
+    """The runs of the lowest seeds, as many as there is room for, and the columns that their methods declare."""
     texts = _Texts()
-    entries: list[dict[str, Any]] = []
+    entries: list[tuple[RunResult, dict[str, Any]]] = []
     spent = left_out = 0
     for panel, series, run in _in_order(runs):
         steps = analysis_table(run, TRAJECTORIES)
@@ -45,13 +47,19 @@ def trajectories_of(runs: Sequence[RunResult]) -> Trajectories:
             left_out += 1
             continue
         spent += cost
-        entries.append(entry)
-    data = {"texts": texts.all, "numbers": _NUMBERS, "runs": entries}
+        entries.append((run, entry))
+    methods = list(dict.fromkeys(run.info.columns for run in runs))
+    data = {
+        "texts": texts.all,
+        "final": FINAL_ADVANTAGE,
+        "methods": [[asdict(column) for column in (*columns, _REWARD)] for columns in methods],
+        "runs": [entry | {"method": methods.index(run.info.columns)} for run, entry in entries],
+    }
     return Trajectories(as_script_data(data), len(entries), left_out, why_absent(runs, TRAJECTORIES))
 
 
 def as_script_data(value: Any) -> Markup:
-    """JSON that may stand in a script element, whatever its texts say: it holds no "<", ">" or "&"."""
+    """JSON that may stand in a script element whatever its texts are: it holds no "<", ">" or "&"."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -65,15 +73,16 @@ def _in_order(runs: Sequence[RunResult]) -> list[tuple[Panel, Series, RunResult]
 
 def _run(panel: Panel, series: Series, run: RunResult, steps: pd.DataFrame, texts: _Texts) -> dict[str, Any]:
     played = steps.assign(failure=~steps["success"]).groupby(["iteration", "failure", "group", "member"])
+    names = [*run.info.column_names, _REWARD.name]
     return {
         "setting": panel.setting,
         "cell": f"{panel.algorithm.upper()}, {series.label}",
         "seed": run.seed,
-        "trajectories": [_trajectory(rows.sort_values("step"), texts) for _, rows in played],
+        "trajectories": [_trajectory(rows.sort_values("step"), names, texts) for _, rows in played],
     }
 
 
-def _trajectory(rows: pd.DataFrame, texts: _Texts) -> dict[str, Any]:
+def _trajectory(rows: pd.DataFrame, names: Sequence[str], texts: _Texts) -> dict[str, Any]:
     first = rows.iloc[0]
     return {
         "iteration": int(first["iteration"]) + 1,
@@ -89,7 +98,7 @@ def _trajectory(rows: pd.DataFrame, texts: _Texts) -> dict[str, Any]:
                 "text": texts.index(row["text"], _TEXT),
                 "observation": texts.index(row["observation"], _TEXT),
                 "valid": bool(row["valid"]),
-                "numbers": [_short(row[name]) for name in _NUMBERS],
+                "numbers": [_short(row[name]) for name in names],
             }
             for _, row in rows.iterrows()
         ],
@@ -101,14 +110,14 @@ def _short(value: float) -> float:
 
 
 class _Texts:
-    """Each text once: arms of a seed share their first rollout."""
+    """Every text is kept once, because the arms of a seed share their first rollout."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
         self._places: dict[str, int] = {}
 
     def index(self, text: str, most: int) -> int:
-        """Its place; a longer one is cut, and says so."""
+        """The text's place. A text of more than ``most`` characters is cut and ends with how many are missing."""
         if len(text) > most:
             text = f"{text[:most]} … ({len(text) - most:,} more characters)"
         if text not in self._places:
