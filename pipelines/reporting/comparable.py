@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipelines.errors import DataError
+from pipelines.reporting.recorded import read_recorded
 from pipelines.reporting.specification import Row, Specification, specifications
-from pipelines.run_info import RunInfo, read_run_info
+from pipelines.run_info import RunInfo
 from pipelines.schemas import RUN_JSON
 
 
@@ -63,7 +64,7 @@ def planned_study(root: Path) -> list[Planned]:
 
 def _info(file: Path) -> RunInfo:
     try:
-        return read_run_info(file.parent)
+        return read_recorded(file.parent)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is malformed ({error}): {how_to_restore(file.parent)}") from None
 

@@ -13,8 +13,9 @@ import pandas as pd
 from pipelines.errors import DataError
 from pipelines.files import CHECKSUMS, damaged_file
 from pipelines.reporting.comparable import how_to_restore
+from pipelines.reporting.recorded import read_recorded
 from pipelines.reporting.statistics import Matrix
-from pipelines.run_info import RunInfo, read_run_info
+from pipelines.run_info import RunInfo
 from pipelines.schemas import RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
 
 _FILES = (CHECKSUMS, RUN_JSON, RUN_EVALUATIONS.file, RUN_METRICS.file)
@@ -36,11 +37,6 @@ class RunResult:
     @property
     def config(self) -> dict[str, Any]:
         return self.info.config
-
-    @property
-    def setting(self) -> str:
-        """What the runs of one table have in common."""
-        return f"{self.info.scale} {self.info.benchmark} {self.info.model}"
 
     @property
     def last(self) -> int:
@@ -68,7 +64,7 @@ def read_run(folder: Path) -> RunResult:
         if (damaged := damaged_file(folder)) is not None:
             path = folder / damaged
             raise ValueError("not what was written")
-        info = read_run_info(folder)
+        info = read_recorded(folder)
         path = folder / RUN_METRICS.file
         metrics = pd.read_parquet(path)
         _ = metrics["iteration"]
