@@ -14,7 +14,7 @@ class LocalPolicyConfig(PolicySection):
     """torch, trained and sampled in one process. ``torch_threads`` > 1 gives up bit-reproducibility."""
 
     evaluates: ClassVar = "stand-ins"
-    reads: ClassVar = ("qwen2",)
+    reads: ClassVar = ("qwen2", "llama")
 
     name: Literal["local"] = "local"
     torch_threads: PositiveInt = 1

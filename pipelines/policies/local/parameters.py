@@ -3,6 +3,7 @@ code costs every process seconds and 270 MB."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from torch import nn
 
 from pipelines.artifacts import read_json
 from pipelines.errors import ConfigError, MissingCheckpoint
+from pipelines.policies.local.config import LocalPolicyConfig
+
+# Every tensor that the forward pass uses. Queries, keys and values may have biases, nothing else may.
+_KNOWN = re.compile(
+    r"lm_head\.weight|model\.(embed_tokens|norm)\.weight|model\.layers\.\d+\."
+    r"((input|post_attention)_layernorm\.weight|self_attn\.([qkv]_proj\.(weight|bias)|o_proj\.weight)"
+    r"|mlp\.(gate|up|down)_proj\.weight)"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def load_model(folder: Path) -> Qwen2Parameters:
     """The folder's model in float32, one or many safetensors files.
 
     Raises:
-        MissingCheckpoint: a file is absent or damaged. ConfigError: not a plain Qwen2 model.
+        MissingCheckpoint: a file is absent or damaged. ConfigError: the model has what this forward pass would leave out.
     """
     try:
         shape = _shape(folder, read_json(folder / "config.json"))
@@ -64,16 +73,21 @@ def load_model(folder: Path) -> Qwen2Parameters:
         raise MissingCheckpoint(f"model folder {folder} holds no weights: restore it or remove it")
     if shape.tied:
         tensors.pop("lm_head.weight", None)
+    unknown = sorted(name for name in tensors if not _KNOWN.fullmatch(name))
+    if unknown:
+        raise ConfigError(
+            f"{folder} holds {unknown[0]}, which policy=local does not compute with: choose policy=vllm to evaluate it"
+        )
     return Qwen2Parameters(shape, tensors)
 
 
 def _shape(folder: Path, config: dict[str, Any]) -> Qwen2Shape:
     rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10_000.0)}
     plain = rope.get("rope_type", "default") == "default" and not config.get("use_sliding_window")
-    if config.get("model_type") != "qwen2" or not plain:
+    if config.get("model_type") not in LocalPolicyConfig.reads or not plain:
         raise ConfigError(
-            f"{folder} is no plain Qwen2 model (model_type {config.get('model_type')}, {rope}), and policy=local reads no "
-            "other: choose policy=vllm to evaluate it"
+            f"{folder} is a model of the kind {config.get('model_type')} with {rope}, and policy=local reads plain ones of "
+            f"{', '.join(LocalPolicyConfig.reads)} alone: choose policy=vllm to evaluate it"
         )
     heads = int(config["num_attention_heads"])
     return Qwen2Shape(
