@@ -1,42 +1,57 @@
-"""NVIDIA's GPUs of this machine, found without loading a CUDA library, and the engines that fit them."""
+"""NVIDIA's GPUs of this machine, asked of the driver by NVML without loading CUDA, and the engines that fit them."""
 
 from __future__ import annotations
 
 import os
-import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-_MIB_PER_GIB = 1024
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    uuid: str
+    gib: float | None
 
 
 def visible_gpus() -> list[float | None]:
-    """GiB of each GPU that this process may use; None where the driver does not say it."""
+    """GiB of each GPU that this process may use; None where the driver does not say it. No driver: no GPU."""
+    import pynvml
+
     try:
-        query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        pynvml.nvmlInit()
+        there = [_gpu(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
         return []
-    there = [_gib(line) for line in told.splitlines() if line.strip()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return there if visible is None else _chosen(there, visible)
+    return [gpu.gib for gpu in there] if visible is None else _chosen(there, visible)
 
 
-def _gib(mib: str) -> float | None:
+def _gpu(handle: Any) -> _Gpu:
+    import pynvml
+
     try:
-        return int(mib) / _MIB_PER_GIB
-    except ValueError:  # "[N/A]"
-        return None
+        gib = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) / _GIB
+    except pynvml.NVMLError_NotSupported:  # a GPU that shares the host's memory
+        gib = None
+    return _Gpu(str(pynvml.nvmlDeviceGetUUID(handle)), gib)
 
 
-def _chosen(there: list[float | None], visible: str) -> list[float | None]:
-    """As CUDA reads its list: up to the first name that is no GPU's (-1, an empty one, NoDevFiles). Which GPU has a UUID is
-    not known here, nor how large a part of one is (MIG-…)."""
+def _chosen(there: Sequence[_Gpu], visible: str) -> list[float | None]:
+    """As CUDA reads its list: up to the first name that is no GPU's (-1, an empty one, NoDevFiles). A name is an index, or the
+    beginning of one GPU's UUID. How large a part of a GPU is (MIG-…) is not asked for."""
     chosen: list[float | None] = []
-    same = there[0] if len(set(there)) == 1 else None
     for name in map(str.strip, visible.split(",")):
+        named = [gpu for gpu in there if name.startswith("GPU-") and gpu.uuid.startswith(name)]
         if name.isdecimal() and int(name) < len(there):
-            chosen.append(there[int(name)])
-        elif there and name.startswith(("GPU-", "MIG-")):
-            chosen.append(same if name.startswith("GPU-") else None)
+            chosen.append(there[int(name)].gib)
+        elif len(named) == 1:
+            chosen.append(named[0].gib)
+        elif there and name.startswith("MIG-"):
+            chosen.append(None)
         else:
             break
     return chosen

@@ -162,7 +162,7 @@ def test_a_launch_that_cannot_be_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    monkeypatch.setattr("pipelines.policies.openrlhf.planning.machine.visible_gpus", list)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -273,7 +273,7 @@ def test_a_job_looks_for_its_own_gpus(
 ) -> None:
     """The login node need not have any: the node where the job starts must."""
     launched(tmp_path / "launch", monkeypatch)
-    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    monkeypatch.setattr("pipelines.policies.openrlhf.planning.machine.visible_gpus", list)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("flows.job._run", lambda config, launch: pytest.fail("it was started"))
     run_job(compose(["scale=paper", f"execution.runs={tmp_path}"]))
