@@ -42,6 +42,9 @@ TAGS = "".join(chr(0xE0000 + ord(letter)) for letter in "gbsct") + "\U000e007f"
         (f"a{ROCKET}b{ROCKET}{ROCKET}", ["a", ROCKET, "b", ROCKET, ROCKET]),
         (f"{WOMAN}{TONE} {TONE}", [f"{WOMAN}{TONE}", TONE]),  # E: a tone after its base, or alone
         (f"{WOMAN}{JOINER}{HEART}{PICTURE}{JOINER}{WOMAN}", [f"{WOMAN}{JOINER}{HEART}{PICTURE}{JOINER}{WOMAN}"]),
+        (f"{JOINER}{TONE} {JOINER}{ROCKET}", [TONE, f"{JOINER}{ROCKET}"]),  # as the tokenizer's grammar has it
+        (f"Ⓜ{JOINER}{ROCKET} Ⓜode", [f"Ⓜ{JOINER}{ROCKET}", "Ⓜode"]),  # a letter that is an emoji
+        ("a¸b ¨é", ["a", "b", "é"]),  # accents that stand alone
         (f"{HEART}{PICTURE}{HEART}{TEXT}", [f"{HEART}{PICTURE}", HEART]),  # E: shown as a text it ends
         (f"7{PICTURE}{KEY} *{PICTURE}{KEY} #{KEY} # 7", [f"7{PICTURE}{KEY}", f"*{PICTURE}{KEY}", f"#{KEY}", "7"]),
         ("🇨🇭🇩🇪🇫", ["🇨🇭", "🇩🇪"]),  # E: pairs, and half a flag is nothing
