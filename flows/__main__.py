@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.configure.cells import CONF
+from flows.configure.compose import CONF, composer
 from flows.exits import exit_code, leave
 from flows.launch.command import Command, read_command
 from flows.launch.jobs import Job, in_order
@@ -34,7 +34,13 @@ def show(command: Command) -> int:
     if not command.asks_hydra:
         return _show_plan(command)
     import hydra
+    from hydra._internal.utils import get_args_parser
 
+    if command.options == ("--help",):
+        parser = get_args_parser()
+        with composer() as once:
+            once.app_help("config", parser, parser.parse_args([]))
+        return 0
     sys.argv = [sys.argv[0], *command.options, *command.overrides]
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_never_called)()
     return 0

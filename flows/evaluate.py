@@ -11,7 +11,7 @@ key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.
 out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>
 
 Our stand-ins are played with policy=local scale=laptop, other models with policy=vllm scale=paper (prompts with instructions,
-real data), unless said otherwise. policy=local reads Qwen2 models, policy=vllm all that vLLM does.
+real data), unless the command chooses otherwise. policy=local reads Qwen2 models, policy=vllm all that vLLM does.
 
   python -m flows.evaluate checkpoint=runs/laptop-alfworld-qwen2.5-1.5b-grpo-full-5aed7f/seed0 panel=valid_seen
   .venv-cluster/bin/python -m flows.evaluate checkpoint=Qwen2.5-1.5B-Instruct benchmark=webshop data=generated
@@ -41,18 +41,18 @@ _OF_THE_RUN = ("benchmark", "data", "model", "scale", "algorithm", "empg")
 
 @dataclass(frozen=True)
 class Asked:
-    """The command line: its own words, and what goes on to the configuration."""
+    """The command line: its own options, and the overrides that go on to the configuration."""
 
     checkpoint: Path
     out: Path | None
     overrides: tuple[str, ...]
 
-    def says(self, key: str) -> bool:
+    def sets(self, key: str) -> bool:
         return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
 
     def value(self, key: str, default: str) -> str:
-        said = [o.partition("=")[2] for o in self.overrides if o.partition("=")[0] == key]
-        return said[-1] if said else default
+        values = [o.partition("=")[2] for o in self.overrides if o.partition("=")[0] == key]
+        return values[-1] if values else default
 
 
 @exit_code
@@ -74,22 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Asked:
-    """Raises ConfigError: no checkpoint, or a word that is no key=value."""
+    """Raises ConfigError: no checkpoint, or an argument that is no key=value."""
     for argument in arguments:
         if "=" not in argument or argument.startswith("-"):
             raise ConfigError(f"cannot read {argument}: write key=value; see python -m flows.evaluate --help")
-    said = dict(argument.split("=", 1) for argument in arguments if argument.partition("=")[0] in _OWN)
-    if not said.get("checkpoint"):
+    own = dict(argument.split("=", 1) for argument in arguments if argument.partition("=")[0] in _OWN)
+    if not own.get("checkpoint"):
         meant = next((a for a in arguments if get_close_matches(a.partition("=")[0], ["checkpoint"])), "")
         hint = f" ({meant}?)" if meant else ""
         raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
     rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
     if any(argument.lstrip("+").startswith("plan=") for argument in rest):
         raise ConfigError("plan=…: an evaluation is not planned; leave it out")
-    if "out" in said and Path(said["out"]).is_file():
-        raise ConfigError(f"out={said['out']} is a file: name a folder")
-    panel = [f"benchmark.evaluation_split={said['panel']}"] if "panel" in said else []
-    return Asked(Path(said["checkpoint"]), Path(said["out"]) if "out" in said else None, (*rest, *panel))
+    if "out" in own and Path(own["out"]).is_file():
+        raise ConfigError(f"out={own['out']} is a file: name a folder")
+    panel = [f"benchmark.evaluation_split={own['panel']}"] if "panel" in own else []
+    return Asked(Path(own["checkpoint"]), Path(own["out"]) if "out" in own else None, (*rest, *panel))
 
 
 def configure(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
@@ -109,27 +109,27 @@ def configure(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
 
 
 def _of_folder(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
-    if not asked.says("benchmark"):
+    if not asked.sets("benchmark"):
         names = ", ".join(f"benchmark={name}" for name in options("benchmark"))
         raise ConfigError(f"{checkpoint.model} does not say what it shall play: add one of {names}")
     usual = {"scale": "laptop", "policy": "local"} if checkpoint.is_stand_in else {"scale": "paper", "policy": "vllm"}
-    return compose([*(f"{key}={value}" for key, value in usual.items() if not asked.says(key)), *asked.overrides])
+    return compose([*(f"{key}={value}" for key, value in usual.items() if not asked.sets(key)), *asked.overrides])
 
 
 def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
-    """The run's own values, what is said besides laid over them."""
+    """The run's own values, with the command's overrides laid over them."""
     import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     from flows.configure.cells import CONF
 
-    said = asked.overrides
-    if params["policy"]["name"] == "openrlhf" and not asked.says("policy"):  # it trains
-        said = ("policy=vllm", *said)
+    overrides = asked.overrides
+    if params["policy"]["name"] == "openrlhf" and not asked.sets("policy"):  # it trains
+        overrides = ("policy=vllm", *overrides)
     plain = OmegaConf.create({**params, "execution": {}})
     try:
-        parsed = OverridesParser.create().parse_overrides(list(said))
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
     except Exception as error:
         raise ConfigError(explain(error)) from None
     for override in parsed:
@@ -183,7 +183,7 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
     bar = Bar(f"{checkpoint.name} on {split}", shown=config.execution.progress)
 
     def progress(what: str, done: float) -> None:
-        """The bar is the play's; what comes before it is said in words."""
+        """The bar counts what is played; what comes before is its text."""
         bar.update(done if what == "playing" else 0.0, 1.0, what if what == "playing" else f"{what} {done:.0%}")
 
     try:

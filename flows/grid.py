@@ -1,4 +1,4 @@
-"""``make grid``: a launch of many cells of the paper's, then its tables, figures and report.
+"""``make grid``: a launch of the paper's cells, then its tables, figures and report.
 
 Its results go to ``results/grid``, beside those of earlier grids: tables may be run one after the other. What is done already is not
 run again."""
@@ -58,7 +58,7 @@ def main(overrides: Sequence[str]) -> int:
 
 
 def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
-    """Raises ConfigError when the study's tables would refuse these runs beside those that it has; said before they run."""
+    """Raises ConfigError when the study's tables would refuse these runs beside those that it has. Called before they run."""
     planned = [Planned(job.folder, job.config.experiment.values()) for job in jobs]
     names = {run.folder.parts[-2:] for run in planned}
     others = [run for run in planned_study(study) if run.folder.parts[-2:] not in names]

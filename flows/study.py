@@ -52,7 +52,7 @@ def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Pat
     demo is the last one's alone; the grid keeps what earlier ones collected, for its tables may be run one after the other.
 
     Raises:
-        StudyError: DVC failed; the message is its stage's error, or its last words.
+        StudyError: DVC failed; the message is its stage's error, or its last line.
     """
     if study == "demo":
         shutil.rmtree("results/demo", ignore_errors=True)
@@ -93,11 +93,11 @@ def _dvc(*arguments: str) -> None:
         raise StudyError(f"dvc {' '.join(arguments)} failed: {_cause(done.stderr or done.stdout)}")
 
 
-def _cause(said: str) -> str:
-    """What was wrong, in a line, by what a DVC that failed said."""
-    if busy := _BUSY.search(said):
+def _cause(output: str) -> str:
+    """What was wrong, in one line, by the output of a DVC that failed."""
+    if busy := _BUSY.search(output):
         # DVC's last line speaks of removing the lock: of a process that is gone, DVC has removed it itself.
         return f"process {busy[1]} ({busy[2].strip()}) is at work on the same files: wait for it, or stop it, and launch again"
-    words = said.strip().splitlines() or ["no output"]
-    # A stage's own line says what is wrong; DVC's last, only that a command failed.
-    return next((line for line in words if line.startswith("error: ")), words[-1]).removeprefix("error: ")
+    lines = output.strip().splitlines() or ["no output"]
+    # A stage's own line names the cause; DVC's last line only says that a command failed.
+    return next((line for line in lines if line.startswith("error: ")), lines[-1]).removeprefix("error: ")

@@ -1,6 +1,6 @@
 """The cells of the paper's study: ``conf/experiment/<table>/<cell>.yaml``, chosen with ``+experiment=<table>/<cell>``.
 
-A cell's file holds what makes it that cell; what it is at a scale, the scale says. Which table it stands in is no part of
+A cell's file holds what makes it that cell; what it is at a scale stands in the scale's file. Which table it stands in is no part of
 what a run is: cells of two tables that are the same experiment are the same run.
 """
 

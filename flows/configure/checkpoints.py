@@ -38,7 +38,7 @@ def find_checkpoint(folder: Path, store: Path) -> Checkpoint:
     """``store``: the artifact store, where a run's checkpoints are.
 
     Raises:
-        MissingCheckpoint: there is none; the message says what is missing.
+        MissingCheckpoint: there is none; the message names what is missing.
     """
     if (folder / "config.json").is_file():
         return Checkpoint(folder.resolve().name, folder)
@@ -60,7 +60,7 @@ def _of_run(run: Path, store: Path) -> Checkpoint:
     except (OSError, ValueError) as error:
         raise MissingCheckpoint(f"run {run} is not finished ({error}): launch it again, it continues") from None
     if "checkpoint" not in info:
-        raise MissingCheckpoint(f"run {run} was finished before runs told their checkpoint: remove {run / 'results'} and "
+        raise MissingCheckpoint(f"run {run} was finished before runs recorded their checkpoint: remove {run / 'results'} and "
                                 "launch it again, it is written anew from its artifacts")  # fmt: skip
     model = store / info["checkpoint"] / "model"
     if not (model / "config.json").is_file():

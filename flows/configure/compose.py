@@ -1,6 +1,6 @@
 """From overrides to a validated configuration, and from any failure to one readable line.
 
-Light to import: a wrong key or value is said before torch, Prefect or MLflow are loaded.
+Light to import: a wrong key or value is reported before torch, Prefect or MLflow are loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipelines.errors import ConfigError
 
 _GLOBAL = "# @package _global_"  # its values are the run's, not those of a section of their own
 
-__all__ = ["CONF", "compose", "compose_all", "expand", "validated"]
+__all__ = ["CONF", "compose", "compose_all", "composer", "expand", "validated"]
 
 
 def validated(composed: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
@@ -50,7 +50,7 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
     """
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     configs = []
-    with _hydra():
+    with composer():
         for job in jobs:
             _check_one_cell(job)
             rest, seed = _apart(job)
@@ -64,8 +64,8 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
 
 
 @contextmanager
-def _hydra() -> Iterator[None]:
-    """``conf/`` is read once, whatever is composed meanwhile: Hydra would read and parse every file anew each time."""
+def composer() -> Iterator[Any]:
+    """Hydra, which reads ``conf/`` once, whatever it composes meanwhile: by itself it would parse every file anew each time."""
     from hydra import initialize_config_dir
     from hydra._internal.config_repository import CachingConfigRepository
     from hydra.core.global_hydra import GlobalHydra
@@ -84,7 +84,7 @@ def _hydra() -> Iterator[None]:
         assert hydra is not None
         loader: Any = hydra.config_loader
         loader.repository = ParsedOnce(loader.repository)
-        yield
+        yield hydra
 
 
 def _check_one_cell(job: Sequence[str]) -> None:
@@ -98,10 +98,10 @@ def _check_one_cell(job: Sequence[str]) -> None:
 
 def _apart(job: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
     """The overrides without the seed, and the seed."""
-    said = [override for override in job if re.fullmatch(r"seed=\d+", override)]
-    if len(said) != 1:
+    seeds = [override for override in job if re.fullmatch(r"seed=\d+", override)]
+    if len(seeds) != 1:
         return tuple(job), {}
-    return tuple(override for override in job if override not in said), {"seed": int(said[0].partition("=")[2])}
+    return tuple(override for override in job if override not in seeds), {"seed": int(seeds[0].partition("=")[2])}
 
 
 def _composed(overrides: Sequence[str]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _composed(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _blamed(error: ConfigError, job: Sequence[str]) -> ConfigError:
-    """Is it the cell's file that is wrong, or what was said besides?"""
+    """The error with the file of the job's cell in front, where the file alone is wrong, without the other overrides."""
     cell = cell_of(job)
     if cell is None or cell not in cells():
         return error

@@ -54,7 +54,7 @@ def _join(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name
 
 
-_SHOWN = 4  # wrong values said in one line
+_SHOWN = 4  # wrong values in one line
 _SECTIONS = {
     "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
     "hydra": "hydra.launcher.",
@@ -70,8 +70,8 @@ def explain_validation(problems: Sequence[Any], overrides: Sequence[str] = ()) -
         if key in _CHOSEN_BY_GROUP and any(_key(p).startswith(f"{_CHOSEN_BY_GROUP[key]}.") for p in problems):
             group, option = _CHOSEN_BY_GROUP[key], value.rpartition("_")[2]  # webshop_real is the benchmark's data=real
             return f"{override}: choose the whole group instead, {group}={option}{known(options(group))}"
-    said = [_problem(problem) for problem in problems]
-    return "; ".join(said[:_SHOWN]) + (f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else "")
+    texts = [_problem(problem) for problem in problems]
+    return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
 
 
 def _key(problem: Mapping[str, Any]) -> str:
@@ -108,7 +108,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return (
             f"{key}.{found['discriminator'].strip(chr(39))} = {found['tag']!r}: choose one of {found['expected_tags']}"
         )
-    if not key or isinstance(problem["input"], dict):  # a section: the message says which of its values
+    if not key or isinstance(problem["input"], dict):  # a section: the message names its values
         return f"{key}: {message}" if key else message
     return f"{key} = {short(repr(problem['input']))}: {message}"
 
@@ -247,18 +247,19 @@ def options(group: str) -> list[str]:
 
 def known_keys() -> list[str]:
     """Every group, and every dotted key that is not a section."""
-    return sorted({key for key, is_section, _ in _keys() if not is_section} | set(groups()))
+    return sorted({key for key, is_section, _ in _keys(CONF) if not is_section} | set(groups()))
 
 
 def _sections() -> dict[str, str]:
     """Sections that are no groups, with one of their keys."""
-    names = {key for key, is_section, _ in _keys() if is_section}
-    return {name: next(key for key in known_keys() if key.startswith(f"{name}.")) for name in names}
+    names = {key for key, is_section, _ in _keys(CONF) if is_section}
+    keys = known_keys()
+    return {name: next(key for key in keys if key.startswith(f"{name}.")) for name in names}
 
 
 def _homes(key: str) -> list[str]:
     """What must be chosen for a key or section to be there."""
-    return list(dict.fromkeys(_chosen_by(path) for name, _, path in _keys() if f"{name}.".startswith(f"{key}.")))
+    return list(dict.fromkeys(_chosen_by(path) for name, _, path in _keys(CONF) if f"{name}.".startswith(f"{key}.")))
 
 
 def _chosen_by(path: Path) -> str:
@@ -278,9 +279,12 @@ def _chosen_by(path: Path) -> str:
     return f"{group}={'/'.join([*folders, option])}"
 
 
-def _keys() -> Iterator[tuple[str, bool, Path]]:
-    """Every dotted key, whether it is a section, and the file that has it."""
+@cache
+def _keys(conf: Path) -> list[tuple[str, bool, Path]]:
+    """Every dotted key of ``conf/``, whether it is a section, and the file that has it."""
     import yaml
+
+    found: list[tuple[str, bool, Path]] = []
 
     def walk(prefix: str, node: object) -> Iterator[tuple[str, bool]]:
         for name, child in node.items() if isinstance(node, dict) else ():
@@ -288,13 +292,15 @@ def _keys() -> Iterator[tuple[str, bool, Path]]:
                 yield f"{prefix}{name}", isinstance(child, dict) and bool(child)
                 yield from walk(f"{prefix}{name}.", child)
 
-    for path in sorted(CONF.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml
-        folder, group = str(path.parent.relative_to(CONF)), path.relative_to(CONF).parts[0]
+    for path in sorted(conf.rglob("*.yaml")):  # also a group's parts for one benchmark: data/generated/webshop.yaml
+        folder, group = str(path.parent.relative_to(conf)), path.relative_to(conf).parts[0]
         if group == "experiment":  # cells set what stands elsewhere
             continue
         text = path.read_text()
         section = _package(text) or _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
-        yield from ((key, is_section, path) for key, is_section in walk(section, yaml.safe_load(text)))
+        values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found += [(key, is_section, path) for key, is_section in walk(section, values)]
+    return found
 
 
 def _package(text: str) -> str | None:

@@ -30,7 +30,7 @@ def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
     however it dies, and the next launch removes the folder.
 
     Raises:
-        RunLocked: a launch that is alive has some of them; the message says which one.
+        RunLocked: a launch that is alive has some of them; the message names it.
     """
     from filelock import FileLock
 

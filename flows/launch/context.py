@@ -1,4 +1,4 @@
-"""What the processes of a launch are told: one file in the launch's folder, whose place one variable of the environment names."""
+"""What the processes of a launch have to know: one file in the launch's folder, which one variable of the environment names."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from flows.launch.jobs import Job
 from flows.launch.launcher import Launcher
 from pipelines.run_folder import is_finished
 
-_KILLED = "its process ended without a word (killed?); launch again to continue"
+_KILLED = "its process ended without an error (killed?); launch again to continue"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _has_begun(job: Job) -> bool:
 
 
 def _own_reason(job: Job) -> str:
-    """Why the run says that it failed in this launch; empty where it says nothing."""
+    """Why the run failed in this launch, by its own record; empty where it left none."""
     launch = current_launch()
     try:
         return launch.failure_file(job.folder).read_text() if launch else ""

@@ -93,7 +93,7 @@ def make_jobs(combinations: Sequence[Sequence[str]], configs: Sequence[RunConfig
 
 
 def is_launchers(override: str) -> bool:
-    """Whether it says how to launch, not what."""
+    """Whether the override sets how to launch, not what."""
     return override.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
@@ -114,7 +114,7 @@ def in_order(jobs: Iterable[Job]) -> list[Job]:
 
 
 def names(jobs: Sequence[Job]) -> list[str]:
-    """What tells the runs of a launch apart, short enough to leave room for a bar: the cell and the seed."""
+    """The names of a launch's runs, which tell them apart, short enough to leave room for a bar: the cell and the seed."""
     cells = cell_names(jobs)
     if len(cells) == 1 and len(jobs) > 1 and not jobs[0].cells:
         return [f"seed{job.config.experiment.seed}" for job in jobs]
@@ -122,11 +122,11 @@ def names(jobs: Sequence[Job]) -> list[str]:
 
 
 def title(jobs: Sequence[Job]) -> str:
-    """The launch in a few words: its tables, or its benchmarks, and its scale."""
+    """The launch's title: its tables, or its benchmarks, and its scale."""
     tables = {cell.partition("/")[0] for job in jobs for cell in job.cells}
-    said = tables or {job.config.experiment.benchmark.name for job in jobs}
+    topics = tables or {job.config.experiment.benchmark.name for job in jobs}
     scales = {job.config.experiment.scale for job in jobs}
-    return f"{', '.join(sorted(said))} · {', '.join(sorted(scales))} · {len(jobs)} runs"
+    return f"{', '.join(sorted(topics))} · {', '.join(sorted(scales))} · {len(jobs)} runs"
 
 
 def digest(jobs: Sequence[Job]) -> str:
@@ -152,7 +152,7 @@ def cell_names(jobs: Sequence[Job]) -> dict[Path, str]:
     ]
     differing = [i for i in range(4) if len({part[i] for part in parts}) > 1]
     by_name = [job.cells[0] if job.cells else "" for job in first]
-    for said in (by_name, [" ".join(part[i] for i in differing) for part in parts]):
-        if all(said) and len(set(said)) == len(first):
-            return dict(zip(cells, said, strict=True))
+    for labels in (by_name, [" ".join(part[i] for i in differing) for part in parts]):
+        if all(labels) and len(set(labels)) == len(first):
+            return dict(zip(cells, labels, strict=True))
     return {folder: folder.name for folder in cells}

@@ -102,8 +102,8 @@ class _NumberedRun:
 
 
 def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
-    """The launcher's override where runs want a GPU and nothing is said: each takes the machine's GPUs from the first on, so
-    one process per core would put all runs on the same ones."""
+    """The launcher's override where runs want a GPU and no number of processes is chosen: each run takes the machine's GPUs from
+    the first on, so one process per core would put all runs on the same ones."""
     if any(override.lstrip("+").startswith(("hydra/launcher", "hydra.launcher.n_jobs")) for override in launcher):
         return []
     policies = [job.config.experiment.policy for job in jobs]

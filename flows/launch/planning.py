@@ -72,5 +72,5 @@ def _in_total(plans: Sequence[tuple[Plan, int]]) -> Iterator[str]:
     if runs > 1:
         hours = [planned.seconds / 3600 * seeds for planned, seeds in plans]
         gpu_hours = sum(h * planned.gpus for h, (planned, _) in zip(hours, plans, strict=True))
-        said = f", {gpu_hours:,.0f} GPU-hours" if gpu_hours else ""
-        yield f"in total: {runs} runs, {sum(hours):,.1f} h one after the other{said}"
+        costs = f", {gpu_hours:,.0f} GPU-hours" if gpu_hours else ""
+        yield f"in total: {runs} runs, {sum(hours):,.1f} h one after the other{costs}"

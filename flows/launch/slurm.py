@@ -40,7 +40,7 @@ class Slurm(Launcher):
         from submitit.core import utils
 
         executor = self._executor(jobs)
-        utils.print = lambda *_, **__: None  # type: ignore[attr-defined]  # of sbatch's words, which it raises too
+        utils.print = lambda *_, **__: None  # type: ignore[attr-defined]  # sbatch's output, which it raises too
         try:
             submitted = executor.map_array(SlurmJob(self._run), [job.config for job in jobs])
         except (utils.FailedJobError, utils.FailedSubmissionError) as error:
@@ -128,7 +128,7 @@ def check_slurm() -> None:
 
 
 def refusal(error: Exception) -> str:
-    """What sbatch said when it refused the jobs."""
+    """Why sbatch refused the jobs, by its output."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     sbatch = error.__cause__
     code = ""

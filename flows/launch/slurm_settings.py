@@ -70,8 +70,8 @@ class SlurmSettings(Section):
 
     def for_sbatch(self) -> dict[str, Any]:
         """What submitit turns into options of sbatch."""
-        said = self.model_dump(exclude={"target", "submitit_folder", "max_num_timeout"}, exclude_none=True)
-        return {key: value for key, value in said.items() if (key, value) != ("gpus_per_node", 0)}
+        values = self.model_dump(exclude={"target", "submitit_folder", "max_num_timeout"}, exclude_none=True)
+        return {key: value for key, value in values.items() if (key, value) != ("gpus_per_node", 0)}
 
 
 def slurm_settings(hydra: Any) -> SlurmSettings | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
-_WRITE_S = 1.0  # at least between two progress files, but for the first and the last words of something
+_WRITE_S = 1.0  # at least between two progress files, but for the first and the last of something
 
 
 class Part:
@@ -144,7 +144,7 @@ class Trackers(Part):
 
 
 class ProgressBar(Part):
-    """What is prepared is shown in words: the bar counts iterations, and what is made once for many runs would spoil its
+    """What is prepared is shown as text: the bar counts iterations, and what is made once for many runs would spoil its
     estimate."""
 
     def __init__(self, name: str, *, shown: bool) -> None:

@@ -14,7 +14,7 @@ from flows.launch.jobs import Job, names
 from pipelines.run_folder import is_finished
 
 _PRIOR_S = 60.0  # of seconds as expected, which the measured ones outweigh little by little
-_FOUND = 5.0  # times faster than expected: not made but found, it says nothing of the pace
+_FOUND = 5.0  # times faster than expected: not made but found, which is no measure of the pace
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Bar:
         self._live = shown and self._console.is_terminal
         self._lines = shown and not self._console.is_terminal
         self._started = time.monotonic()
-        self._last = self._started - _LINES_S  # the first word comes at once
+        self._last = self._started - _LINES_S  # the first line comes at once
         if self._live:
             self._progress = _progress(self._console)
             self._task = self._progress.add_task(name, total=1.0, note="")
@@ -52,7 +52,7 @@ class Bar:
             print(f"{self._name}: {share:4.0%} after {spent:.0f} s{left}  {text}", file=sys.stderr, flush=True)
 
     def finish(self) -> None:
-        """The run's last word."""
+        """Show that the run is finished."""
         if self._live:
             self._progress.update(self._task, note="finished")
         elif self._lines:

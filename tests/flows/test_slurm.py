@@ -177,7 +177,7 @@ def test_a_job_that_is_lost_and_an_array_that_is_refused_stop_no_other(
     assert "no such partition" in reasons["qwen2.5-7b", 0]
     assert "no such partition" in reasons["qwen2.5-7b", 1]
     for silent in (("qwen2.5-1.5b", 1), ("qwen2.5-32b", 0), ("qwen2.5-32b", 1)):
-        assert "without a word" in reasons[silent]
+        assert "killed" in reasons[silent]
     told = capsys.readouterr().err.splitlines()
     assert told == [f"error: {reasons[f'qwen2.5-{size}', 0]}" for size in ("1.5b", "7b")]
 
