@@ -236,3 +236,23 @@ def test_a_server_that_is_down_is_told_of_once(capsys: pytest.CaptureFixture[str
     assert prepare([settings], "the launch goes on without it") == ["MLflow at http://127.0.0.1:9"]
     (line,) = capsys.readouterr().err.splitlines()
     assert "http://127.0.0.1:9" in line
+
+
+def test_points_wait_for_more_and_go_together(run: TrackedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch costs the database as much as a point: an evaluation, which is logged at once, sends none of them."""
+    batches: list[int] = []
+    client = SimpleNamespace(
+        get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1"),
+        create_run=lambda *_, **__: SimpleNamespace(info=SimpleNamespace(run_id="new")),
+        log_batch=lambda run, metrics=(), params=(): batches.extend([len(metrics)] * bool(metrics)),
+        log_text=lambda *_: None,
+        set_terminated=lambda *_: None,
+    )
+    monkeypatch.setattr(Database, "client", client)
+    tracker = MlflowRun("sqlite://", run)
+    tracker.start()
+    for iteration in range(25):
+        tracker.evaluation(iteration, pa.table({"task_id": ["a"]}))
+        tracker.metrics(iteration, {f"m{i}": 0.5 for i in range(50)})
+    tracker.end("FINISHED")
+    assert batches == [1000, 250]

@@ -38,7 +38,7 @@ class MlflowRun:
 
     def start(self) -> None:
         self._calls += [self._open, self._log_parameters]
-        self._try()
+        self._try(self._deliver_calls)
 
     def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
@@ -46,18 +46,18 @@ class MlflowRun:
             with self._refusals.lose_only(name):
                 self._points.append((name, float(value), iteration, now))
         if len(self._points) >= _BATCH or time.monotonic() - self._flushed > _FLUSH_S:
-            self._try()
+            self._try(self._deliver)
 
     def evaluation(self, iteration: int, table: Any) -> None:
         name = f"evaluations/iteration{iteration:04d}.json"
         rows = [[_plain(value) for value in row.values()] for row in table.to_pylist()]
         text = json.dumps({"columns": table.column_names, "data": rows}, default=str)
         self._calls.append(lambda: self._log_text(text, name))
-        self._try()
+        self._try(self._deliver_calls)
 
     def upload(self, results: Path, model: Path | None) -> None:
         self._calls.append(lambda: self._log_files(results, model))
-        self._try()
+        self._try(self._deliver_calls)
 
     def end(self, status: Status) -> None:
         self._deliver()
@@ -69,22 +69,25 @@ class MlflowRun:
     def _client(self) -> Any:
         return self._database.client
 
-    def _try(self) -> None:
-        """Deliver, or after a failure wait with the next try."""
+    def _try(self, deliver: Callable[[], None]) -> None:
+        """After a failure, the next try waits."""
         if time.monotonic() < self._not_before:
             return
         try:
-            self._deliver()
+            deliver()
         except Exception as error:
             if not self._not_before:
                 warn(f"{self._place} failed, what this run logs waits for it", error)
             self._not_before = time.monotonic() + self._pause
             self._pause *= 2
 
-    def _deliver(self) -> None:
+    def _deliver_calls(self) -> None:
         while self._calls:
             self._calls[0]()
             self._calls.popleft()
+
+    def _deliver(self) -> None:
+        self._deliver_calls()
         self._flushed = time.monotonic()
         points = [point for point in self._points if (acceptable(point[0]), point[2]) not in self._logged]
         for at in range(0, len(points), _BATCH):
