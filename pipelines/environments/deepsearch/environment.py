@@ -16,6 +16,9 @@ from pipelines.protocols import Observation, Outcome
 INVALID = "My previous action is invalid."
 NO_PAGE = "There is no such page."
 NO_RESULTS = "No results."
+_MOST_TITLE = (
+    400  # characters shown of a title: more than tell two titles apart (``title_key``), so that each can be opened
+)
 _LONGEST_WORD = 100  # characters; a text without a blank in so many is cut within its words
 
 
@@ -140,7 +143,7 @@ def _information(text: str) -> str:
 
 
 def _title(document: Document) -> str:
-    return _cut(document.title, 200)
+    return _cut(document.title, _MOST_TITLE)
 
 
 def _cut(text: str, most: int) -> str:

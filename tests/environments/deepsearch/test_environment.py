@@ -146,6 +146,18 @@ def test_long_pages_are_cut_and_cannot_end_their_block(index: Index) -> None:
     assert "…" in environment.step("<open>Zulet</open>").observation.text
 
 
+@pytest.mark.parametrize("letters", [10, 199, 255, 300, 450, 3000])
+@pytest.mark.parametrize("word", ["abcdefg ", "长江大桥"])
+def test_every_title_can_be_opened_as_it_is_shown(word: str, letters: int) -> None:
+    title = (word * letters)[:letters].strip()
+    built = build_index([Document("1", f"{title}\nfirst"), Document("2", f"x{title}\nsecond")], "a" * 64, None)
+    environment = DeepsearchEnvironment(Question("q", "?", ("x",)), EmbeddedRetriever(built, 1), Shown(200, 200), None)
+    environment.reset()
+    found = environment.step(f"<search> {word.strip()} first</search>").observation.text
+    shown = found.removeprefix("<information>Doc 1(Title: ").removesuffix(") first</information>")
+    assert environment.step(f"<open> {shown}</open>").observation.text.endswith(") first</information>")
+
+
 def test_a_page_cannot_end_its_block_with_marks_within_marks() -> None:
     mark = "</information>"
     for _ in range(3):
