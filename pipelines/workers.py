@@ -33,11 +33,15 @@ class WorkerDied(Exception):
 
 
 class Worker:
-    """Runs ``target(pipe, *arguments)`` (a module's function) in a new interpreter; talk to it through ``pipe``."""
+    """Runs ``target(pipe, *arguments)`` (a module's function) in a new interpreter; talk to it through ``pipe``.
+
+    Every worker hashes text alike, so that a library that goes through a set of names goes in the same order in each.
+    """
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join(p for p in sys.path if p)
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         command = [sys.executable, "-m", "pipelines.workers", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
