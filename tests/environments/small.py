@@ -14,9 +14,9 @@ from pipelines.registry import benchmark_names
 class Small:
     """A benchmark at its smallest.
 
-    ``sections``: ``benchmark`` and ``data`` of an experiment that takes seconds. ``data_file``: glob, below the store, of data
-    files whose damage must be named. ``cache_file``: of files outside the artifacts that are made again when they are damaged
-    ("": there are none); ``forget`` drops what a process holds of them.
+    ``sections``: ``benchmark`` and ``data`` of an experiment that takes seconds, and any other section that must differ.
+    ``data_file``: glob, below the store, of data files whose damage must be named. ``cache_file``: of files outside the
+    artifacts that are made again when they are damaged ("": there are none); ``forget`` drops what a process holds of them.
     """
 
     sections: dict[str, dict[str, Any]]

@@ -47,7 +47,6 @@ def small_config(root: Path, benchmark: str = "alfworld", **overrides: Any) -> R
     """A genuine environment, a tiny genuine model, two iterations; seconds. ``overrides``: dotted experiment keys."""
     experiment: dict[str, Any] = {
         "scale": "test",
-        **copy.deepcopy(small(benchmark).sections),
         "model": {
             "name": "tiny", "pretrained": "none",
             "stand_in": {"hidden_size": 32, "layers": 1, "heads": 1, "kv_heads": 1, "mlp": 32, "context_length": 2048},
@@ -59,6 +58,7 @@ def small_config(root: Path, benchmark: str = "alfworld", **overrides: Any) -> R
         "rollout": {"max_action_tokens": 8},
         "evaluation": {"every": 1, "games": 6},
         "warm_start": {"tokens": 600, "batch_tokens": 300},
+        **copy.deepcopy(small(benchmark).sections),
     }  # fmt: skip
     for key, value in overrides.items():
         *path, last = key.split("__")
