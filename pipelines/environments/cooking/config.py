@@ -1,0 +1,72 @@
+"""Settings of the cooking games."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from pipelines.sections import (
+    BenchmarkSection,
+    FolderData,
+    GeneratedData,
+    Int,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+    PromptSettings,
+)
+
+Skill = Literal["fetch", "cut", "cook", "cook_cut"]
+
+
+class CookingConfig(BenchmarkSection):
+    """TextWorld's cooking games, played in text on their own engine. An episode's reward is ``success_reward`` once the meal is
+    eaten, minus ``invalid_penalty`` per invalid action. The score is the share of the game's points."""
+
+    name: Literal["cooking"] = "cooking"
+    max_steps: PositiveInt = 50
+    prompt: PromptSettings = PromptSettings()
+    success_reward: Positive = 10.0
+    invalid_penalty: NonNegative = 0.1
+    evaluation_split: Literal["valid", "test"] = "test"
+
+    @property
+    def measures(self) -> dict[str, str]:
+        return {"success": "success", "score": "points"}
+
+
+class CookingGenerated(GeneratedData):
+    """Games made here by the challenge's own generator and compiled by TextWorld's own Inform 7.
+
+    ``skills``: what recipes ask for besides fetching; games of each take turns. ``ingredients`` of a recipe, all of which must be
+    found. ``rooms``: of the house; with one there is only the kitchen. ``closed``: doors and containers must be opened.
+    ``train`` and ``valid`` games have the food and the preparations of TextWorld's training split, ``test`` games those of
+    its test split, which training never shows.
+    """
+
+    source: Literal["cooking_generated"] = "cooking_generated"
+    seed: NonNegativeInt = 0
+    skills: tuple[Skill, ...] = ("fetch", "cut", "cook", "cook_cut")
+    ingredients: Annotated[Int, Field(ge=1, le=5)] = 1
+    rooms: Literal[1, 6, 9, 12] = 1
+    closed: bool = True
+    train: PositiveInt = 96
+    valid: NonNegativeInt = 48
+    test: NonNegativeInt = 48
+
+    @field_validator("skills")
+    @classmethod
+    def _different(cls, skills: tuple[Skill, ...]) -> tuple[Skill, ...]:
+        if not skills or len(set(skills)) < len(skills):
+            raise ValueError("name one skill or several different ones")
+        return skills
+
+
+class CookingReal(FolderData):
+    """Cooking games that others made, as those of the First TextWorld Problems competition: ``<root>/{train,valid,test}`` hold
+    ``<game>.z8`` and ``<game>.json``."""
+
+    variable: ClassVar[str] = "COOKING_DATA"
+    source: Literal["cooking_real"] = "cooking_real"

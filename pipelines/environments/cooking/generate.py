@@ -1,0 +1,89 @@
+"""Make cooking games: TextWorld's generator draws one, its Inform 7 compiles it; the same bytes for any number of workers.
+
+TextWorld goes through sets of names, so games are made in worker processes alone, which hash text alike. The compilers leave
+folders behind (``~/Inform``, and a temporary one when they are killed): they get a home inside the data's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.environments.base import Tick
+from pipelines.environments.cooking.config import CookingGenerated
+from pipelines.environments.cooking.patches import games_without_walkthrough
+from pipelines.workers import ordered_map
+
+SPLITS = ("train", "valid", "test")
+_SHARE = 4  # games per message to a worker; each takes two seconds
+_SERIAL = slice(0x12, 0x18)  # of a story file's header: the day on which it was compiled
+
+
+def generate_games(settings: CookingGenerated, folder: Path, *, workers: int, tick: Tick) -> None:
+    """Write ``folder/<split>/<number>.z8`` and ``.json`` for every split that has games."""
+    jobs = [
+        (settings, split, range(start, min(start + _SHARE, settings.holds(split))), folder)
+        for split in SPLITS
+        for start in range(0, settings.holds(split), _SHARE)
+    ]
+    for done, _ in enumerate(ordered_map(_make, jobs, workers), start=1):
+        tick(done / len(jobs))
+
+
+def _make(settings: CookingGenerated, split: str, share: range, folder: Path) -> None:
+    for index in share:
+        make_game(settings, split, index, folder / split / f"game_{index:05d}.z8")
+
+
+def make_game(settings: CookingGenerated, split: str, index: int, path: Path) -> None:
+    """Write one game: ``path`` (a Z-machine story) and beside it the ``.json`` that says what it is made of."""
+    from textworld.challenges.tw_cooking.cooking import make
+    from textworld.generator import compile_game
+    from textworld.generator.game import GameOptions
+
+    options = GameOptions()
+    options.seeds = random.Random(f"{settings.seed} {split} {index}").randrange(2**31)
+    options.path, options.force_recompile = str(path), True
+    with _compilers_at_home(path.parent / f".home-{index}"), games_without_walkthrough():
+        compile_game(make(_difficulty(settings, split, index), options), options)
+    path.with_suffix(".ni").unlink()  # the story's source
+    story = bytearray(path.read_bytes())
+    story[_SERIAL] = b"000000"
+    path.write_bytes(story)
+
+
+def _difficulty(settings: CookingGenerated, split: str, index: int) -> dict[str, object]:
+    """The challenge's own options. Skills take turns."""
+    skill = settings.skills[index % len(settings.skills)]
+    return {
+        "recipe": settings.ingredients,
+        "take": settings.ingredients,
+        "go": settings.rooms,
+        "open": settings.closed,
+        "cook": "cook" in skill,
+        "cut": "cut" in skill,
+        "drop": False,  # TextWorld: limited inventories have no walkthrough
+        "recipe_seed": 0,
+        "split": "test" if split == "test" else "train",
+    }
+
+
+@contextmanager
+def _compilers_at_home(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True)
+    before, os.environ["HOME"] = os.environ.get("HOME"), str(home)
+    tempfile.tempdir = str(home)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        if before is None:
+            del os.environ["HOME"]
+        else:
+            os.environ["HOME"] = before
+        shutil.rmtree(home)

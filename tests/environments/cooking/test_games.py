@@ -1,0 +1,102 @@
+"""The games' data: the same bytes whoever makes them, as difficult as asked for, held-out food held out, damage named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.environments.cooking.benchmark import CookingBenchmark
+from pipelines.environments.cooking.config import CookingConfig, CookingGenerated, CookingReal
+from pipelines.environments.cooking.generate import generate_games
+from pipelines.environments.cooking.panels import read_panels
+from pipelines.errors import DataError
+
+pytestmark = pytest.mark.filterwarnings("ignore::jericho.UnsupportedGameWarning")  # Jericho scores no game of TextWorld
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def recipe_of(path: Path) -> list[list[str]]:
+    """(food, cooking, cutting) of each ingredient."""
+    found: list[list[str]] = json.loads(path.read_text())["metadata"]["ingredients"]
+    return found
+
+
+def test_a_game_has_the_same_bytes_whoever_makes_it(
+    games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker more or less, another home, another hash of text in the parent. The compilers leave nothing behind."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONHASHSEED", "77")
+    generate_games(CookingGenerated(train=2, valid=0, test=0), tmp_path / "games", workers=1, tick=lambda _: None)
+    made = contents(tmp_path / "games")
+    assert sorted(made) == [f"train/game_0000{i}.{kind}" for i in (0, 1) for kind in ("json", "z8")]
+    assert made == {name: content for name, content in contents(games).items() if name in made}
+    assert list(home.iterdir()) == []
+
+
+def test_skills_take_turns_and_decide_what_the_recipe_asks(games: Path) -> None:
+    panels = read_panels(games)
+    assert {split: len(panel.tasks) for split, panel in panels.items()} == {"train": 8, "valid": 4, "test": 4}
+    for panel in panels.values():
+        assert [task.task_type for task in panel.tasks[:4]] == ["cook", "cook_cut", "cut", "fetch"]
+    for task in panels["train"].tasks:
+        ((_, cooking, cutting),) = recipe_of((games / task.source).with_suffix(".json"))
+        assert (cooking != "raw") or "cook" not in task.task_type
+        assert (cutting != "uncut") or "cut" not in task.task_type
+
+
+def test_test_games_show_preparations_that_training_never_does(games: Path) -> None:
+    from textworld.challenges.tw_cooking.cooking import FOOD_PREPARATIONS_SPLITS
+
+    trained = FOOD_PREPARATIONS_SPLITS["train"]
+    for split in ("train", "valid", "test"):
+        for path in sorted((games / split).glob("*.json")):
+            for food, cooking, cutting in recipe_of(path):
+                assert ((cooking, cutting) in trained.get(food, [])) == (split != "test")
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda folder: (folder / "train/game_00000.json").unlink(), "game_00000.json cannot be read"),
+        (lambda folder: (folder / "train/game_00000.json").write_text('{"half'), "game_00000.json"),
+        (lambda folder: (folder / "train/game_00000.json").write_text("[]"), "game_00000.json"),
+        (lambda folder: shutil.rmtree(folder / "train"), "train holds no game"),
+    ],
+)
+def test_damaged_games_are_named(games: Path, tmp_path: Path, harm: Callable[[Path], None], named: str) -> None:
+    folder = tmp_path / "games"
+    shutil.copytree(games, folder)
+    harm(folder)
+    with pytest.raises(DataError, match=named):
+        read_panels(folder)
+
+
+def test_a_game_that_changed_after_its_panel_was_made_is_not_played(
+    cooking: CookingBenchmark, games: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "games"
+    shutil.copytree(games, folder)
+    task = read_panels(folder)["train"].tasks[0]
+    shutil.copy(folder / "valid" / "game_00000.z8", folder / task.source)
+    with pytest.raises(DataError, match=task.source):
+        cooking.environment(task, folder).reset()
+
+
+def test_games_of_others_are_read_where_they_lie(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COOKING_DATA", str(games))
+    real = CookingBenchmark(CookingConfig(), CookingReal())
+    real.check()
+    assert real.panels(Path("unused")) == read_panels(games)
+    monkeypatch.delenv("COOKING_DATA")
+    with pytest.raises(DataError, match="COOKING_DATA"):
+        real.check()
