@@ -33,9 +33,12 @@ from flows.configure.explain import explain, known, options
 from flows.exits import exit_code, leave
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
-from pipelines.registry import benchmark_spec
+from pipelines.registry import benchmark_spec, policy_specs
 
 _OWN = ("checkpoint", "panel", "out")
+# Defaults, as conf/config.yaml has them for what is trained.
+_OF_STAND_INS = {"scale": "laptop", "policy": "local"}
+_OF_OTHERS = {"scale": "paper", "policy": "vllm"}
 _OF_THE_RUN = ("benchmark", "data", "model", "scale", "algorithm", "empg")
 
 
@@ -112,7 +115,7 @@ def _of_folder(asked: Asked, checkpoint: Checkpoint) -> RunConfig:
     if not asked.sets("benchmark"):
         names = ", ".join(f"benchmark={name}" for name in options("benchmark"))
         raise ConfigError(f"{checkpoint.model} does not say what it shall play: add one of {names}")
-    usual = {"scale": "laptop", "policy": "local"} if checkpoint.is_stand_in else {"scale": "paper", "policy": "vllm"}
+    usual = _OF_STAND_INS if checkpoint.is_stand_in else _OF_OTHERS
     return compose([*(f"{key}={value}" for key, value in usual.items() if not asked.sets(key)), *asked.overrides])
 
 
@@ -125,8 +128,8 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     from flows.configure.cells import CONF
 
     overrides = asked.overrides
-    if params["policy"]["name"] == "openrlhf" and not asked.sets("policy"):  # it trains
-        overrides = ("policy=vllm", *overrides)
+    if params["policy"]["name"] not in _evaluators() and not asked.sets("policy"):
+        overrides = (f"policy={_OF_OTHERS['policy']}", *overrides)
     plain = OmegaConf.create({**params, "execution": {}})
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -144,8 +147,8 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
                 "folder instead"
             )
         if key == "policy":
-            if value not in ("local", "vllm"):
-                raise ConfigError(f"policy={value} evaluates no run{known(['local', 'vllm'])}")
+            if value not in _evaluators():
+                raise ConfigError(f"policy={value} evaluates no run{known(_evaluators())}")
             plain.policy = yaml.safe_load((CONF / "policy" / f"{value}.yaml").read_text())
         else:
             OmegaConf.update(plain, key, value)
@@ -157,14 +160,20 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
 def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
     """Before anything heavy is imported. Raises ConfigError, DataError."""
     experiment = config.experiment
-    if experiment.policy.name == "local" and checkpoint.architecture != "qwen2":
+    policy = experiment.policy
+    if policy.name not in _evaluators():
+        raise ConfigError(f"policy={policy.name} evaluates no model{known(_evaluators())}")
+    if policy.reads is not None and checkpoint.architecture not in policy.reads:
         raise ConfigError(
-            f"{checkpoint.model} is a {checkpoint.architecture}, and policy=local reads qwen2 alone: set policy=vllm"
+            f"{checkpoint.model} is a {checkpoint.architecture}, and policy={policy.name} reads {' and '.join(policy.reads)} "
+            f"alone: set policy={_OF_OTHERS['policy']}"
         )
-    if experiment.policy.name == "openrlhf":
-        raise ConfigError("policy=openrlhf trains; to evaluate set policy=vllm, or policy=local for a stand-in")
     experiment.check_runnable()
     benchmark_spec(experiment.benchmark.name).build(experiment.benchmark, experiment.data).check()
+
+
+def _evaluators() -> list[str]:
+    return [spec.name for spec in policy_specs() if spec.config.evaluates]
 
 
 def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> None:

@@ -197,8 +197,8 @@ def _unknown_key(found: re.Match[str], text: str) -> str:
     inner = re.search(r"Did you mean to override (\S+@\S+)\?", text)
     if inner:
         return f"{key} is a part of {inner[1].partition('@')[2]}: write {inner[1]}=…"
-    if key in groups():
-        return f"{key} is a part of another group, which is not chosen here (policy=openrlhf has a cluster)"
+    if key in _parts():
+        return f"{key} is a part of another group, which is not chosen here ({_parts()[key]} has a {key})"
     if key in _sections():
         return f"{key} is a section: set its values one by one, e.g. {_sections()[key]}=…"
     return _unknown(key)
@@ -245,6 +245,16 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in CONF.glob(f"{group}/*.yaml"))
 
 
+@cache
+def _parts() -> dict[str, str]:
+    """Groups that only an option of another group brings in, with that option: cluster → policy=openrlhf."""
+    return {
+        part: f"{path.parent.name}={path.stem}"
+        for path in sorted(CONF.glob("*/*.yaml"))
+        for part in re.findall(r"^ *- /(\w+)@", path.read_text(), re.MULTILINE)
+    }
+
+
 def known_keys() -> list[str]:
     """Every group, and every dotted key that is not a section."""
     return sorted({key for key, is_section, _ in _keys(CONF) if not is_section} | set(groups()))
@@ -267,8 +277,8 @@ def _chosen_by(path: Path) -> str:
     of another benchmark."""
     group, *folders, option = path.relative_to(CONF).with_suffix("").parts
     match group, folders:
-        case "cluster", _:
-            return "policy=openrlhf"
+        case part, _ if part in _parts():
+            return _parts()[part]
         case "hydra", [part]:
             return f"hydra/{part}={option}"
         case "data", [part]:

@@ -23,8 +23,6 @@ from flows.launch.slurm_settings import slurm_settings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 from pipelines.planning.readiness import check_engines, check_fits, check_machine
-from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
-from pipelines.policies.vllm.config import VllmPolicyConfig
 
 
 def choose_launcher(command: Command, run: Run) -> Launcher:
@@ -106,12 +104,7 @@ def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
     the first on, so one process per core would put all runs on the same ones."""
     if any(override.lstrip("+").startswith(("hydra/launcher", "hydra.launcher.n_jobs")) for override in launcher):
         return []
-    policies = [job.config.experiment.policy for job in jobs]
-    on_gpus = any(
-        isinstance(policy, VllmPolicyConfig)
-        or (isinstance(policy, OpenrlhfPolicyConfig) and policy.cluster.device == "cuda")
-        for policy in policies
-    )
+    on_gpus = any(job.config.experiment.policy.machines.gpus for job in jobs)
     return ["hydra.launcher.n_jobs=1"] if on_gpus else []
 
 

@@ -19,8 +19,7 @@ from flows.launch.launcher import Launcher, Run
 from flows.launch.slurm_settings import SlurmSettings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
-from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
-from pipelines.policies.vllm.config import VllmPolicyConfig
+from pipelines.sections import Machines
 
 
 class Slurm(Launcher):
@@ -30,9 +29,9 @@ class Slurm(Launcher):
         self._settings, self._run = settings, run
 
     def batches(self, jobs: Sequence[Job]) -> list[list[Job]]:
-        groups: dict[tuple[int, int], list[Job]] = {}
+        groups: dict[Machines, list[Job]] = {}
         for job in jobs:
-            groups.setdefault(_shape(job.config), []).append(job)
+            groups.setdefault(job.config.experiment.policy.machines, []).append(job)
         return list(groups.values())
 
     def execute(self, jobs: Sequence[Job]) -> dict[Path, str]:
@@ -67,13 +66,13 @@ class Slurm(Launcher):
             def affinity(cls) -> int:
                 return 1  # also without srun on PATH, for the script alone
 
-        nodes, gpus = _shape(jobs[0].config)
+        machines = jobs[0].config.experiment.policy.machines
         asked = self._settings.for_sbatch()
         ray = f"ray={shlex.quote(str(Path(sys.executable).with_name('ray')))}"
         lines = [*asked["setup"], ray, Path(__file__).with_name("slurm_ray.sh").read_text().rstrip()]
-        if gpus and self._settings.gpus_per_node is None:
-            asked["gpus_per_node"] = gpus
-        asked |= {"setup": lines, "additional_parameters": {"nodes": nodes} | asked["additional_parameters"]}
+        if machines.gpus and self._settings.gpus_per_node is None:
+            asked["gpus_per_node"] = machines.gpus
+        asked |= {"setup": lines, "additional_parameters": {"nodes": machines.nodes} | asked["additional_parameters"]}
         executor = Executor(self._settings.submitit_folder, max_num_timeout=self._settings.max_num_timeout)
         executor.update_parameters(**executor._convert_parameters(asked))
         return executor
@@ -105,16 +104,6 @@ class SlurmJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, config)
-
-
-def _shape(config: RunConfig) -> tuple[int, int]:
-    """Nodes, and GPUs of each."""
-    policy = config.experiment.policy
-    if isinstance(policy, VllmPolicyConfig):
-        return 1, policy.tensor_parallel
-    if not isinstance(policy, OpenrlhfPolicyConfig):
-        return 1, 0
-    return policy.cluster.nodes, policy.cluster.gpus_per_node if policy.cluster.device == "cuda" else 0
 
 
 def check_slurm() -> None:

@@ -172,7 +172,11 @@ def test_a_damaged_weight_is_said(
             2,
             "is a llama, and policy=local reads qwen2 alone",
         ),
-        (["LLAMA", "benchmark=alfworld", "policy=openrlhf"], 2, "policy=openrlhf trains; to evaluate set policy=vllm"),
+        (
+            ["LLAMA", "benchmark=alfworld", "policy=openrlhf"],
+            2,
+            "policy=openrlhf evaluates no model; known: local, vllm",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(

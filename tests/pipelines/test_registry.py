@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.configure.compose import compose
 from pipelines.errors import ConfigError
 from pipelines.registry import benchmark_names, benchmark_spec, benchmark_specs, policy_names, policy_spec
+from pipelines.sections import Machines
 
 ROOT = Path(__file__).parents[2]
 EVERYWHERE_ELSE = [  # Python files of the platform outside the packages of benchmarks
@@ -58,3 +61,34 @@ def test_nobody_asks_for_a_benchmark_by_name(name: str) -> None:
     asks = re.compile(rf"^[^#]*[\"']{name}[\"']", re.MULTILINE)
     found = [str(path.relative_to(ROOT)) for path in EVERYWHERE_ELSE if asks.search(path.read_text())]
     assert found == []
+
+
+def test_nobody_asks_for_a_policy_by_its_name() -> None:
+    """Outside the packages a policy's name stands only where a default is chosen."""
+    found = {
+        str(file.relative_to(ROOT)): names
+        for folder in ("pipelines", "flows")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if not file.is_relative_to(ROOT / "pipelines" / "policies")
+        if (names := _constants(file) & set(policy_names()))
+    }
+    assert found == {"flows/evaluate.py": {"local", "vllm"}}
+
+
+def _constants(file: Path) -> set[object]:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "machines"),
+    [
+        ([], Machines(nodes=1, gpus=0)),
+        (["policy=vllm", "training.iterations=0", "policy.tensor_parallel=2"], Machines(nodes=1, gpus=2)),
+        (["policy=openrlhf"], Machines(nodes=1, gpus=0)),  # without CUDA its ranks are processes
+        (["scale=paper", "model=qwen2.5_32b"], Machines(nodes=4, gpus=8)),
+    ],
+    ids=["local", "vllm", "openrlhf without a GPU", "openrlhf"],
+)
+def test_a_policy_says_which_nodes_and_gpus_a_run_takes(overrides: list[str], machines: Machines) -> None:
+    assert compose(overrides).experiment.policy.machines == machines

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class LocalPolicyConfig(PolicySection):
     """torch, trained and sampled in one process. ``torch_threads`` > 1 gives up bit-reproducibility."""
 
-    evaluates: ClassVar = "stand-ins"
+    evaluates: ClassVar = True
     reads: ClassVar = ("qwen2", "llama")
 
     name: Literal["local"] = "local"

@@ -25,7 +25,7 @@ class VllmPolicyConfig(PolicySection):
 
     trains: ClassVar = "nothing"
     scores: ClassVar = False
-    evaluates: ClassVar = "any"
+    evaluates: ClassVar = True
     temperatures: ClassVar = (0.01, 2.0)  # vLLM refuses what is above, and silently raises what is below
 
     name: Literal["vllm"] = "vllm"
