@@ -11,7 +11,8 @@ key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.
 out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>
 
 Our stand-ins are played with policy=local scale=laptop, other models with policy=vllm scale=paper (prompts with instructions,
-real data), unless the command chooses otherwise. policy=local reads Qwen2 models, policy=vllm all that vLLM does.
+real data), unless the command chooses otherwise. policy=local reads plain Qwen2 and Llama models, policy=vllm all that
+vLLM does.
 
   python -m flows.evaluate checkpoint=runs/laptop-alfworld-qwen2.5-1.5b-grpo-full-5aed7f/seed0 panel=valid_seen
   .venv-cluster/bin/python -m flows.evaluate checkpoint=Qwen2.5-1.5B-Instruct benchmark=webshop data=generated

@@ -157,7 +157,7 @@ def test_a_damaged_weight_is_said(
         (["RUN", "seed=0,1"], 2, "seed=0,1: one evaluation has one value; give one"),
         (["RUN", "plan=true"], 2, "plan=…: an evaluation is not planned; leave it out"),
         (["RUN", f"out={__file__}"], 2, "is a file: name a folder"),
-        (["ODD", "benchmark=alfworld", "policy=local"], 2, "is a llama, and policy=local reads qwen2 alone"),
+        (["ODD", "benchmark=alfworld", "policy=local"], 2, "is a gemma, and policy=local reads qwen2 and llama alone"),
         (["RUN", "policy=scripted"], 2, "policy=scripted evaluates no run; known: local, vllm"),
         (["RUN", "policy=openrlhf"], 2, "policy=openrlhf evaluates no run; known: local, vllm"),
         (["MODEL"], 2, "does not say what it shall play: add one of benchmark=alfworld, "),
@@ -168,12 +168,12 @@ def test_a_damaged_weight_is_said(
             "panel = 'valid_seen': Input should be 'test' or 'dev'",
         ),
         (
-            ["LLAMA", "benchmark=alfworld", "policy=local", "scale=laptop"],
+            ["GEMMA", "benchmark=alfworld", "policy=local", "scale=laptop"],
             2,
-            "is a llama, and policy=local reads qwen2 alone",
+            "is a gemma, and policy=local reads qwen2 and llama alone",
         ),
         (
-            ["LLAMA", "benchmark=alfworld", "policy=openrlhf"],
+            ["GEMMA", "benchmark=alfworld", "policy=openrlhf"],
             2,
             "policy=openrlhf evaluates no model; known: local, vllm",
         ),
@@ -183,12 +183,12 @@ def test_a_mistake_is_one_line(
     trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     arguments: list[str], code: int, message: str,
 ) -> None:  # fmt: skip
-    (llama := tmp_path / "llama").mkdir()
-    (llama / "config.json").write_text('{"model_type": "llama", "vocab_size": 128256}')
+    (gemma := tmp_path / "gemma").mkdir()
+    (gemma / "config.json").write_text('{"model_type": "gemma", "vocab_size": 128256}')
     (odd := tmp_path / "odd").mkdir()
-    (odd / "config.json").write_text('{"model_type": "llama", "vocab_size": null}')
+    (odd / "config.json").write_text('{"model_type": "gemma", "vocab_size": null}')
     run = json.loads((trained / "results" / "run.json").read_text())
-    folders = {"RUN": trained, "MODEL": here / "artifacts" / run["checkpoint"], "LLAMA": llama, "ODD": odd}
+    folders = {"RUN": trained, "MODEL": here / "artifacts" / run["checkpoint"], "GEMMA": gemma, "ODD": odd}
     said = [f"checkpoint={folders[a]}" if a in folders else a for a in arguments]
     assert main(said) == code
     (line,) = capsys.readouterr().err.splitlines()
