@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.artifacts import RECORD
 from pipelines.errors import DataError
 from pipelines.files import DISK_FULL, read_json, replaced_folder, sha256_file
+from pipelines.run_info import read_run_info
 
 _ROLLOUT = ("steps.parquet", "trajectories.parquet")
 
@@ -34,7 +35,7 @@ def archive_run(run: Path, store: Path, out: Path) -> None:
         OSError: the disk is full.
     """
     try:
-        last = store / read_json(run / "results" / "run.json")["checkpoint"]
+        last = store / read_run_info(run / "results").checkpoint
         files = dict(_files(last, store))
         if not _holds(out, files):
             with replaced_folder(out) as draft:

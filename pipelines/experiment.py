@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +56,7 @@ __all__ = ["Observer", "evaluate_model", "is_finished", "run_experiment", "run_f
 class Observer(Protocol):
     """It hears what happens: a log, never an input."""
 
-    def run_started(self, info: Mapping[str, Any]) -> None: ...
+    def run_started(self, info: RunInfo) -> None: ...
 
     def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
         """Run ``work`` (once, or again after an OSError up to ``retries`` times) and return its result."""
@@ -152,7 +152,7 @@ class _Loop:
         )
         tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
         info = _info(session, experiment, tasks)
-        observer.run_started(info.values())
+        observer.run_started(info)
         initial = self._stage(
             "warm_start", None, lambda: _warm_start(session, experiment, world, model, self._preparing("warm start"))
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.errors import MissingCheckpoint
 from pipelines.files import damaged_file, read_json
+from pipelines.run_info import read_run_info
 
 _LARGE_VOCABULARY = 10_000  # our stand-ins' have at most a few thousand tokens
 
@@ -56,19 +57,19 @@ def _of_run(run: Path, store: Path) -> Checkpoint:
     try:
         if (damaged := damaged_file(run / "results")) is not None:
             raise MissingCheckpoint(f"{run / 'results' / damaged} is not what was written: launch the run again")
-        info = read_json(run / "results" / "run.json")  # sealed; params.yaml is for people
+        info = read_run_info(run / "results")  # sealed; params.yaml is for people
     except (OSError, ValueError) as error:
         raise MissingCheckpoint(f"run {run} is not finished ({error}): launch it again, it continues") from None
-    if "checkpoint" not in info:
+    if not info.checkpoint:
         raise MissingCheckpoint(f"run {run} was finished before runs recorded their checkpoint: remove {run / 'results'} and "
                                 "launch it again, it is written anew from its artifacts")  # fmt: skip
-    model = store / info["checkpoint"] / "model"
+    model = store / info.checkpoint / "model"
     if not (model / "config.json").is_file():
         raise MissingCheckpoint(
             f"run {run} ended with {model}, whose weights are not there: set execution.artifacts to the store that has them, "
             "or launch the run again with execution.runs and execution.artifacts of its own"
         )
-    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, info["config"])
+    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, info.config)
 
 
 def _config(model: Path) -> dict[str, Any]:

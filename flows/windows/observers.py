@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flows.launch.context import current_launch
 from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
@@ -16,6 +16,7 @@ from flows.windows.terminal import Bar
 from flows.windows.tracked import open_trackers, tracked_run
 from pipelines.artifacts import atomic_write_text, write_json
 from pipelines.config import RunConfig
+from pipelines.run_info import RunInfo
 from pipelines.tracking.guard import RunTrackers
 from pipelines.tracking.protocol import Status
 
@@ -29,7 +30,7 @@ _WRITE_S = 1.0  # at least between two progress files, but for the first and the
 class Part:
     """An observer of one purpose. Each method is what ``RunObserver`` passes on; here all do nothing."""
 
-    def run_started(self, info: Mapping[str, Any]) -> None: ...
+    def run_started(self, info: RunInfo) -> None: ...
 
     def stage_started(self, name: str, iteration: int | None) -> None: ...
 
@@ -66,7 +67,7 @@ class RunObserver:
     def in_flow(self) -> bool:
         return self._stages.in_prefect
 
-    def run_started(self, info: Mapping[str, Any]) -> None:
+    def run_started(self, info: RunInfo) -> None:
         if self.in_flow:
             end_killed_flow_runs(run_name(self._folder))
         for part in self._parts:
@@ -122,7 +123,7 @@ class Trackers(Part):
         self._folder = folder
         self._trackers: RunTrackers | None = None  # until the run has started
 
-    def run_started(self, info: Mapping[str, Any]) -> None:
+    def run_started(self, info: RunInfo) -> None:
         self._trackers = RunTrackers(self._settings, tracked_run(self._folder, info))
         self._trackers.start()
 

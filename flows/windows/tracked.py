@@ -12,28 +12,26 @@ from flows.windows.final_tables import grid_table
 from pipelines.config import RunConfig
 from pipelines.files import read_json, write_json
 from pipelines.run_folder import is_finished
+from pipelines.run_info import RunInfo
 from pipelines.tracking.guard import LaunchTrackers
 from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch, TrackedRun, TrackerSettings
 
 _TAGS = "launch_tags.json"  # in the run's folder: what its last launch calls it
 
 
-def tracked_run(folder: Path, info: Mapping[str, Any]) -> TrackedRun:
-    """``info``: what ``Observer.run_started`` is given. In the name, what differs in a comparison comes first: pages cut long
-    names."""
-    config, seed = info["config"], str(info["seed"])
+def tracked_run(folder: Path, info: RunInfo) -> TrackedRun:
+    """The run by its record. In the name, what differs in a comparison comes first: pages cut long names."""
     tags = {
-        **_experiment_tags(config),
-        "git_commit": info["commit"],
-        "config_fingerprint": info["fingerprint"],
-        "panel_sha256": info["panel_sha256"],
-        "cell": info["cell"],
-        "seed": seed,
+        **_experiment_tags(info.config),
+        "git_commit": info.commit,
+        "config_fingerprint": info.fingerprint,
+        "panel_sha256": info.panel_sha256,
+        "cell": info.cell,
+        "seed": str(info.seed),
         **_launch_tags(folder),
     }
-    cell = f"{config['algorithm']['name']} {config['empg']['arm']} seed{seed}"
-    name = f"{cell} · {config['model']['name']} {config['scale']}"
-    return TrackedRun(folder, name, tags["cell"], tags, config)
+    name = f"{info.algorithm} {info.arm} seed{info.seed} · {info.model} {info.scale}"
+    return TrackedRun(folder, name, tags["cell"], tags, info.config)
 
 
 def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:

@@ -1,4 +1,4 @@
-"""What may stand in one table, by the runs' configurations alone. Light to import: a launch asks before it starts."""
+"""Which runs may stand in one table, by their configurations alone. Light to import, for a launch asks before it starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.schemas import RUN_JSON
 
 
 class Configured(Protocol):
-    """A run: where it is, and its configuration as plain JSON values."""
+    """A run: its folder, and its configuration as plain JSON values."""
 
     @property
     def folder(self) -> Path: ...
@@ -28,7 +28,7 @@ class Configured(Protocol):
 
 @dataclass(frozen=True)
 class Planned:
-    """One that may not have been played."""
+    """A run that may not have been played yet."""
 
     folder: Path
     config: Mapping[str, Any]
@@ -42,7 +42,7 @@ R = TypeVar("R", bound=Configured)
 
 
 def check_study(runs: Sequence[Configured]) -> None:
-    """Raises DataError for what the tables or figures of a study of these runs would refuse by their configurations."""
+    """Raises DataError when the tables or figures of a study would refuse these runs for their configurations."""
     check_one_scale(runs)
     for specification in specifications().values():
         members = members_of(specification, runs)
@@ -70,7 +70,7 @@ def _info(file: Path) -> RunInfo:
 
 
 def how_to_restore(folder: Path) -> str:
-    """The remedy for lost or damaged results: the grid's are kept by git, the last demo's by DVC, a run makes its own anew."""
+    """The remedy for lost or damaged results: git keeps the grid's, DVC those of the last demo, and a run makes its own anew."""
     kept_by = {
         "grid": f"`git checkout -- {folder}` has it as committed",
         "demo": "`dvc checkout results/demo.dvc` brings it back",
@@ -81,7 +81,7 @@ def how_to_restore(folder: Path) -> str:
 
 
 def members_of(specification: Specification, runs: Sequence[R]) -> dict[tuple[Row, str], list[R]]:
-    """The runs of a table's rows, and of the rows that those are compared with, by row and benchmark; by seed.
+    """The runs of a table's rows and of the rows that those are compared with, by row and benchmark, sorted by seed.
 
     Raises:
         DataError: two runs are the same row and differ in more than the seed, or not even there; two are of different scales.
@@ -118,7 +118,7 @@ def check_one_scale(runs: Sequence[Configured]) -> None:
 
 
 def check_one_cell(runs: Sequence[Configured], what: str = "cell") -> None:
-    """Raises DataError when runs differ in more than their seeds, or not even there. ``what`` they are the same of."""
+    """Raises DataError when runs differ in more than their seeds, or not even in these. ``what`` the runs are the same of."""
     for one, other in pairwise(runs):
         if {**one.config, "seed": 0} != {**other.config, "seed": 0}:
             raise DataError(

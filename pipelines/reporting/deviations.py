@@ -1,4 +1,4 @@
-"""Where runs depart from the paper's settings: their recorded configurations against the composed ``scale=paper``."""
+"""Where runs depart from the paper's settings: their recorded configurations beside the composed ``scale=paper``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Run = tuple[str, str, Mapping[str, Any]]  # one of a row of a table: the row's n
 TITLE = "Deviations from the paper's settings (scale=paper)"
 HEADER = ("Setting", "Here", "Paper", "Where")
 
-# What a row of a table says itself; what bears on nothing without training; what react is.
-_SAID = {"seed", "scale", "empg"}
+# What a row of a table names itself; what bears on nothing without training; what makes a run react.
+_IN_THE_ROW = {"seed", "scale", "empg"}
 _OF_TRAINING = {"algorithm", "training"}
 _OF_REACT = {"benchmark.prompt.history", "rollout.max_context_tokens"}
 
 
 @dataclass(frozen=True, order=True)
 class Deviation:
-    """``setting``: dotted; ``here``, ``paper``: its values as text."""
+    """``setting``: its key, with dots; ``here``, ``paper``: its values as text."""
 
     setting: str
     here: str
@@ -32,7 +32,7 @@ class Deviation:
 
 
 def read_settings(file: Path) -> Settings:
-    """Raises DataError."""
+    """What ``flows.paper_settings`` wrote. Raises DataError when the file does not hold it."""
     try:
         settings = read_json(file)
         _ = [settings[group].items() for group in ("benchmark", "algorithm", "model")]
@@ -44,8 +44,8 @@ def read_settings(file: Path) -> Settings:
 
 
 def deviations_of(config: Mapping[str, Any], method: str, settings: Settings) -> set[Deviation]:
-    """Of a run in a row of this method."""
-    left_out = _SAID | (set() if config["training"]["iterations"] else _OF_TRAINING)
+    """The deviations of a run that stands in a row of this method."""
+    left_out = _IN_THE_ROW | (set() if config["training"]["iterations"] else _OF_TRAINING)
     left_out |= _OF_REACT if method == "react" else set()
     paper = dict(settings["benchmark"].get(config["benchmark"]["name"], {}))
     for group in ("algorithm", "model"):
@@ -54,7 +54,7 @@ def deviations_of(config: Mapping[str, Any], method: str, settings: Settings) ->
 
 
 def declared(runs: Iterable[Run], settings: Settings) -> dict[Deviation, str]:
-    """Each with where it holds: on which benchmarks, or in which of their rows."""
+    """Every deviation with where it holds: on which benchmarks, or in which of their rows."""
     cells: dict[Deviation, list[tuple[str, str]]] = {}
     rows: dict[str, list[str]] = {}
     for row, method, config in runs:
@@ -73,7 +73,7 @@ def declared(runs: Iterable[Run], settings: Settings) -> dict[Deviation, str]:
 
 
 def _differences(here: Mapping[str, Any], paper: Mapping[str, Any], prefix: str = "") -> Iterator[Deviation]:
-    """Sections of one kind are compared key by key, others as a whole."""
+    """The settings that differ. Sections of one kind are compared key by key, others as a whole."""
     for key in sorted(here.keys() | paper.keys()):
         one, other = here.get(key), paper.get(key)
         if one == other:
@@ -89,7 +89,7 @@ def _kind(section: Mapping[str, Any]) -> Any:
 
 
 def _parents(setting: str) -> set[str]:
-    """a.b.c: a, a.b, a.b.c."""
+    """The setting and the sections that it is in: of a.b.c, these are a, a.b and a.b.c."""
     parts = setting.split(".")
     return {".".join(parts[: n + 1]) for n in range(len(parts))}
 

@@ -167,14 +167,15 @@ def _deviations(table: StudyTable) -> Table:
 
 
 def _layout(table: StudyTable, title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str] = ()) -> Table:
-    """In the paper's layout."""
+    """A printed table in the paper's layout."""
     words = list(map(Heading, (*_labels(table), *more)))
     columns = [Heading(column.name, column.group, _alone(table, column)) for _, column in table.columns]
     return Table(title, (*words, *columns), tuple(rows), len(words))
 
 
 def _alone(table: StudyTable, column: Column) -> str:
-    """With its group, so with the benchmark or the measure, where there are several benchmarks or columns of the same name."""
+    """A column's name where there is no line for groups: with its group, which names the benchmark or the measure, if there are
+    several benchmarks or columns of the same name."""
     names = [shown.name for _, shown in table.columns]
     several = len(table.specification.columns) > 1 or len(set(names)) < len(names)
     return f"{column.group} {column.name}" if several else column.name

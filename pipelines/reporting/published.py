@@ -1,4 +1,4 @@
-"""The paper's own numbers, its averages recomputed, and what is wrong with them: ``paper/*.csv``."""
+"""The paper's own numbers (``paper/*.csv``), its averages recomputed, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pandas as pd
 from pipelines.reporting.names import PAPER
 from pipelines.reporting.specification import Column, Row, Specification
 
-_WRONG = 0.1  # points: what rounding to one digit explains, of a mean and of what it is the mean of
+_WRONG = 0.1  # points: rounding a mean and what it is the mean of to one digit explains so much
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number as the paper prints it, in percent. ``mean``: recomputed where it is an average; ``pm``: its ±, if any."""
+    """A number of the paper in percent. ``printed``: as the paper prints it; ``mean``: recomputed where the number is an average;
+    ``pm``: its ±, if it has one."""
 
     mean: float
     pm: float | None
@@ -28,7 +29,7 @@ class Number:
 
 
 class Published:
-    """One of the paper's tables, by row and column of its specification. Empty for a table that the paper lacks."""
+    """The numbers of one of the paper's tables, by row and column of its specification; none for a table that is not the paper's."""
 
     def __init__(self, name: str) -> None:
         file = PAPER / f"{name}.csv"
@@ -44,7 +45,7 @@ class Published:
         return Number(mean, None if pm is None or pd.isna(pm) else float(pm), printed)
 
     def line(self, row: Row) -> pd.Series | None:
-        """Its line of the CSV. Models there are the instruct ones; the ablation's off is blank where nothing is ablated."""
+        """The row's line of the CSV, where models are the instruct ones and the ablation's "off" is blank."""
         if self._lines.empty:
             return None
         lines = self._lines[(self._lines["model"] == f"{row.model}-instruct") & (self._lines["method"] == row.method)]
@@ -56,7 +57,7 @@ class Published:
 
 
 def quoted_in(specification: Specification) -> list[str]:
-    """Which rows the paper has from elsewhere."""
+    """Sentences that say which rows the paper quotes from elsewhere."""
     paper = Published(specification.name)
     lines = [(row, line) for row in specification.rows if (line := paper.line(row)) is not None]
     quoted: dict[str, dict[str, None]] = {}
@@ -67,7 +68,7 @@ def quoted_in(specification: Specification) -> list[str]:
 
 
 def errors_of(specification: Specification, tables: Mapping[str, Specification]) -> list[str]:
-    """What a table of the paper has wrong, found in its numbers and those of the paper's other ``tables``."""
+    """Sentences that say what a table of the paper has wrong, by its own numbers and those of the paper's other ``tables``."""
     paper = Published(specification.name)
     columns = [column for entries in specification.columns.values() for column in entries if isinstance(column, Column)]
     found = []
@@ -85,7 +86,7 @@ def errors_of(specification: Specification, tables: Mapping[str, Specification])
 
 
 def _repeated(specification: Specification, theirs: Specification) -> list[str]:
-    """Rows that claim more runs than a row of another table with the very same numbers."""
+    """Sentences that name rows with more runs than a row of another table that has the very same numbers."""
     found, here, there = [], Published(specification.name), Published(theirs.name)
     for row, row_there in product(specification.rows, theirs.rows):
         line, line_there = here.line(row), there.line(row_there)

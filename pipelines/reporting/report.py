@@ -32,8 +32,8 @@ def write_table(name: str, runs: Path, settings: Path, out: Path) -> StudyTable:
 
 
 def collect(runs: Sequence[Path], study: Path) -> None:
-    """Copy finished runs' ``results`` into ``results/<study>/<cell>/<seed>``, beside those of other runs that are there: the
-    study's tables depend on that folder alone, and not on runs that come and go."""
+    """Copy the ``results`` of finished runs to ``<study>/<cell>/<seed>``, beside those of other runs that are there. The study's
+    tables depend on that folder alone, and not on runs that come and go."""
     for run in runs:
         with replaced_folder(study / run.parent.name / run.name) as draft:
             for file in sorted((run / "results").iterdir()):

@@ -1,4 +1,4 @@
-"""Read finished runs: typed, checked, and never two panels in one comparison."""
+"""Finished runs: read, checked, and compared on one panel of tasks alone."""
 
 from __future__ import annotations
 

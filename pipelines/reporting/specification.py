@@ -12,12 +12,12 @@ from pydantic import Field
 from pipelines.reporting.names import PAPER, has_strength
 from pipelines.sections import Section
 
-_UNTRAINED = ("prompting", "react")  # the names that their cells have
+_UNTRAINED = ("prompting", "react")  # the names of the algorithms of cells that do not train
 
 
 class Row(Section):
-    """One row: the runs of one model, method and arm. ``empg``: None is any, for methods that do not train; ``zeta``, ``k``:
-    None where the arm has no use for them; ``k_future``: None where it is ``k``."""
+    """One row: the runs of one model, method and arm. ``empg``: the arm; None for methods that do not train, where any arm will do.
+    ``zeta``, ``k``: None where the arm has no use for them. ``k_future``: None where it equals ``k``."""
 
     model: str
     method: str
@@ -51,7 +51,7 @@ class Row(Section):
 
     @property
     def has_strength(self) -> bool:
-        """Whether ζ, k and what is normalised over bear on the row's runs."""
+        """Whether ζ, k and the scope of the normalisation bear on the row's runs."""
         return has_strength(self.empg)
 
     @property
@@ -69,9 +69,9 @@ class Row(Section):
 
 
 def methods_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the tables call the way a run got its policy. One that trains, or says which of the two it is: its algorithm.
-    Another without training: prompting with the benchmark's own prompt, react with the whole transcript. A stand-in's own prompt
-    is the whole transcript."""
+    """What the tables call the way in which a run got its policy. A run that trains is called by its algorithm, and so is one
+    whose algorithm is "prompting" or "react". Any other run without training is prompting if it had the benchmark's own prompt,
+    and react if it had the whole transcript. A stand-in's own prompt is the whole transcript, so that its run is both."""
     name = str(config["algorithm"]["name"])
     if config["training"]["iterations"] or name in _UNTRAINED:
         return (name,)
@@ -81,7 +81,7 @@ def methods_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class Each(Section):
-    """A column for every task type of an average."""
+    """Stands for a column for every task type of an average."""
 
     group: str
     each: str
@@ -118,11 +118,11 @@ class Specification(Section):
     rows: tuple[Row, ...]
 
     def compares(self, benchmark: str) -> bool:
-        """Whether a row's numbers there are compared with its baseline's."""
+        """Whether the numbers of a row on this benchmark are compared with those of its baseline."""
         return any(isinstance(entry, Column) and entry.compared for entry in self.columns[benchmark])
 
     def columns_of(self, benchmark: str, averages: Mapping[str, list[str]]) -> list[Column]:
-        """``averages``: of the benchmark's data, name → task types."""
+        """The columns, one for each task type where ``each`` asks for them. ``averages``: the task types of each average."""
         columns: list[Column] = []
         for entry in self.columns[benchmark]:
             if isinstance(entry, Column):
@@ -143,6 +143,6 @@ def specifications() -> dict[str, Specification]:
 def _specification(
     name: str, rows: list[dict[str, Any]], defaults: Mapping[str, Any] | None = None, **entry: Any
 ) -> Specification:
-    """``defaults``: of rows whose arm uses them."""
+    """``defaults``: the values of ζ, k and the normalisation, for rows whose arm uses them."""
     rows = [{**(defaults or {}), **row} if has_strength(row.get("empg")) else row for row in rows]
     return Specification.model_validate({"name": name, "rows": rows, **entry})

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
-Chosen = npt.NDArray[np.intp]  # columns
+Chosen = npt.NDArray[np.intp]  # indices of columns
 RESAMPLES = 10_000
-# Below so many, resampled seeds vary much less than seeds do (tests/reporting/test_statistics.py): no verdict but "noise".
+# Below so many seeds, resampled seeds vary much less than seeds do (tests/reporting/test_statistics.py), and the only verdict is
+# "noise".
 FEW_SEEDS = 5
 
 
@@ -40,7 +41,7 @@ def estimate(values: Matrix, types: Sequence[str] | None = None, *, seed: int = 
 
 
 def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
-    """Each seed's mean [seeds]. ``types``: each task's; then every type weighs the same, however many tasks it has."""
+    """The mean of each seed [seeds]. With ``types``, the type of each task, every type weighs the same however many tasks it has."""
     _require(values)
     means: Matrix = np.mean([values[:, chosen].mean(1) for chosen in _members(values, types)], axis=0)
     return means
@@ -48,7 +49,7 @@ def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired difference of means, treatment − baseline; ``p``: two-sided."""
+    """A paired difference of means, treatment − baseline, with its 95 % interval and its two-sided ``p``."""
 
     mean: float
     low: float
@@ -61,8 +62,8 @@ class Difference:
 def paired_difference(
     treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None, *, seed: int = 0
 ) -> Difference:
-    """Same seeds and same tasks in both; ``types`` as in ``estimate``. Interval and p-value from one two-level bootstrap of
-    the differences.
+    """The difference of two matrices of the same seeds and the same tasks; ``types`` as in ``estimate``. Interval and p-value
+    come from one two-level bootstrap of the differences.
 
     p = 2·min(P(d* ≤ 0), P(d* ≥ 0)) with the usual +1 correction: with few seeds a sign-flip over seeds alone could not
     go below 2^(1 − seeds), and one over tasks alone would ignore that runs differ.
@@ -89,8 +90,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(difference: Difference, corrected_p: float) -> str:
-    """In a word, at 5 %. "noise": inside what seeds and tasks vary by, which is no proof that there is no difference. Below
-    ``FEW_SEEDS`` interval and p are too far off for any other word."""
+    """The difference in a word, at 5 %. "noise": it is within what seeds and tasks vary by, which is no proof that there is no
+    difference. Below ``FEW_SEEDS`` interval and p are too far off for any other word."""
     if corrected_p >= 0.05 or difference.low <= 0 <= difference.high:
         return "noise"
     if difference.seeds < FEW_SEEDS:
@@ -99,8 +100,8 @@ def verdict(difference: Difference, corrected_p: float) -> str:
 
 
 def _resampled_means(values: Matrix, members: Sequence[Chosen], seed: int) -> Matrix:
-    """Means of RESAMPLES bootstrap matrices: with multinomial counts u over seeds and w over each type's tasks, the mean
-    over types of uᵀ·values·w / (seeds·tasks)."""
+    """The means of RESAMPLES bootstrap matrices [resamples]: with multinomial counts u over seeds and w over each type's tasks,
+    the mean over types of uᵀ·values·w / (seeds·tasks)."""
     of_seeds, *of_tasks = _draws(len(values), tuple(map(len, members)), seed, RESAMPLES)
     over_seeds = of_seeds @ values  # of 0 and 1: whole numbers, and exact
     by_type = [
@@ -113,7 +114,7 @@ def _resampled_means(values: Matrix, members: Sequence[Chosen], seed: int) -> Ma
 
 @lru_cache(maxsize=16)  # a table's cells have few shapes, and drawing is most of the work
 def _draws(seeds: int, tasks: tuple[int, ...], seed: int, resamples: int) -> list[Matrix]:
-    """Over the seeds, then over each type's tasks: [resamples, count], how often each was drawn."""
+    """How often each seed was drawn, then how often each task of each type was: matrices [resamples, count]."""
     rng = np.random.Generator(np.random.Philox(key=seed))
     return [
         rng.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64) for count in (seeds, *tasks)
@@ -121,7 +122,7 @@ def _draws(seeds: int, tasks: tuple[int, ...], seed: int, resamples: int) -> lis
 
 
 def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]:
-    """The columns of each type; without types, all columns are of one."""
+    """The columns of each type; without types all columns are of one."""
     labels = np.array(types if types is not None else [""] * values.shape[1])
     return [np.flatnonzero(labels == kind) for kind in sorted(set(labels.tolist()))]
 

@@ -47,7 +47,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A row: its runs by benchmark, by seed, and its numbers. What is missing is in neither."""
+    """A row: its runs by benchmark, sorted by seed, and its numbers. What was not run is in neither."""
 
     row: Row
     runs: Mapping[str, Sequence[RunResult]]
@@ -70,8 +70,8 @@ class Contrast:
 
 @dataclass(frozen=True, eq=False)
 class StudyTable:
-    """``scale``: None without a run. ``published``: the paper's numbers, at its scale alone. ``deviations``: from the paper's
-    settings, each with where it holds; None where nobody asked for them."""
+    """``scale``: None where no cell was run. ``published``: the paper's numbers, which stand beside ours at the paper's scale
+    alone. ``deviations`` from the paper's settings: each with where it holds; None where nobody asked for them."""
 
     specification: Specification
     scale: str | None
@@ -127,14 +127,15 @@ def _line(row: Row, cells: Cells, columns: Sequence[Shown]) -> Line:
 
 
 def _parts(run: RunResult, of: str) -> list[str] | None:
-    """The task types that a column is made of; None: not all of them are on the panel."""
+    """The task types that a column is made of; None where not all of them are on the panel."""
     played = run.evaluations["task_type"].unique().tolist()
     parts = played if of == "all" else run.info.averages.get(of, [of])
     return parts if parts and set(parts) <= set(played) else None
 
 
 def _weighed(run: RunResult, of: str, kinds: list[str]) -> list[str] | None:
-    """In an average every type weighs the same; elsewhere every task does."""
+    """The tasks' types for ``estimate`` where a column is an average, in which every type weighs the same; elsewhere None, for
+    every task does."""
     return kinds if of in run.info.averages else None
 
 
@@ -150,7 +151,7 @@ def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) ->
 
 
 def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:
-    """Over the seeds that both have; None without one."""
+    """The difference over the seeds that both have; None where they share none."""
     one, other = seeds_of_both(treatment, baseline)
     if not one:
         return None
@@ -173,7 +174,7 @@ def _declaring(lines: Sequence[Line]) -> Iterator[Run]:
 
 
 def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> Iterator[str]:
-    """Rows that were not run, and on what; seeds that other cells have; task types that the panel lacks."""
+    """In words, the rows that were not run with the benchmarks, and the seeds of a row that other rows have."""
     rows = [line.row for line in lines]
     baselines = dict.fromkeys(row.baseline for row in rows if row.baseline and row.baseline not in rows)
     for row in [*rows, *baselines]:
@@ -186,7 +187,7 @@ def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> 
 
 
 def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
-    """What the benchmarks remark on their results, once; and what looks like a number and is none, or like two."""
+    """The benchmarks' remarks on their results, each once; then what a reader could take for a number, or for two, and is not."""
     yield from dict.fromkeys(remark for run in cells.all for remark in run.info.remarks)
     for benchmark, column in columns:
         if (runs := cells.on(benchmark)) and _parts(runs[0], column.of) is None:

@@ -19,6 +19,7 @@ from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
 from pipelines.tracking.protocol import TrackedRun
 from tests.flows.postgres import postgres, why_not
 from tests.flows.test_jobs import jobs_of
+from tests.pipelines.run_records import record
 
 CELLS = "+experiment=table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full"
 
@@ -42,10 +43,9 @@ def launch_of(uri: str, *overrides: str) -> list[Job]:
 def log_run(job: Job, uri: str, success: float) -> None:
     """As a run does."""
     experiment = job.config.experiment
-    info = {
-        "cell": experiment.cell, "seed": experiment.seed, "fingerprint": run_fingerprint(experiment),
-        "panel_sha256": "p" * 64, "commit": "c" * 40, "config": experiment.values(),
-    }  # fmt: skip
+    info = record(
+        cell=experiment.cell, seed=experiment.seed, fingerprint=run_fingerprint(experiment), config=experiment.values()
+    )
     job.folder.mkdir(parents=True, exist_ok=True)
     tracker = MlflowRun(uri, tracked_run(job.folder, info))
     tracker.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.config import RunConfig
+from pipelines.run_info import RunInfo
 from tests.environments.small import small
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class Quiet:
         self.said: dict[int, dict[str, float]] = {}
         self.finished: Path | None = None
 
-    def run_started(self, info: Mapping[str, Any]) -> None: ...
+    def run_started(self, info: RunInfo) -> None: ...
 
     def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
         self.stages.append((name, iteration))

@@ -13,6 +13,7 @@ from pipelines.archive import archive_run
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
 from pipelines.errors import DataError
 from pipelines.files import write_json
+from tests.pipelines.run_records import record_values
 
 
 class Finished:
@@ -35,7 +36,7 @@ class Finished:
             self.updates.append(policy)
         (self.run / "results").mkdir(parents=True)
         checkpoint = policy.folder.relative_to(self.store.root).as_posix()
-        write_json(self.run / "results" / "run.json", {"checkpoint": checkpoint})
+        write_json(self.run / "results" / "run.json", record_values(checkpoint=checkpoint))
 
     def _make(self, stage: str, values: dict[str, Any], inputs: dict[str, str], files: tuple[str, ...]) -> Artifact:
         def make(draft: Draft) -> None:
@@ -117,7 +118,7 @@ def test_a_run_that_trained_nothing(finished: Finished) -> None:
     for values, kept in (({}, {"checkpoint/config.json"}), ({"pretrained": {"config.json": "0" * 64}}, set())):
         played = finished._make("model", values, {}, ("model/config.json",))
         checkpoint = played.folder.relative_to(finished.store.root).as_posix()
-        write_json(finished.run / "results" / "run.json", {"checkpoint": checkpoint})
+        write_json(finished.run / "results" / "run.json", record_values(checkpoint=checkpoint))
         assert finished.archive().keys() == kept
 
 

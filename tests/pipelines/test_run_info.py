@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.run_info import EMPG_COLUMNS, Column, RunInfo, read_run_info
-
-GRID = sorted((Path(__file__).parents[2] / "results" / "grid").rglob("run.json"))
-
-
-def record(**other: Any) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(GRID[0].read_text())
-    return values | other
+from tests.pipelines.run_records import GRID, record, record_values
 
 
 def read(folder: Path, values: Any) -> RunInfo:
@@ -43,25 +37,28 @@ def test_columns_that_a_method_declares_are_kept(tmp_path: Path) -> None:
         {"name": "Ret", "label": "return", "unit": "points"},
         {"name": "A_S", "label": "step advantage", "unit": ""},
     ]
-    info = read(tmp_path, record(columns=columns))
+    info = read(tmp_path, record_values(columns=columns))
     assert info.columns == (
         Column(name="Ret", label="return", unit="points"),
         Column(name="A_S", label="step advantage"),
     )
     assert read(tmp_path, info.values()) == info
-    assert read(tmp_path, record()).columns == EMPG_COLUMNS
+    assert read(tmp_path, record_values()).columns == EMPG_COLUMNS
 
 
 @pytest.mark.parametrize(
     ("values", "wrong"),
     [
         ([], "object"),
-        ({**record(), "seed": "0"}, "seed: "),
-        ({**record(), "mood": "good"}, "mood: "),
-        ({key: value for key, value in record().items() if key != "panel_sha256"}, "panel_sha256: "),
-        ({**record(), "measures": {"score": "F1"}}, "measures: success is missing"),
-        (record(config={**record()["config"], "model": {"name": "m"}}), "config: model.weights is missing"),
-        (record(columns=[{"name": "A"}]), "columns.0.label: "),
+        ({**record_values(), "seed": "0"}, "seed: "),
+        ({**record_values(), "mood": "good"}, "mood: "),
+        ({key: value for key, value in record_values().items() if key != "panel_sha256"}, "panel_sha256: "),
+        ({**record_values(), "measures": {"score": "F1"}}, "measures: success is missing"),
+        (
+            record_values(config={**record_values()["config"], "model": {"name": "m"}}),
+            "config: model.weights is missing",
+        ),
+        (record_values(columns=[{"name": "A"}]), "columns.0.label: "),
     ],
 )
 def test_what_is_no_record_is_named_in_one_line(tmp_path: Path, values: Any, wrong: str) -> None:
@@ -73,4 +70,4 @@ def test_what_is_no_record_is_named_in_one_line(tmp_path: Path, values: Any, wro
 
 def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        RunInfo.model_validate_json(json.dumps(record())).seed = 1  # type: ignore[misc]
+        record().seed = 1  # type: ignore[misc]

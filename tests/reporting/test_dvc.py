@@ -134,7 +134,7 @@ def test_a_published_study(checkout: Path) -> None:
         assert list(ours.values()) == list(theirs.values())
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
-        "tables/cells.md", "tables/cells.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
+        "tables/cells.md", "tables/cells.tex", "tables/cells.csv", "tables/cells_differences.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
         "figures/kl.png", "figures/kl.svg", "report.html",
     }  # fmt: skip
     assert "| GRPO | full | 0.0 ± – | 75.0 ± – |" in Path("reports/demo/tables/cells.md").read_text()
@@ -237,7 +237,11 @@ def test_what_depends_on_a_change_is_made_again(checkout: Path) -> None:
     edit_table(table, success=True)
     assert_rebuilt(dvc("repro", "--all-pipelines"), DEMO, GRID)
     changed = {Path(file).name for file, digest in digests(checkout / "reports").items() if made[file] != digest}
-    assert changed == {"table.md", "table.csv", "learning_curves.png", "learning_curves.svg", "report.html"}
+    assert changed == {f"cells{end}" for end in (".md", ".tex", ".csv", "_differences.csv")} | {
+        "learning_curves.png",
+        "learning_curves.svg",
+        "report.html",
+    }
     with (checkout / "pipelines" / "reporting" / "figures" / "kl.py").open("a") as file:
         file.write("# changed\n")
     kl = "demo/dvc.yaml:figure@kl"
@@ -254,7 +258,7 @@ def test_a_table_depends_on_its_own_rows_and_on_what_all_share(checkout: Path) -
     assert stale() == ["paper_settings", "table@grid-table5"]
     with Path("pipelines/reporting/tables.py").open("a") as file:
         file.write("# changed\n")
-    assert stale() == ["paper_settings", "table@grid-table1", "table@grid-table5"]
+    assert stale() == ["paper_settings", "table@grid-table1", "table@grid-table5", "demo/dvc.yaml:tables"]
 
 
 def stale() -> list[str]:
