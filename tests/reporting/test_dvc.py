@@ -134,7 +134,8 @@ def test_a_published_study(checkout: Path) -> None:
         assert list(ours.values()) == list(theirs.values())
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
-        "tables/cells.md", "tables/cells.tex", "tables/cells.csv", "tables/cells_differences.csv", "figures/learning_curves.png", "figures/learning_curves.svg",
+        "tables/cells.md", "tables/cells.tex", "tables/cells.csv", "tables/cells_differences.csv",
+        "figures/learning_curves.png", "figures/learning_curves.svg",
         "figures/kl.png", "figures/kl.svg", "report.html",
     }  # fmt: skip
     assert "| GRPO | full | 0.0 ± – | 75.0 ± – |" in Path("reports/demo/tables/cells.md").read_text()
