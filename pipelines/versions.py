@@ -6,12 +6,12 @@ from __future__ import annotations
 # runs, are then made anew.
 STAGES = {
     "data": 2,
-    "panels": 2,
+    "panels": 3,
     "model": 2,
     "warm_start": 2,
     "rollout": 3,
     "advantage": 2,
     "update": 2,
-    "evaluate": 2,
+    "evaluate": 3,
     "analysis": 2,
 }

@@ -25,6 +25,6 @@ SPEC = BenchmarkSpec(
     build=_build,
     step_seconds=0.0021,
     task_types={"in_domain": "ID", "out_of_domain": "OOD", "webwalkerqa": "webwalker", "2wikimultihopqa": "2wiki"},
-    packages=("tantivy",),
+    packages=("tantivy", "regex"),
     tags=tuple(f"<{slash}{name}>" for name in ("search", "open", "answer", "information") for slash in ("", "/")),
 )

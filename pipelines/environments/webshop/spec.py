@@ -24,5 +24,5 @@ SPEC = BenchmarkSpec(
     data=(WebshopGenerated, WebshopReal),
     build=_build,
     step_seconds=0.0022,
-    packages=("lunr", "rapidfuzz"),
+    packages=("lunr", "rapidfuzz", "regex"),
 )
