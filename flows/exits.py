@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pipelines.errors import ConfigError, PlatformError
 from pipelines.files import DISK_FULL
 
 P = ParamSpec("P")
+# By the file system, what is asked of a path: it may not be written, or is no folder.
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
 
 
 def exit_code(main: Callable[P, int]) -> Callable[P, int]:
@@ -28,9 +31,13 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except OSError as error:
-            if error.errno not in DISK_FULL:
+            if error.errno in DISK_FULL:
+                remedy = "free some space and launch again; what was finished stays"
+            elif error.errno in _REFUSED:
+                remedy = "change it, or choose another folder (execution.runs, execution.artifacts, the working folder)"
+            else:
                 raise
-            print(f"error: {error}: free some space and launch again; what was finished stays", file=sys.stderr)
+            print(f"error: {error}: {remedy}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("interrupted: give the same command again to continue", file=sys.stderr)

@@ -39,6 +39,7 @@ def settings(home: Path = HOME) -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "1",
+        "PREFECT_API_REQUEST_TIMEOUT": "20",
         "DO_NOT_TRACK": "1",
     }
 
@@ -52,38 +53,34 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
     Raises:
         ServerDead: it did not answer in time; the message names its log.
     """
+    from filelock import FileLock
+
     exempt_loopback()
     os.environ.update(settings())
     users = HOME / "users"
     users.mkdir(parents=True, exist_ok=True)
-    mine = users / str(os.getpid())
-    with _one_at_a_time():
-        known = running_server()
-        started = None if known else _start(port or free_port())
+    mine, lock = users / str(os.getpid()), FileLock(HOME / "server.lock")
+    with lock:
+        known = _server_record()["api"]
+        started = None if known and _healthy(known) else _start(port or free_port())
         try:
             meanwhile()
-            address = known or _wait(*started)  # type: ignore[misc]
+            address = _wait(*started) if started else known
             os.environ["PREFECT_API_URL"] = address
+            if not any(_is_user(user) for user in users.iterdir()):
+                mark_crashed(address)  # nobody's run is alive
+            mine.touch()
         except BaseException:
             if started:
                 stop_process(started[0].pid)
             raise
-        if not any(_is_user(user) for user in users.iterdir()):
-            mark_crashed(address)  # nobody's run is alive
-        mine.touch()
     try:
         yield address
     finally:
-        with _one_at_a_time():
+        with lock:
             mine.unlink(missing_ok=True)
             if not any(_is_user(user) for user in users.iterdir()):
                 stop_process(_server_record()["pid"])
-
-
-def running_server() -> str | None:
-    """The address of a live server of this folder, or None."""
-    address = str(_server_record()["api"])
-    return address if address and _healthy(address) else None
 
 
 def mark_crashed(address: str, name: str | None = None, but: str | None = None) -> None:
@@ -159,14 +156,6 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> str:
             )
         time.sleep(0.1)
     return address
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    from filelock import FileLock
-
-    with FileLock(HOME / "server.lock"):
-        yield
 
 
 def _server_record() -> dict[str, Any]:

@@ -33,6 +33,12 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
     # One of the two jobs has a folder of games without a game, and must fail alone.
     (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "games"))
+    # The network's proxy, dead: no server on this machine is reached by it.
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     sweep = ["-m", *SMALL, "hydra.launcher.n_jobs=2", "data=dozen,real"]
     done = flows(*sweep, cwd=tmp_path)
     assert done.returncode == 1
@@ -41,7 +47,8 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
     assert is_finished(good), done.stderr
     assert not is_finished(bad)
     assert "1 of 2 runs failed:" in done.stderr
-    assert "json_2.1.1/train holds no playable game: run `alfworld-download` again" in done.stderr
+    assert "json_2.1.1/train" in done.stderr
+    assert "alfworld-download" in done.stderr
     assert "Traceback" not in done.stderr
     again = flows(*sweep[:-1], "data=dozen", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -192,8 +199,8 @@ def test_without_a_prefect_server_the_launch_goes_on(tmp_path: Path, monkeypatch
     (tmp_path / ".prefect" / "prefect.db").write_text("this is no database, whatever its name says" * 99)
     done = flows(*SMALL, "seed=7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "warning: Prefect's server did not start" in done.stderr
-    assert "the launch goes on without Prefect's pages" in done.stderr
+    assert "warning: Prefect's server " in done.stderr
+    assert ".prefect/server.log" in done.stderr
     assert "Traceback" not in done.stderr
     monkeypatch.chdir(tmp_path)
     assert is_finished(compose([*SMALL, "seed=7"]))

@@ -55,9 +55,8 @@ def test_a_launcher_that_is_not_here_is_said(
     monkeypatch.setattr("flows.windows.opened.windows", None)
     assert main(["-m", "seed=0,1", "hydra/launcher=ray"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        "error: hydra/launcher=ray needs hydra_ray_launcher, which is not installed beside this Python: "
-    )
+    assert line.startswith("error: hydra/launcher=ray ")
+    assert "hydra_ray_launcher" in line
     assert "make setup-cluster" in line
 
 

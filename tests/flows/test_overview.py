@@ -65,7 +65,7 @@ class Launch:
         self.context = launched(root, monkeypatch)
         self.finished: list[object] = []
         self.jobs = jobs_of("empg=off,full", "seed=0,1,2", f"execution.runs={root}")
-        self.standing = LaunchStatus(self.jobs, self.jobs)
+        self.status = LaunchStatus(self.jobs, self.jobs)
 
     def tell(self, number: int, share: float, made: float | None = None, text: str = "rollout") -> None:
         folder = self.job(number).folder
@@ -80,8 +80,8 @@ class Launch:
 
     def look(self, at: float) -> LaunchStatus:
         self.now = at
-        self.standing.look()
-        return self.standing
+        self.status.look()
+        return self.status
 
     def job(self, number: int) -> Job:
         return self.jobs[number]
@@ -101,7 +101,7 @@ def test_it_says_what_runs_and_what_is_left(launch: Launch) -> None:
     assert line(launch.look(2), 31.0) == (
         "all:  39% after 31 s, 0 done, 2 running, 4 waiting, about 5 min left  off seed0 50% rollout; off seed1 0% setup"
     )
-    assert launch.standing.seconds_left == 300.0
+    assert launch.status.seconds_left == 300.0
 
 
 def test_what_is_left_while_a_warm_start_is_made(launch: Launch) -> None:
@@ -113,8 +113,8 @@ def test_what_is_left_while_a_warm_start_is_made(launch: Launch) -> None:
     for second in range(1, 151):
         launch.tell(0, 0.0, made=second / 300, text="warm start")
         launch.look(1 + second)
-    assert launch.standing.seconds_left == pytest.approx(450.0, rel=0.01)
-    assert launch.standing.share == pytest.approx(150 / 900)
+    assert launch.status.seconds_left == pytest.approx(450.0, rel=0.01)
+    assert launch.status.share == pytest.approx(150 / 900)
 
 
 def test_a_slow_machine_is_noticed(launch: Launch) -> None:
@@ -145,12 +145,12 @@ def test_a_failed_run_is_no_work_and_no_end(launch: Launch) -> None:
     said = line(launch.look(1), 95)
     assert ", 1 done, 1 running, 3 waiting, 1 failed, about " in said
     assert "off seed2 50%" in said
-    assert launch.standing.seconds_left == 50 + 300  # one process was seen at work
+    assert launch.status.seconds_left == 50 + 300  # one process was seen at work
 
 
 def test_what_was_done_before_counts_as_done(launch: Launch) -> None:
     """Of 900 s of work, 200 are left: their warm start is there."""
-    standing = LaunchStatus(launch.jobs[4:], launch.jobs)
-    assert [run.state for run in standing.runs] == ["done"] * 4 + ["waiting"] * 2
-    assert standing.share == pytest.approx(7 / 9)
-    assert standing.seconds_left == 200
+    status = LaunchStatus(launch.jobs[4:], launch.jobs)
+    assert [run.state for run in status.runs] == ["done"] * 4 + ["waiting"] * 2
+    assert status.share == pytest.approx(7 / 9)
+    assert status.seconds_left == 200

@@ -277,7 +277,7 @@ def test_a_job_looks_for_its_own_gpus(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("flows.job._run", lambda config, launch: pytest.fail("it was started"))
     run_job(compose(["scale=paper", f"execution.runs={tmp_path}"]))
-    assert "paper-qwen2.5-1.5b needs 4 GPUs, and this machine has no GPU" in capsys.readouterr().err
+    assert "paper-qwen2.5-1.5b needs 4 GPUs" in capsys.readouterr().err
 
 
 def test_the_plan_starts_nothing(tmp_path: Path) -> None:
@@ -380,15 +380,12 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
     assert lost.returncode == 1
     assert "Traceback" not in lost.stderr
     assert "error: SLURM: " in lost.stderr
-    assert "the same launch continues what is left" in lost.stderr
     (tmp_path / "bin" / "sbatch").write_text(REFUSING)
     refused = flows(sweep, tmp_path, cluster)
     assert refused.returncode == 1
     (line,) = (line for line in refused.stderr.splitlines() if line.startswith("error: "))
-    assert line.startswith(
-        "error: sbatch refused the jobs (exit code 3): sbatch: error: invalid partition specified: a100; sbatch: error: Batch "
-        "job submission failed; nothing was submitted"
-    )
+    for part in ("exit code 3", "invalid partition specified: a100", "Batch job submission failed", "plan=true"):
+        assert part in line
     assert "Traceback" not in refused.stderr
     for said in (lost.stderr, refused.stderr):
         assert "2 of 2 runs failed:" in said
