@@ -158,7 +158,8 @@ class Sampler(Protocol):
     async def generate(self, request: GenerationRequest) -> Generation: ...
 
     def measurements(self) -> dict[str, float]:
-        """What the engine measured of itself since last asked (throughput, cache, memory): a log, never an input."""
+        """What the engines measured of themselves since last asked (throughput, cache, memory; where a trainer shares their
+        machines, its too): a log, never an input."""
         ...
 
     def close(self) -> None: ...
@@ -186,10 +187,6 @@ class Learner(Scorer, Protocol):
 
     def load(self, path: Path) -> None: ...
 
-    def measurements(self) -> dict[str, float]:
-        """As a sampler's."""
-        ...
-
     def close(self) -> None: ...
 
 
@@ -209,9 +206,6 @@ class Policy:
                 f"{type(self.sampler).__name__} only samples, it neither scores nor trains: choose a policy that trains"
             )
         return self.trainer
-
-    def measurements(self) -> dict[str, float]:
-        return self.sampler.measurements() | (self.trainer.measurements() if self.trainer else {})
 
     def close(self) -> None:
         self.sampler.close()

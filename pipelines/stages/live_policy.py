@@ -62,7 +62,7 @@ class LivePolicy:
 
     def measurements(self) -> dict[str, float]:
         """What the policy's engines measured since last asked; nothing where no stage needed it."""
-        return self._policy.measurements() if self._policy is not None else {}
+        return self._policy.sampler.measurements() if self._policy is not None else {}
 
     def close(self) -> None:
         if self._policy is not None:

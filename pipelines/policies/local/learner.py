@@ -167,7 +167,4 @@ class LocalLearner:
                 optimizer.state[parameters[name]][field] = value
             self._optimizer = optimizer
 
-    def measurements(self) -> dict[str, float]:
-        return {}
-
     def close(self) -> None: ...

@@ -126,16 +126,12 @@ class Processes:
     def open_rollout(self, episodes: int) -> None:
         self._ask(self._engines, "open_rollout", episodes)
 
-    def engine_measurements(self) -> dict[str, float]:
-        """Since last asked; the engines' counts added up."""
-        engines = self._ask(self._engines, "measurements")
+    def measurements(self) -> dict[str, float]:
+        """Of engines and ranks, since last asked: the engines' counts added up, of the ranks' gauges the largest."""
+        engines, ranks = self._ask(self._engines, "measurements"), self.all_trainers("measurements")
         names = sorted({name for each in engines for name in each})
-        return {name: sum(each.get(name, 0.0) for each in engines) for name in names}
-
-    def trainer_measurements(self) -> dict[str, float]:
-        """Since last asked; of the ranks' gauges the largest."""
-        ranks = self.all_trainers("measurements")
-        return {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
+        found = {name: sum(each.get(name, 0.0) for each in engines) for name in names}
+        return found | {f"trainer/{name}": max(each[name] for each in ranks) for name in ranks[0]}
 
     # ------------------------------------------------------------ whose turn it is (one GPU, two users)
 

@@ -122,9 +122,6 @@ class OpenrlhfLearner:
 
     # ------------------------------------------------------------
 
-    def measurements(self) -> dict[str, float]:
-        return self._processes.trainer_measurements()
-
     def close(self) -> None:
         self._processes.close()
 

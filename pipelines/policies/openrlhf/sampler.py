@@ -33,7 +33,7 @@ class OpenrlhfSampler:
         return await self._processes.generate(request)
 
     def measurements(self) -> dict[str, float]:
-        return self._processes.engine_measurements()
+        return self._processes.measurements()
 
     def close(self) -> None:
         self._processes.close()

@@ -37,7 +37,4 @@ class ScriptedLearner:
         except (OSError, ValueError, KeyError) as error:
             raise MissingCheckpoint(f"checkpoint {path} cannot be read ({error})") from None
 
-    def measurements(self) -> dict[str, float]:
-        return {}
-
     def close(self) -> None: ...
