@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from pipelines.protocols import Environment, Observation
+from pipelines.protocols import Environment, Message, Observation
 from pipelines.records import Task
 
 Tick = Callable[[float], None]
@@ -35,10 +35,21 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user message to show. ``continues``: it follows the last answer in the same growing context."""
+    """What to show next. ``messages``: role and text of each, in order; the policy's codec renders them by its chat template.
+    ``continues``: they follow the last answer in the same growing context."""
 
-    text: str
+    messages: tuple[Message, ...]
     continues: bool
+
+    @classmethod
+    def of_user(cls, text: str, *, continues: bool) -> Prompt:
+        """A prompt of one user's message."""
+        return cls((Message("user", text),), continues)
+
+    @property
+    def text(self) -> str:
+        """The messages' texts without their roles, for people."""
+        return "\n\n".join(message.content for message in self.messages)
 
 
 class Benchmark(Protocol):

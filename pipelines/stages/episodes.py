@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.environments.base import Benchmark, Turn
 from pipelines.environments.pool import EnvironmentPool, Reply
 from pipelines.errors import EnvironmentFailure
-from pipelines.protocols import Generation, GenerationRequest, Message, Outcome, Sampler, SamplingSettings
+from pipelines.protocols import Generation, GenerationRequest, Outcome, Sampler, SamplingSettings
 from pipelines.records import Step, StopReason, Task, Trajectory
 from pipelines.seeds import derive_seed
 
@@ -109,7 +109,7 @@ class _Episode:
         self.first_observation = observation.text
         while True:
             prompt = self.benchmark.prompt(self.past, observation)
-            prompt_ids = self.sampler.codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
+            prompt_ids = self.sampler.codec.chat_prompt(prompt.messages, continues=prompt.continues)
             context = (self.context if prompt.continues else []) + prompt_ids
             if len(context) > self._most_context():
                 return StopReason.CONTEXT_FULL

@@ -11,7 +11,7 @@ from pipelines.config.views import WarmStartView
 from pipelines.environments.base import Benchmark, Panel, Turn
 from pipelines.errors import ConfigError
 from pipelines.policies import codec, imitate
-from pipelines.protocols import Message, TextCodec
+from pipelines.protocols import TextCodec
 from pipelines.records import DemoSequence
 from pipelines.stages.demonstrations import demonstrations
 
@@ -65,7 +65,7 @@ def demo_sequences(
     rows: list[tuple[list[int], list[float]]] = []
     for i, turn in enumerate(turns):
         prompt = benchmark.prompt(turns[:i], turn.observation)
-        shown = codec.chat_prompt([Message("user", prompt.text)], continues=prompt.continues)
+        shown = codec.chat_prompt(prompt.messages, continues=prompt.continues)
         answer = [*codec.encode(turn.answer), codec.end_of_message]
         if not prompt.continues:
             rows.append(([], []))

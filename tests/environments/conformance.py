@@ -167,7 +167,8 @@ class BenchmarkConformance:
         turns: list[Turn] = []
         for turn in benchmark.demonstration(benchmark.panels(folder)["train"].tasks[0], folder, random.Random(0), 0.0):
             prompt = benchmark.prompt(turns, turn.observation)
-            assert prompt.text
+            assert prompt.messages
+            assert all(message.content for message in prompt.messages)
             assert not (prompt.continues and not turns)
             turns.append(turn)
 

@@ -93,7 +93,7 @@ class CountDownBenchmark:
         return CountDown(task, folder)
 
     def prompt(self, past: Sequence[Turn], observation: Observation) -> Prompt:
-        return Prompt(observation.text, continues=bool(past))
+        return Prompt.of_user(observation.text, continues=bool(past))
 
     def parse_action(self, text: str) -> str | None:
         return text or None

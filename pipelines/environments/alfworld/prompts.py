@@ -45,7 +45,7 @@ def _transcript(past: Sequence[Turn], observation: Observation, settings: Prompt
         text += f"\n\nYour admissible actions of the current situation are: [{_listed(observation)}]."
     if settings.instructions and not past:
         text = f"{_OPENING}\n{text}\n\n{_FORMAT}"
-    return Prompt(text, continues=bool(past))
+    return Prompt.of_user(text, continues=bool(past))
 
 
 def _window(past: Sequence[Turn], observation: Observation, settings: PromptSettings, window: int) -> Prompt:
@@ -70,7 +70,7 @@ def _window(past: Sequence[Turn], observation: Observation, settings: PromptSett
         lines.append(f"Your admissible actions of the current situation are: [{_listed(observation)}].")
     if settings.instructions:
         lines.append("\n" + _FORMAT)
-    return Prompt("\n".join(lines), continues=False)
+    return Prompt.of_user("\n".join(lines), continues=False)
 
 
 def _listed(observation: Observation) -> str:

@@ -32,7 +32,7 @@ def prompt(past: Sequence[Turn], observation: Observation, settings: PromptSetti
     continues = settings.history == "full" and bool(past)
     if settings.instructions and not continues:
         lines = [_OPENING, *lines, _FORMAT]
-    return Prompt("\n\n".join(lines), continues=continues)
+    return Prompt.of_user("\n\n".join(lines), continues=continues)
 
 
 def _history(past: Sequence[Turn], window: int) -> list[str]:

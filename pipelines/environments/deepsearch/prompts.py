@@ -33,7 +33,7 @@ def prompt(past: Sequence[Turn], observation: Observation, settings: PromptSetti
     last exchanges. There are no admissible actions to show."""
     if settings.history == "full":
         text = _said(observation.text, settings) if past else _asked(observation.text, settings)
-        return Prompt(text, continues=bool(past))
+        return Prompt.of_user(text, continues=bool(past))
     lines = [_asked((past[0].observation if past else observation).text, settings)]
     # The answer to turn i is what was shown at turn i + 1.
     answers = [turn.observation.text for turn in past[1:]] + [observation.text]
@@ -41,7 +41,7 @@ def prompt(past: Sequence[Turn], observation: Observation, settings: PromptSetti
     for turn, answer in exchanges[-settings.history :]:
         action = read_action(turn.answer)
         lines.append(f"{action}\n{_said(answer, settings)}" if action else _said(answer, settings))
-    return Prompt("\n".join(lines), continues=False)
+    return Prompt.of_user("\n".join(lines), continues=False)
 
 
 def answer(thought: str, action: str) -> str:

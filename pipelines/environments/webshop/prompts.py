@@ -58,7 +58,7 @@ def _transcript(past: Sequence[Turn], observation: Observation, settings: Websho
         text += f"\n\nYour admissible actions of the current situation are: \n[\n{_listed(observation)}\n]."
     if settings.instructions and not past:
         text = f"{_OPENING}\n{text}\n\n{_FORMAT}"
-    return Prompt(text, continues=bool(past))
+    return Prompt.of_user(text, continues=bool(past))
 
 
 def compact(past: Sequence[Turn], observation: Observation) -> str:
@@ -98,7 +98,7 @@ def _price(tag: str) -> str:
 def _window(past: Sequence[Turn], observation: Observation, settings: WebshopPrompt, window: int) -> Prompt:
     """A fresh context that shows the last ``window`` observations and actions."""
     full = _fresh(past, observation, settings, window)
-    return Prompt(full if len(full) <= _MOST else _fresh([], observation, settings, window), continues=False)
+    return Prompt.of_user(full if len(full) <= _MOST else _fresh([], observation, settings, window), continues=False)
 
 
 def _fresh(past: Sequence[Turn], observation: Observation, settings: WebshopPrompt, window: int) -> str:
