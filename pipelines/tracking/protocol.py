@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+class _Shown:
+    """What trackers show holds no text that files, databases and servers refuse: half of a character, or a zero byte."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _printable(value))
+
+
 @dataclass(frozen=True)
-class TrackedRun:
+class TrackedRun(_Shown):
     """One run as trackers show it. ``folder``: the run's own, where a tracker keeps what it must remember to go on in the same
     record. ``cell``: what the seeds of one cell share. ``tags``: what comparisons go by. ``config``: plain nested values."""
 
@@ -33,7 +41,7 @@ class TrackedRun:
 
 
 @dataclass(frozen=True)
-class TrackedCell:
+class TrackedCell(_Shown):
     """The runs of one cell in a launch: ``runs`` are their folders, ``key`` the name of the folder that holds these."""
 
     key: str
@@ -43,7 +51,7 @@ class TrackedCell:
 
 
 @dataclass(frozen=True)
-class TrackedLaunch:
+class TrackedLaunch(_Shown):
     """A launch of many, those runs included that were finished before. ``key`` is the same for the same runs; ``memory`` is a
     folder where a tracker may keep ``<key>.json`` to go on in the same record."""
 
@@ -139,6 +147,14 @@ class TrackerSettings(BaseModel):
     def pages(self, runs: Path, port: int) -> Pages | None:
         """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""
         return None
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(inner) for key, inner in value.items()}
+    return [_printable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

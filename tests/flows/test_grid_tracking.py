@@ -128,7 +128,7 @@ def test_a_long_run_is_logged_whole(uri: str) -> None:
     create_database(uri)
     (job, *_) = launch_of(uri)
     job.folder.mkdir(parents=True)
-    tracker = MlflowRun(uri, TrackedRun(job.folder, "run", "cell", {}, {}))
+    tracker = MlflowRun(uri, TrackedRun(job.folder, "run\0", "cell", {"odd": "\ud800"}, {"odd\0": "\0"}))
     tracker.start()
     for iteration in range(10_000):
         tracker.metrics(iteration, {"update/kl": iteration / 10_000})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ CONFIG = {
     "deep": {"list": [1, 2], "none": None, "long": "v" * 9000},
 }
 TABLE = pa.table({"task_id": ["a|b", "c\nd"], "success": [True, False], "score": [0.5, None], "note": ["é", ""]})
+ODD_TEXT = "half \ud800, nothing \0"  # as a folder's name may be
 ODD_NAMES = ("hotpotqa@v1.1 (dev, 100%)/success", "/a//../b", "é/µ", "x" * 300)
 REFUSED = "\ud800"  # half a character: no database, file or server takes it
 
@@ -116,6 +118,15 @@ class TrackerConformance:
     def kept(self, value: float) -> list[float]:
         """The refused name's value, where the tracker makes even that name acceptable."""
         return []
+
+    def test_odd_texts_of_the_configuration_cost_at_most_themselves(self, run: TrackedRun) -> None:
+        odd = replace(run, name=ODD_TEXT, tags={"odd": ODD_TEXT}, config={"odd": {ODD_TEXT: ODD_TEXT}})
+        tracker = self.begin(odd)
+        tracker.evaluation(0, pa.table({"task_id": ["nothing \0"]}))
+        tracker.metrics(0, {"update/kl": 0.5})
+        tracker.end("FINISHED")
+        assert self.points(run) == [("update/kl", 0, 0.5)]
+        assert self.status(run) == "FINISHED"
 
     def test_a_table_that_is_odd_costs_at_most_itself(self, run: TrackedRun) -> None:
         tracker = self.begin(run)

@@ -256,3 +256,22 @@ def test_points_wait_for_more_and_go_together(run: TrackedRun, monkeypatch: pyte
         tracker.metrics(iteration, {f"m{i}": 0.5 for i in range(50)})
     tracker.end("FINISHED")
     assert batches == [1000, 250]
+
+
+def test_files_that_cannot_be_kept_cost_themselves(
+    uri: str, run: TrackedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The place of MLflow's files is not its database: there, a file stands where its folder should."""
+    (tmp_path / "mlartifacts").write_text("no folder")
+    tracker = MlflowRun(uri, run)
+    tracker.start()
+    for iteration in range(2):
+        tracker.evaluation(iteration, pa.table({"task_id": ["a"]}))
+        tracker.metrics(iteration, {"update/kl": 0.5})
+    tracker.upload(tmp_path / "nowhere", None)
+    tracker.end("FINISHED")
+    found = logged(uri, run)
+    assert (found.info.status, found.data.metrics) == ("FINISHED", {"update/kl": 0.5})
+    warnings = capsys.readouterr().err.splitlines()
+    lost = [next(name for name in ("evaluations", "results") if name in line) for line in warnings]
+    assert lost == ["evaluations", "results"]

@@ -30,14 +30,15 @@ class MlflowRun:
         self._run, self._place = run, f"MLflow at {uri}"
         self._database = Database(uri)
         self._refusals = Refusals("MLflow", is_refusal)
-        self._calls: deque[Callable[[], None]] = deque()
+        self._lost = Refusals("MLflow", lambda error: True)
+        self._calls: deque[tuple[str, Callable[[], None]]] = deque()
         self._points: list[tuple[str, float, int, int]] = []  # name, value, iteration, milliseconds
         self._logged: set[tuple[str, int]] = set()
         self._flushed, self._pause, self._not_before = time.monotonic(), _PAUSE_S, 0.0
         self._id = ""
 
     def start(self) -> None:
-        self._calls += [self._open, self._log_parameters]
+        self._calls += [("the run", self._open), ("the configuration", self._log_parameters)]
         self._try(self._deliver_calls)
 
     def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
@@ -52,11 +53,11 @@ class MlflowRun:
         name = f"evaluations/iteration{iteration:04d}.json"
         rows = [[_plain(value) for value in row.values()] for row in table.to_pylist()]
         text = json.dumps({"columns": table.column_names, "data": rows}, default=str)
-        self._calls.append(lambda: self._log_text(text, name))
+        self._calls.append(("the evaluations", lambda: self._client.log_text(self._id, text, name)))
         self._try(self._deliver_calls)
 
     def upload(self, results: Path, model: Path | None) -> None:
-        self._calls.append(lambda: self._log_files(results, model))
+        self._calls.append(("the results", lambda: self._log_files(results, model)))
         self._try(self._deliver_calls)
 
     def end(self, status: Status) -> None:
@@ -83,7 +84,15 @@ class MlflowRun:
 
     def _deliver_calls(self) -> None:
         while self._calls:
-            self._calls[0]()
+            name, call = self._calls[0]
+            try:
+                call()
+            except Exception:
+                if not self._id:
+                    raise
+                self._client.set_tag(self._id, "failed", name)  # raises where the database is away: then the call waits
+                with self._lost.lose_only(name):
+                    call()
             self._calls.popleft()
 
     def _deliver(self) -> None:
@@ -133,10 +142,6 @@ class MlflowRun:
                 with self._refusals.lose_only(metric.key):
                     self._client.log_batch(self._id, metrics=[metric])
         self._logged |= {(metric.key, metric.step) for metric in metrics}
-
-    def _log_text(self, text: str, name: str) -> None:
-        with self._refusals.lose_only(name):
-            self._client.log_text(self._id, text, name)
 
     def _log_files(self, results: Path, model: Path | None) -> None:
         self._client.log_artifact(self._id, str(self._run.folder / "params.yaml"))
