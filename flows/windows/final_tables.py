@@ -1,4 +1,4 @@
-"""What a run, or a launch of many, came to, as Markdown: an artifact of its Prefect flow run, a file of its MLflow run."""
+"""The outcome of a run, or of a launch of several runs, as Markdown: an artifact of its Prefect flow run, a file of its MLflow run."""
 
 from __future__ import annotations
 

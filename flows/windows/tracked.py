@@ -1,4 +1,4 @@
-"""A run and a launch of many as the trackers are shown them: their names, and the tags that comparisons go by."""
+"""A run and a launch of several runs as the trackers are shown them: their names, and the tags that comparisons go by."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def open_trackers(config: RunConfig) -> list[TrackerSettings]:
 
 
 class TrackedJobs:
-    """The trackers of a launch of many, from its jobs."""
+    """The trackers of a launch of several runs, from its jobs."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs

@@ -1,4 +1,4 @@
-"""MLflow's view of a launch of many, on a real SQLite database and a real PostgreSQL server."""
+"""MLflow's view of a launch of several runs, on a real SQLite database and a real PostgreSQL server."""
 
 from __future__ import annotations
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.windows import prefect_pages
+from flows.windows import prefect_pages, stages
 from flows.windows.prefect_pages import Page, launch_page
 from tests.flows.test_command_line import environment
 from tests.flows.test_jobs import jobs_of
@@ -114,3 +115,39 @@ def test_a_launch_of_the_same_runs_that_was_killed_is_crashed(monkeypatch: pytes
     assert "2 runs" in page._title
     assert launch_page(jobs_of("seed=0,1"), None) is None
     assert launch_page(jobs_of("seed=0"), UNREACHABLE) is None
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_stage_is_done_once_though_prefect_fails(
+    moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the work or after it, with an error of any class; what follows goes on without Prefect."""
+    done: list[str] = []
+
+    def fail(name: str, iteration: int | None, work: Callable[[], None], retries: int) -> Callable[[], None]:
+        def run() -> None:
+            if moment == "after":
+                work()
+            raise RuntimeError("Failed to reach API")
+
+        return run
+
+    monkeypatch.setattr(stages, "_task", fail)
+    called = stages.PrefectStages()
+    assert called.call("rollout", 0, lambda: done.append("rollout") or "result", 1) == "result"
+    assert called.call("update", 0, lambda: done.append("update") or "result", 0) == "result"
+    assert done == ["rollout", "update"]
+    assert not called.in_prefect
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_stages_own_error_passes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stages, "_task", lambda name, iteration, work, retries: work)
+    called = stages.PrefectStages()
+    with pytest.raises(RuntimeError, match="a bug"):
+        called.call("rollout", 0, fail, 0)
+    assert called.in_prefect
+    assert capsys.readouterr().err == ""
