@@ -17,10 +17,12 @@ from pathlib import Path
 from pipelines.environments.base import Tick
 from pipelines.environments.cooking.config import CookingGenerated
 from pipelines.environments.cooking.patches import games_without_walkthrough
+from pipelines.errors import DataError
 from pipelines.workers import ordered_map
 
 SPLITS = ("train", "valid", "test")
 _SHARE = 4  # games per message to a worker; each takes two seconds
+_COMPILERS = ("ni", "inform6")
 _SERIAL = slice(0x12, 0x18)  # of a story file's header: the day on which it was compiled
 
 
@@ -41,7 +43,11 @@ def _make(settings: CookingGenerated, split: str, share: range, folder: Path) ->
 
 
 def make_game(settings: CookingGenerated, split: str, index: int, path: Path) -> None:
-    """Write one game: ``path`` (a Z-machine story) and beside it the ``.json`` that says what it is made of."""
+    """Write one game: ``path`` (a Z-machine story) and beside it the ``.json`` that says what it is made of.
+
+    Raises:
+        DataError: TextWorld's compilers do not run on this machine.
+    """
     from textworld.challenges.tw_cooking.cooking import make
     from textworld.generator import compile_game
     from textworld.generator.game import GameOptions
@@ -49,8 +55,16 @@ def make_game(settings: CookingGenerated, split: str, index: int, path: Path) ->
     options = GameOptions()
     options.seeds = random.Random(f"{settings.seed} {split} {index}").randrange(2**31)
     options.path, options.force_recompile = str(path), True
-    with _compilers_at_home(path.parent / f".home-{index}"), games_without_walkthrough():
-        compile_game(make(_difficulty(settings, split, index), options), options)
+    try:
+        with _compilers_at_home(path.parent / f".home-{index}"), games_without_walkthrough():
+            compile_game(make(_difficulty(settings, split, index), options), options)
+    except OSError as error:
+        if Path(str(error.filename)).name not in _COMPILERS:
+            raise
+        raise DataError(
+            f"TextWorld's compiler {error.filename} cannot be run here ({error.strerror}): unset INFORM_HOME, install textworld "
+            "on x86-64 Linux or macOS, or use data=real"
+        ) from None
     path.with_suffix(".ni").unlink()  # the story's source
     story = bytearray(path.read_bytes())
     story[_SERIAL] = b"000000"

@@ -43,6 +43,12 @@ def test_a_game_has_the_same_bytes_whoever_makes_it(
     assert list(home.iterdir()) == []
 
 
+def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFORM_HOME", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"nowhere/.*/ni .*INFORM_HOME.*data=real"):
+        generate_games(CookingGenerated(train=1, valid=0, test=0), tmp_path, workers=1, tick=lambda _: None)
+
+
 def test_skills_take_turns_and_decide_what_the_recipe_asks(games: Path) -> None:
     panels = read_panels(games)
     assert {split: len(panel.tasks) for split, panel in panels.items()} == {"train": 8, "valid": 4, "test": 4}
