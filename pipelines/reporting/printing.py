@@ -91,8 +91,10 @@ def numbers_csv(table: StudyTable) -> str:
                 [_points(v) for v in (e.mean, e.sd, e.low, e.high)] + [e.seeds, e.tasks] if e else [""] * len(_NUMBERS)
             )
             paper = [number.mean, number.pm, number.printed] if number else [""] * len(_PAPER)
-            lines.append([*_row_values(line.row), *_column_values(*shown), *ours, *(paper if table.published else [])])
-    return csv_text([*_ROW, *_COLUMN, *_NUMBERS, *(_PAPER if table.published else ())], lines)
+            lines.append(
+                [*_row_values(table, line.row), *_column_values(*shown), *ours, *(paper if table.published else [])]
+            )
+    return csv_text([*_row_names(table), *_COLUMN, *_NUMBERS, *(_PAPER if table.published else ())], lines)
 
 
 def differences_csv(table: StudyTable) -> str:
@@ -101,13 +103,19 @@ def differences_csv(table: StudyTable) -> str:
     for c in table.contrasts:
         d = c.difference
         numbers = [d.seeds, d.tasks, *(_points(v) for v in (d.mean, d.low, d.high))]
-        lines.append([*_row_values(c.row), *_column_values(*c.shown), *numbers, d.p, c.corrected, c.verdict])
-    return csv_text([*_ROW, *_COLUMN, *_DIFFERENCE], lines)
+        lines.append([*_row_values(table, c.row), *_column_values(*c.shown), *numbers, d.p, c.corrected, c.verdict])
+    return csv_text([*_row_names(table), *_COLUMN, *_DIFFERENCE], lines)
 
 
-def _row_values(row: Row) -> list[str | float | None]:
-    strength = [row.zeta, row.k, row.normalization] if row.has_strength else [""] * 3
-    return [row.model, row.method, row.empg or "", *strength]
+def _row_names(table: StudyTable) -> list[str]:
+    """k′ has a column where it tells rows apart; elsewhere it is k."""
+    return [*_ROW, *(["k_future"] if "k_future" in table.specification.labels else [])]
+
+
+def _row_values(table: StudyTable, row: Row) -> list[object]:
+    values = {**row.model_dump(), "k_future": row.k if row.k_future is None else row.k_future}
+    unused = set() if row.has_strength else {"zeta", "k", "k_future", "normalization"}
+    return ["" if name in unused or values[name] is None else values[name] for name in _row_names(table)]
 
 
 def _column_values(benchmark: str, column: Column) -> list[str]:
@@ -218,16 +226,8 @@ def _papers(number: Number | None) -> str:
 
 def _contrast(table: StudyTable, contrast: Contrast) -> list[str]:
     d, name = contrast.difference, _alone(table, contrast.shown[1])
-    interval = f"{100 * d.low:+.1f} – {100 * d.high:+.1f}"
-    return [
-        name,
-        str(d.seeds),
-        str(d.tasks),
-        f"{100 * d.mean:+.1f}",
-        interval,
-        f"{contrast.corrected:.3f}",
-        contrast.verdict,
-    ]
+    mean, low, high = (f"{100 * share:+.1f}" for share in (d.mean, d.low, d.high))
+    return [name, str(d.seeds), str(d.tasks), mean, f"{low} – {high}", f"{contrast.corrected:.3f}", contrast.verdict]
 
 
 def _size(line: Line, benchmark: str) -> str:

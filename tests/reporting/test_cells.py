@@ -15,7 +15,7 @@ from pipelines.errors import DataError
 from pipelines.reporting.__main__ import main
 from pipelines.reporting.cells import specification_of
 from pipelines.reporting.figures.__main__ import write_figure
-from pipelines.reporting.printing import document_of, summary_of, title_of
+from pipelines.reporting.printing import document_of, numbers_csv, summary_of, title_of
 from pipelines.reporting.rendering import show
 from pipelines.reporting.report import collect, write_table
 from pipelines.reporting.results import read_study
@@ -173,6 +173,10 @@ def test_models_benchmarks_and_strengths_have_rows_and_columns_of_their_own(tmp_
         ("GRPO", "full", "0.05", "1.0"): {"before RL": "0.0 ± –", "all": "100.0 ± –"},
         ("GRPO", "full", "0.2", "2.0"): {"before RL": "0.0 ± –", "all": "0.0 ± –"},
     }
+    header, *lines = (line.split(",") for line in numbers_csv(table_of(tmp_path)).splitlines())
+    assert {tuple(line[header.index(name)] for name in ("zeta", "k", "k_future")) for line in lines} == {
+        ("0.05", "1.0", "1.0"), ("0.2", "1.0", "2.0"),
+    }  # fmt: skip
     write_results(tmp_path / "c", "grpo", "off", 0, {0: [0], 2: [1]}, benchmark={"name": "webshop"}, model="large")
     means = printed(table_of(tmp_path), "Mean")
     assert means["large", "GRPO", "off", "–", "–"] == {

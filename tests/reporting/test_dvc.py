@@ -281,10 +281,9 @@ def test_what_a_stage_said_is_told(checkout: Path) -> None:
     file.unlink()
     with pytest.raises(StudyError) as caught:
         _dvc("repro", "demo/dvc.yaml")
-    assert str(caught.value) == (
-        f"dvc repro demo/dvc.yaml failed: {file} is missing: `dvc checkout results/demo.dvc` brings it back, or launch the run "
-        "again"
-    )
+    for part in ("dvc repro demo/dvc.yaml", f"{file} is missing", "`dvc checkout results/demo.dvc`"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_without_a_dvc_repository_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -413,29 +413,27 @@ def test_an_unknown_figure_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_runs_of_one_setting_on_two_panels_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path, "dapo", "off", 0, {0: [0], 2: [1]}, panel="q" * 64)
-    with pytest.raises(DataError, match="they cannot be compared, report them apart"):
+    with pytest.raises(DataError, match=r"q{12}.*report them apart"):
         comparable_study([read_run(one), read_run(other)])
 
 
 def test_runs_of_two_scales_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path / "a", "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path / "b", "grpo", "full", 0, {0: [0], 2: [1]}, scale="laptop")
-    with pytest.raises(DataError, match=r"of laptop scale, .* of test: report them apart"):
+    with pytest.raises(DataError, match=r"laptop.*test.*report them apart"):
         comparable_study([read_run(one), read_run(other)])
 
 
 def test_arms_that_differ_in_more_than_empg_are_refused(tmp_path: Path) -> None:
     one = write_results(tmp_path, "grpo", "off", 0, {0: [0], 2: [1]})
     other = write_results(tmp_path, "grpo", "full", 0, {0: [0], 2: [1]}, training={"learning_rate": 1.0})
-    with pytest.raises(DataError, match=r"differ in more than EMPG \(training\): run both with the same settings"):
+    with pytest.raises(DataError, match=r"\(training\).*same settings"):
         comparable_study([read_run(one), read_run(other)])
 
 
 def test_a_cell_and_seed_stands_once(tmp_path: Path) -> None:
     folders = [write_results(tmp_path / name, "grpo", "off", 0, {0: [0], 2: [1]}) for name in "ab"]
-    with pytest.raises(
-        DataError, match=r"a/.*seed0 and .*b/.*seed0 are the same series \(grpo, EMPG off\) and seed: report one"
-    ):
+    with pytest.raises(DataError, match=r"a/.*seed0 .*b/.*seed0 .*grpo, EMPG off.*report one"):
         comparable_study([read_run(folder) for folder in folders])
 
 

