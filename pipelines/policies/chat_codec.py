@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from pipelines.policies.chat_template import ChatTemplate, read_chat_template
 from pipelines.protocols import Message
 
 _MARK = "\x00text\x00"  # stands for a text while the template is rendered
+_PIECE = re.compile(r"<[^<>]+>|\[[^\[\]]+\]|.", re.DOTALL)  # a tag, or one character
+_LAST_TAG = re.compile(r"(<\w[\w.:-]*>|\[\w[\w.:-]*\])\s*\Z")  # an opening tag that ends a text
 _REMEDY = "restore it, or choose another model folder"
 
 
@@ -47,7 +51,7 @@ class ChatCodec:
         declared = _declared_ends(folder, self._markup.token_to_id(tokens.get("eos_token", "")))
         self._end = self._end_of(answered[2], declared)
         self._ends = frozenset({self._end, *declared})
-        self._opened = _opened(opened[1], answered[1])
+        self._opened = _opened(opened[1], answered[1], answered[2], {added[number].content for number in self._special})
         self._trims = f" {_MARK} " not in self._template.render([Message("user", f" {_MARK} ")])
 
     # ------------------------------------------------------------ text and ids
@@ -164,8 +168,18 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _opened(prompt: str, answered: str) -> str:
-    """What the generation prompt opens of the message itself, as "<think>": what ``prompt`` holds beyond the header that stands
-    before an answer (``answered``)."""
-    differs = (i for i, (a, b) in enumerate(zip(prompt, answered, strict=False)) if a != b)
-    return prompt[next(differs, len(answered)) :]
+def _opened(prompt: str, before: str, behind: str, special: Collection[str]) -> str:
+    """What the generation prompt opens of the message itself, as "<think>".
+
+    That is what ``prompt`` holds beyond what the template writes ``before`` an answer of the past; a tag is compared as a whole.
+    A tag that ends the prompt is opened even where the history writes the same tag. Only the header of a turn is not: the history
+    leaves it open too, and it is a special token or is closed ``behind`` the answer.
+    """
+    pieces = zip(_PIECE.findall(prompt), _PIECE.findall(before), strict=False)
+    begins = sum(len(written) for written, _ in takewhile(lambda pair: pair[0] == pair[1], pieces))
+    last = _LAST_TAG.search(prompt)
+    if last is None or last.start() >= begins:
+        return prompt[begins:]
+    tag, closing = last[1], last[1].replace(last[1][0], f"{last[1][0]}/", 1)
+    header = closing not in before[last.end(1) :] and (tag in special or closing in behind)
+    return prompt[begins if header else last.start() :]

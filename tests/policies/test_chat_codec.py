@@ -259,6 +259,37 @@ def test_what_the_prompt_opens_belongs_to_the_message(make: Make) -> None:
     assert ChatCodec(make(CHATML)).message(ids) == "a fridge</think><action>go</action>"
 
 
+HEADER = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ 'BEFORE' if m.role == 'assistant' }}{{ m.content }}BEHIND{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "prompt_ends", "opened"),
+    [
+        (
+            "<think></think>",
+            "<|im_end|>",
+            "<think>\\n",
+            "<think>\n",
+        ),  # the history closes at once what the prompt opens
+        ("</think>", "<|im_end|>", "<think>", "<think>"),  # the tags differ behind their first character
+        ("[/THINK]", "<|im_end|>", "[THINK]", "[THINK]"),
+        ("<think>\\n", "<|im_end|>", "<think>\\n", "<think>\n"),  # the history opens it as well
+        ("<think>\\n\\n</think>\\n", "<|im_end|>", "<think>\\n\\n</think>\\n", ""),  # a closed thought in both
+        ("", "<|im_end|>", "<think></think>", "<think></think>"),
+        ("<bot>", "</bot>", "<bot>", ""),  # the header of a turn: it is closed behind the text
+        ("<start_of_turn>", "<end_of_turn>", "<start_of_turn>", ""),  # a header that is a special token
+    ],
+)
+def test_what_is_opened_begins_at_a_tag(make: Make, before: str, behind: str, prompt_ends: str, opened: str) -> None:
+    template = HEADER.replace("BEFORE", before).replace("BEHIND", behind)
+    template += "{% if add_generation_prompt %}<|assistant|>{{ 'OPENED' }}{% endif %}".replace("OPENED", prompt_ends)
+    codec = ChatCodec(make(template))
+    answer = "I look</think><action>look</action>"
+    assert codec.message([*codec.encode(answer), codec.end_of_message]) == opened + answer
+
+
 @pytest.mark.parametrize(
     ("parse", "action"), [(alfworld.parse_action, "go to fridge 1"), (webshop.parse_action, "click[buy now]")]
 )
