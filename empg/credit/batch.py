@@ -27,13 +27,14 @@ class StepBatch:
     ``trajectory_N`` int64 in [0, T): whose step it is. ``index_N`` int64: its place there, 0 for the first.
     ``state_before_N``, ``state_after_N`` int64: places in ``states``, the texts that say which states are equal.
     ``action_N`` int64: places in ``actions``, the texts of the actions as the environment was given them.
-    ``step_reward_N`` float64: the step's own reward; a trajectory's sum is its ``reward_T``.
+    ``step_reward_N`` float64: the step's own reward; a trajectory's sum is its ``reward_T``, if it has a step.
     ``valid_N`` bool: the environment admitted the action. ``entropy_N`` float64: mean token entropy in nats (H_t).
     ``group_T`` int64: trajectories of one task have one group. ``outcome_T`` float64: what the task paid, without penalties.
     ``reward_T`` float64: the outcome less the penalties. ``success_T`` bool: the task is solved.
 
     Raises:
-        ValueError: a tensor has another shape or dtype, holds a place that is out of range, or a step is missing or doubled.
+        ValueError: a tensor has another shape or dtype, holds a place that is out of range, a step is missing or doubled, or the
+            rewards of a trajectory's steps do not sum to its own.
         NonFiniteError: a reward or an entropy is NaN or infinite.
     """
 
@@ -63,6 +64,7 @@ class StepBatch:
         self._require_places("state_after_N", len(self.states))
         self._require_places("action_N", len(self.actions))
         self._require_whole_trajectories()
+        self._require_sums()
 
     @property
     def group_N(self) -> torch.Tensor:
@@ -92,6 +94,18 @@ class StepBatch:
             raise ValueError(
                 f"index_N: the steps of trajectory {int(self.trajectory_N[at])} are not 0, 1, 2 … each once: "
                 f"{int(self.index_N[at])} stands where {int(expected[wrong][0])} belongs"
+            )
+
+    def _require_sums(self) -> None:
+        """Rewards of the steps sum to the trajectory's within rounding, so that every estimator assigns the same reward."""
+        sum_T = torch.zeros_like(self.reward_T).index_add_(0, self.trajectory_N, self.step_reward_N)
+        has_steps = torch.bincount(self.trajectory_N, minlength=len(self.group_T)) > 0
+        wrong = has_steps & ~torch.isclose(sum_T, self.reward_T, rtol=1e-9, atol=1e-9)
+        if wrong.any():
+            at = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"step_reward_N: the steps of trajectory {at} sum to {float(sum_T[at])}, "
+                f"its reward_T is {float(self.reward_T[at])}"
             )
 
 

@@ -32,7 +32,7 @@ def i64(values: Any) -> torch.Tensor:
 
 
 def batch_of(episodes: Episodes) -> StepBatch:
-    """Steps in order; every step leads from the state "a" to the state "b"."""
+    """Steps in order; every step leads from the state "a" to the state "b", the last one has the reward."""
     owner = [i for i, (_, _, entropies) in enumerate(episodes) for _ in entropies]
     n = len(owner)
     rewards = f64([reward for _, reward, _ in episodes])
@@ -42,7 +42,7 @@ def batch_of(episodes: Episodes) -> StepBatch:
         state_before_N=torch.zeros(n, dtype=torch.int64),
         state_after_N=torch.ones(n, dtype=torch.int64),
         action_N=torch.zeros(n, dtype=torch.int64),
-        step_reward_N=torch.zeros(n, dtype=torch.float64),
+        step_reward_N=f64([x for _, reward, hs in episodes for x in [0.0] * (len(hs) - 1) + [reward] * bool(hs)]),
         valid_N=torch.ones(n, dtype=torch.bool),
         entropy_N=f64([h for _, _, entropies in episodes for h in entropies]),
         group_T=i64([group for group, _, _ in episodes]),
@@ -213,11 +213,21 @@ def test_a_batch_without_steps_or_without_trajectories_has_no_credit(name: str) 
         ({"index_N": i64([0, 2, 0, 0])}, r"index_N: .*trajectory 0 .*2 .*where 1"),
         ({"index_N": i64([0, 0, 0, 0])}, r"index_N: .*trajectory 0"),
         ({"index_N": i64([0, 1, 0, 1])}, r"index_N: .*trajectory 3 .*1 .*where 0"),
+        ({"step_reward_N": f64([0, 10, 5, 2.001])}, r"step_reward_N: .*trajectory 3 .*2\.001.* 2\.0"),
+        ({"reward_T": f64([10 + 1e-6, 0, 5, 2])}, r"step_reward_N: .*trajectory 0 .*10\.0.* 10\.000001"),
     ],
 )
 def test_a_wrong_tensor_is_named(change: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(batch_of(HAND), **change)
+
+
+def test_step_rewards_sum_to_the_trajectorys_but_for_rounding() -> None:
+    batch = batch_of([(0, 9.7, [0.0] * 4), (0, -3.5, [])])  # one without a step has its reward alone
+    kept = replace(batch, step_reward_N=f64([-0.1, -0.1, 10.0, -0.1]))  # the float64 sum is not 9.7 to the last bit
+    assert kept.step_reward_N.sum() != 9.7
+    with pytest.raises(ValueError, match=r"trajectory 0 .*9\.9.* 9\.7"):
+        replace(batch, step_reward_N=f64([0, 0, 10.0, -0.1]))
 
 
 @pytest.mark.parametrize("name", ["entropy_N", "step_reward_N", "reward_T", "outcome_T"])

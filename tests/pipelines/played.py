@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,16 @@ def step(prompt_ids: Sequence[int] = (1,), action_ids: Sequence[int] = (2,), **f
 
 
 def trajectory(group: int = 0, member: int = 0, steps: Sequence[Step] = (), **fields: Any) -> Trajectory:
-    """A failure that ran out of context, which may have no step, unless the fields say otherwise."""
+    """A failure that ran out of context, which may have no step, unless the fields say otherwise. Where no step has a reward of
+    its own, the last one has the trajectory's."""
     values: dict[str, Any] = {
         "task": TASK, "first_observation": "", "outcome": 0.0, "reward": 0.0, "score": 0.0, "success": False,
         "stop_reason": StopReason.CONTEXT_FULL,
     }  # fmt: skip
-    return Trajectory(group=group, member=member, steps=tuple(steps), **values | fields)
+    values |= fields
+    if steps and not any(one.shaped_reward for one in steps):
+        steps = [*steps[:-1], replace(steps[-1], shaped_reward=values["reward"])]
+    return Trajectory(group=group, member=member, steps=tuple(steps), **values)
 
 
 def won(group: int = 0, member: int = 0, steps: Sequence[Step] = (), reward: float = 1.0, **fields: Any) -> Trajectory:

@@ -97,7 +97,9 @@ def test_a_batch_has_every_step_with_its_states_and_actions() -> None:
         step(action="look", state_before="s0", state_after="s0", shaped_reward=-0.1, valid=False),
         step(action="take", state_before="s0", state_after="s1", shaped_reward=10.0),
     ]
-    found = step_batch([trajectory(4, 0), won(4, 1, steps, reward=9.9, outcome=10.0), trajectory(2, 0, steps[:1])])
+    found = step_batch(
+        [trajectory(4, 0), won(4, 1, steps, reward=9.9, outcome=10.0), trajectory(2, 0, steps[:1], reward=-0.1)]
+    )
     assert found.trajectory_N.tolist() == [1, 1, 2]
     assert found.index_N.tolist() == [0, 1, 0]
     assert [found.states[i] for i in found.state_before_N] == ["s0", "s0", "s0"]
@@ -106,7 +108,7 @@ def test_a_batch_has_every_step_with_its_states_and_actions() -> None:
     assert found.step_reward_N.tolist() == [-0.1, 10.0, -0.1]
     assert found.valid_N.tolist() == [False, True, False]
     assert found.group_T.tolist() == [4, 4, 2]
-    assert (found.reward_T.tolist(), found.outcome_T.tolist()) == ([0, 9.9, 0], [0, 10, 0])
+    assert (found.reward_T.tolist(), found.outcome_T.tolist()) == ([0, 9.9, -0.1], [0, 10, 0])
     assert found.success_T.tolist() == [False, True, False]
 
 
