@@ -29,6 +29,27 @@ class EpisodeSpec:
     seed: int
 
 
+@dataclass(frozen=True)
+class Played:
+    """The trajectories of a call of ``play``, in the order of its specs, and why environments failed for good."""
+
+    trajectories: list[Trajectory]
+    failures: list[EnvironmentFailure]
+
+
+def require_one_alive(batches: Sequence[Played]) -> list[Trajectory]:
+    """The trajectories of a stage, which may have played in several batches.
+
+    Raises:
+        EnvironmentFailure: the environment of every episode failed: that says nothing of the policy.
+    """
+    trajectories = [trajectory for batch in batches for trajectory in batch.trajectories]
+    failures = [failure for batch in batches for failure in batch.failures]
+    if failures and len(failures) == len(trajectories):
+        raise EnvironmentFailure(f"the environments of all {len(failures)} episodes failed; the first: {failures[0]}")
+    return trajectories
+
+
 def play(
     sampler: Sampler,
     pool: EnvironmentPool,
@@ -36,14 +57,11 @@ def play(
     specs: Sequence[EpisodeSpec],
     sampling: SamplingSettings,
     on_step: Callable[[], None] = lambda: None,
-) -> list[Trajectory]:
-    """Play all episodes and return their trajectories in the order of ``specs``.
+) -> Played:
+    """Play all episodes.
 
     An environment that fails for good ends its own episode with ``environment_error``; any other exception ends the
     stage (the first one is raised, all other episodes are cancelled), and so does Ctrl-C.
-
-    Raises:
-        EnvironmentFailure: every episode ended so: that says nothing of the policy.
     """
     episodes = [_Episode(sampler, pool, benchmark, i, spec, sampling, on_step) for i, spec in enumerate(specs)]
 
@@ -61,14 +79,11 @@ def play(
             await asyncio.gather(*tasks, return_exceptions=True)
 
     if not specs:
-        return []
+        return Played([], [])
     pool.open([spec.task for spec in specs])
     sampler.open_rollout(len(specs))
     trajectories = asyncio.run(gather())
-    failed = [episode.failure for episode in episodes if episode.failure is not None]
-    if len(failed) == len(episodes):
-        raise EnvironmentFailure(f"the environments of all {len(episodes)} episodes failed; the first: {failed[0]}")
-    return trajectories
+    return Played(trajectories, [episode.failure for episode in episodes if episode.failure is not None])
 
 
 class _Episode:

@@ -9,7 +9,7 @@ from pipelines.environments.pool import EnvironmentPool
 from pipelines.protocols import Sampler, SamplingSettings
 from pipelines.records import Evaluation, StopReason, Task
 from pipelines.seeds import derive_seed
-from pipelines.stages.episodes import EpisodeSpec, play
+from pipelines.stages.episodes import EpisodeSpec, play, require_one_alive
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
             invalid_actions=sum(not s.valid for s in t.steps),
             stop_reason=t.stop_reason,
         )
-        for t in play(sampler, pool, benchmark, specs, sampling, on_step)
+        for t in require_one_alive([play(sampler, pool, benchmark, specs, sampling, on_step)])
     ]
 
 

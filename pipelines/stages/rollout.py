@@ -15,7 +15,7 @@ from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import StopReason, Task, Trajectory
 from pipelines.seeds import derive_seed
 from pipelines.stages.entropies import with_entropies
-from pipelines.stages.episodes import EpisodeSpec, play
+from pipelines.stages.episodes import EpisodeSpec, Played, play, require_one_alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,16 @@ def roll_out(
     """Play ``view.tasks`` groups. With dynamic sampling, uninformative groups are replaced by fresh tasks: each
     further generation batch plays as many groups as are still missing, at most ``max_generation_batches`` in all.
     Should too few be informative even then, the batch is what was found (the metrics say how many are missing).
-    Where the engine gives no entropies, those of the kept groups are the trainer's."""
+    Where the engine gives no entropies, those of the kept groups are the trainer's.
+
+    Raises:
+        EnvironmentFailure: every episode of the stage ended because its environment failed.
+    """
     tasks = draw_tasks(panel, view.tasks * view.max_generation_batches, view.seed, view.iteration)
-    played: list[Trajectory] = []
+    batches: list[Played] = []
     kept: list[int] = []
-    batches = group = 0
-    while len(kept) < view.tasks and batches < view.max_generation_batches:
-        batches += 1
+    group = 0
+    while len(kept) < view.tasks and len(batches) < view.max_generation_batches:
         wanted = range(group, group + view.tasks - len(kept))
         group = wanted.stop
         specs = [
@@ -83,10 +86,10 @@ def roll_out(
             for g in wanted
             for m in range(view.group_size)
         ]
-        fresh = play(policy.sampler, pool, benchmark, specs, sampling, on_step)
-        played += fresh
-        kept += sorted(informative(fresh)) if view.dynamic_sampling else wanted
-    rollout = Rollout(tuple(played), tuple(kept), batches)
+        batches.append(play(policy.sampler, pool, benchmark, specs, sampling, on_step))
+        kept += sorted(informative(batches[-1].trajectories)) if view.dynamic_sampling else wanted
+    played = require_one_alive(batches)
+    rollout = Rollout(tuple(played), tuple(kept), len(batches))
     known = {(t.group, t.member): t for t in with_entropies(policy.learner, rollout.batch())}
     return replace(rollout, trajectories=tuple(known.get((t.group, t.member), t) for t in played))
 

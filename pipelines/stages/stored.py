@@ -62,10 +62,26 @@ class Weights:
     initial: Artifact
 
 
+Input = Artifact | Panel | tuple[Task, ...] | str
+
+
 def _get_or_make(
-    session: Session, stage: str, view: View, inputs: Mapping[str, str], make: Callable[[Draft], None]
+    session: Session, stage: str, view: View, inputs: Mapping[str, Input], make: Callable[[Draft], None]
 ) -> Artifact:
-    return session.store.get_or_make(stage, STAGES[stage], view.values(), inputs, make)
+    """``inputs``: all that ``make`` reads besides the view, by name; a text is a hash itself."""
+    prints = {name: _fingerprint(given) for name, given in inputs.items()}
+    return session.store.get_or_make(stage, STAGES[stage], view.values(), prints, make)
+
+
+def _fingerprint(given: Input) -> str:
+    match given:
+        case Artifact():
+            return given.fingerprint
+        case Panel():
+            return given.sha256
+        case str():
+            return given
+    return setup.panel_hash(given)
 
 
 # ------------------------------------------------------------------------------------------------------------- set-up
@@ -94,7 +110,7 @@ def panels(session: Session, view: DataView, panels: Mapping[str, Panel]) -> Art
         }
         write_json(draft.path(schemas.PANELS_JSON), manifest)
 
-    return _get_or_make(session, "panels", view, {split: panel.sha256 for split, panel in panels.items()}, make)
+    return _get_or_make(session, "panels", view, panels, make)
 
 
 def stand_in(session: Session, view: StandInView, world: World) -> Artifact:
@@ -104,7 +120,7 @@ def stand_in(session: Session, view: StandInView, world: World) -> Artifact:
     def make(draft: Draft) -> None:
         setup.make_stand_in(view, session.benchmark(view.playing), world.data, draft.folder / "model")
 
-    return _get_or_make(session, "model", view, {"train": world.train.sha256}, make)
+    return _get_or_make(session, "model", view, {"train": world.train}, make)
 
 
 def pretrained(session: Session, view: PretrainedView) -> Artifact:
@@ -140,7 +156,7 @@ def warm_start(session: Session, view: WarmStartView, world: World, model: Artif
         )
         write_json(draft.path(schemas.METRICS_JSON), metrics)
 
-    inputs = {"model": model.fingerprint, "train": world.train.sha256}
+    inputs: dict[str, Input] = {"model": model, "train": world.train}
     return _get_or_make(session, "warm_start", view, inputs, make)
 
 
@@ -163,7 +179,7 @@ def rollout(session: Session, view: RolloutView, world: World, weights: Weights,
         write_parquet(draft.path(schemas.TRAJECTORIES.file), tables.trajectories_table(played))
         write_json(draft.path(schemas.METRICS_JSON), rollout_metrics(played, view.tasks))
 
-    inputs = {"policy": weights.current.fingerprint, "train": world.train.sha256}
+    inputs: dict[str, Input] = {"policy": weights.current, "train": world.train}
     return _get_or_make(session, "rollout", view, inputs, make)
 
 
@@ -175,7 +191,7 @@ def advantage(session: Session, view: AdvantageView, rollout: Artifact) -> Artif
         write_parquet(draft.path(schemas.ADVANTAGES.file), tables.advantages_table(scored, declared))
         write_json(draft.path(schemas.METRICS_JSON), advantage_metrics(scored))
 
-    return _get_or_make(session, "advantage", view, {"rollout": rollout.fingerprint}, make)
+    return _get_or_make(session, "advantage", view, {"rollout": rollout}, make)
 
 
 def update(session: Session, view: UpdateView, weights: Weights, rollout: Artifact, advantage: Artifact) -> Artifact:
@@ -186,11 +202,11 @@ def update(session: Session, view: UpdateView, weights: Weights, rollout: Artifa
         policy.learner.save(draft.folder)
         write_json(draft.path(schemas.METRICS_JSON), metrics)
 
-    inputs = {
-        "policy": weights.current.fingerprint,
-        "rollout": rollout.fingerprint,
-        "advantage": advantage.fingerprint,
-        "reference": weights.initial.fingerprint,
+    inputs: dict[str, Input] = {
+        "policy": weights.current,
+        "rollout": rollout,
+        "advantage": advantage,
+        "reference": weights.initial,
     }
     updated = _get_or_make(session, "update", view, inputs, make)
     live.remember(this, updated)
@@ -214,7 +230,7 @@ def evaluation(
         write_parquet(draft.path(schemas.EVALUATIONS.file), tables.evaluations_table(rows))
         write_json(draft.path(schemas.METRICS_JSON), evaluation_metrics(rows, view.playing.data.averages))
 
-    inputs = {"policy": weights.current.fingerprint, "panel": setup.panel_hash(tasks)}
+    inputs: dict[str, Input] = {"policy": weights.current, "panel": tasks}
     return _get_or_make(session, "evaluate", view, inputs, make)
 
 
@@ -233,9 +249,9 @@ def analysis(
         for name, table in analyse(view, policy, played, scored, models).items():
             write_parquet(draft.path(name), table)
 
-    inputs = {"initial": weights.initial.fingerprint, "policy": weights.current.fingerprint}
+    inputs: dict[str, Input] = {"initial": weights.initial, "policy": weights.current}
     for i, (rollout, advantage) in batches.items():
-        inputs |= {f"rollout {i}": rollout.fingerprint, f"advantage {i}": advantage.fingerprint}
+        inputs |= {f"rollout {i}": rollout, f"advantage {i}": advantage}
     return _get_or_make(session, "analysis", view, inputs, make)
 
 

@@ -93,4 +93,4 @@ def play_scripts(
     """An episode for each script; member by place, all of one group."""
     specs = [EpisodeSpec(script.task, 0, i, i) for i, script in enumerate(scripts)]
     pool, sampler = InProcessPool(benchmark, folder, scripts), ScriptedSampler(scripts, context_length)
-    return play(sampler, pool, benchmark, specs, SamplingSettings(1.0, 0))  # type: ignore[arg-type]
+    return play(sampler, pool, benchmark, specs, SamplingSettings(1.0, 0)).trajectories  # type: ignore[arg-type]

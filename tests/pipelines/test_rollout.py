@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.environments.base import Panel
+from pipelines.errors import EnvironmentFailure
 from pipelines.protocols import SamplingSettings
 from pipelines.records import StopReason, Task
 from pipelines.stages.rollout import Rollout, roll_out, rollout_metrics
@@ -82,3 +83,15 @@ def test_an_episode_that_its_environment_failed_is_played_and_not_learned_from(t
     assert [(t.group, t.member) for t in plain.batch()] == [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3)]
     metrics = rollout_metrics(plain, 2)
     assert (metrics["rollout/success"], metrics["rollout/environment_errors"]) == (4 / 8, 1)
+
+
+def test_one_dead_task_in_a_replacement_ends_no_run(tmp_path: Path) -> None:
+    """The first batch has one informative group; the group that replaces the other dies whole. The stage has others alive."""
+    rollout = rolled(tmp_path, [WINS, *[LOSES] * 3, *[LOSES] * 4], [DIES] * 4)
+    assert (rollout.kept, rollout.batches, len(rollout.trajectories)) == ((0,), 2, 12)
+    assert sum(t.stop_reason is StopReason.ENVIRONMENT_ERROR for t in rollout.trajectories) == 4
+
+
+def test_a_stage_whose_environments_all_died_says_nothing_of_the_policy(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailure, match="all 16 episodes"):
+        rolled(tmp_path, [DIES] * 8, [DIES] * 8)

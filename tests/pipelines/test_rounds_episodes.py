@@ -16,7 +16,7 @@ from pipelines.errors import EnvironmentFailure, StoreFull
 from pipelines.protocols import Generation, GenerationRequest, Message, SamplingSettings
 from pipelines.records import StopReason, Task, Trajectory
 from pipelines.rounds import Rounds
-from pipelines.stages.episodes import EpisodeSpec, play
+from pipelines.stages.episodes import EpisodeSpec, play, require_one_alive
 from tests.environments.fake import CountDownBenchmark, task
 
 Rows = Sequence[tuple[int, GenerationRequest]]
@@ -87,7 +87,8 @@ def played(
     max_context_tokens: int | None = None,
 ) -> list[Trajectory]:
     specs = [EpisodeSpec(task, i, 0, i) for i, task in enumerate(tasks)]
-    return play(sampler, pool, EndlessBenchmark(), specs, SamplingSettings(1.0, 8, max_context_tokens), on_step)
+    settings = SamplingSettings(1.0, 8, max_context_tokens)
+    return require_one_alive([play(sampler, pool, EndlessBenchmark(), specs, settings, on_step)])
 
 
 TASKS = [task(str(i), 3) for i in range(5)]

@@ -31,10 +31,10 @@ class ServerSettings(Section):
     byte; ``retries`` further tries follow, ``backoff_s`` before the first and twice as long before each next."""
 
     url: str | None = never_bears("where the server is: what it serves has a name of its own", None)
-    timeout_s: Positive = never_bears("how long is waited for the same answer", 10.0)
-    retries: Annotated[Int, Field(ge=0, le=10)] = never_bears("how often the same answer is asked for", 3)
+    timeout_s: Positive = 10.0
+    retries: Annotated[Int, Field(ge=0, le=10)] = 3
     backoff_s: NonNegative = never_bears("how long is waited before the next try", 0.5)
-    max_bytes: PositiveInt = never_bears("a larger answer is refused, never cut", 8_000_000)
+    max_bytes: PositiveInt = 8_000_000
 
     @field_validator("url")
     @classmethod

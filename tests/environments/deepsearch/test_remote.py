@@ -27,7 +27,7 @@ from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure
 from pipelines.protocols import SamplingSettings
 from pipelines.records import StopReason
-from pipelines.stages.episodes import EpisodeSpec, play
+from pipelines.stages.episodes import EpisodeSpec, play, require_one_alive
 from tests.environments.deepsearch.conftest import PAGES, benchmark_of, real, write_rows
 from tests.environments.deepsearch.servers import Answer, document, fake, found, serving
 from tests.pipelines.test_rounds_episodes import ScriptedSampler
@@ -350,7 +350,9 @@ def episodes(
     pool = EnvironmentPool(benchmark, folder, workers=1, attempts=2, timeout_s=60)
     try:
         specs = [EpisodeSpec(task, i, 0, i) for i in range(count)]
-        played = play(ScriptedSampler(says, heard), pool, benchmark, specs, SamplingSettings(1.0, 8))
+        played = require_one_alive(
+            [play(ScriptedSampler(says, heard), pool, benchmark, specs, SamplingSettings(1.0, 8))]
+        )
         return [trajectory.stop_reason for trajectory in played]
     finally:
         pool.close()
