@@ -82,7 +82,7 @@ class JudgeSettings(ServerSettings):
 
 class AnswerSettings(Section):
     """How answers are compared with golden ones. ``squad``: SQuAD's rule, the papers', to which 3.14 is 314 and -5 is 5;
-    ``numeric``: the same, with numbers compared as numbers."""
+    ``numeric``: the same, with numbers compared as numbers and parted by what stands between them."""
 
     normalization: Literal["squad", "numeric"] = "squad"
 

@@ -66,7 +66,7 @@ def test_exact_match_and_f1(answer: str, golden: list[str], matches: bool, score
         ("15 million", "1.5 million", True, False),
         ("5", "-5", True, False),
         ("1000", "1,000", True, True),
-        ("1,0", "10", True, True),  # no groups of three: the comma is a mark
+        ("1,0", "10", True, False),  # no groups of three: the comma is a mark, and parts two numbers
         ("No 5", "No. 5", True, True),
         ("US", "U.S.", True, True),
         ("2.50", "2.5", False, True),
@@ -76,10 +76,27 @@ def test_exact_match_and_f1(answer: str, golden: list[str], matches: bool, score
         ("−5", "-5.0", False, True),  # a minus sign
         ("covid 19", "covid-19", False, False),
         ("covid19", "covid-19", True, True),  # a hyphen within a word is no sign
-        ("1939-45", "1939 45", False, False),
+        ("1939-45", "1939 45", False, True),  # a mark between two digits parts them
+        ("1990–91", "1990-91", False, True),  # one dash
+        ("Alpha—Beta", "alpha-beta", False, True),
+        ("–5", "-5", False, True),
+        ("1/2", "12", True, False),
+        ("10:30", "1030", True, False),
+        ("2-1", "21", True, False),
+        ("2−1", "21", False, False),
+        ("1990-91", "199091", True, False),
+        ("v1.2.3", "v123", True, False),
+        ("1,5", "15", True, False),
+        ("1,05", "1,5", False, False),
+        ("(1)(2)", "12", True, False),
+        ("1--2", "12", True, False),
+        ("1 - -2", "1--2", False, True),
+        ("1,000-2,000", "1000 2000", False, True),
+        ("3,-5", "3, -5", False, True),
+        ("3,-5", "3, 5", False, False),
         ("$1,250.00", "1250", False, True),
         ("3.5km", "35km", True, False),
-        ("version 1.2.3", "version 123", True, True),  # no number: a mark, as ever
+        ("version 1.2.3", "version 123", True, False),  # no number: the points are marks
         ("about 1.", "about 1", True, True),
         ("the 4.0", "4", False, True),
         ("(-3)", "-3", True, True),
@@ -107,6 +124,12 @@ def test_without_digits_the_rules_are_one(answer: str) -> None:
 def test_numbers_match_when_they_are_equal(one: Decimal, other: Decimal) -> None:
     assert exact_match(f"{one:,}", [f"{other}"], "numeric") == (one == other)
     assert exact_match(f"{one:,}", [f"{one}"], "numeric")
+
+
+@given(st.integers(0, 999), st.integers(0, 999), st.sampled_from("/:-–—−;()+_*"))
+def test_a_mark_between_two_numbers_keeps_them_two(one: int, other: int, mark: str) -> None:
+    assert exact_match(f"{one}{mark}{other}", [f"{one} {other}"], "numeric")
+    assert not exact_match(f"{one}{mark}{other}", [f"{one}{other}"], "numeric")
 
 
 @given(st.text(), st.lists(st.text(), max_size=4), RULES)
