@@ -11,12 +11,13 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from pipelines.environments.base import Tick
 from pipelines.environments.cooking.config import CookingGenerated
-from pipelines.environments.cooking.patches import games_without_walkthrough
+from pipelines.environments.cooking.patches import foods_that_can_be_cut, games_without_walkthrough
 from pipelines.errors import DataError
 from pipelines.workers import ordered_map
 
@@ -48,16 +49,14 @@ def make_game(settings: CookingGenerated, split: str, index: int, path: Path) ->
     Raises:
         DataError: TextWorld's compilers do not run on this machine.
     """
-    from textworld.challenges.tw_cooking.cooking import make
     from textworld.generator import compile_game
     from textworld.generator.game import GameOptions
 
     options = GameOptions()
-    options.seeds = random.Random(f"{settings.seed} {split} {index}").randrange(2**31)
     options.path, options.force_recompile = str(path), True
     try:
         with _compilers_at_home(path.parent / f".home-{index}"), games_without_walkthrough():
-            compile_game(make(_difficulty(settings, split, index), options), options)
+            compile_game(draw_game(settings, split, index, options), options)
     except OSError as error:
         if Path(str(error.filename)).name not in _COMPILERS:
             raise
@@ -69,6 +68,17 @@ def make_game(settings: CookingGenerated, split: str, index: int, path: Path) ->
     story = bytearray(path.read_bytes())
     story[_SERIAL] = b"000000"
     path.write_bytes(story)
+
+
+def draw_game(settings: CookingGenerated, split: str, index: int, options: Any) -> Any:
+    """The game, not yet compiled. ``options``: TextWorld's; they get the game's seeds, which follow from its name alone."""
+    from textworld.challenges.tw_cooking.cooking import make
+
+    options.seeds = random.Random(f"{settings.seed} {split} {index}").randrange(2**31)
+    difficulty = _difficulty(settings, split, index)
+    only_cut = difficulty["cut"] and not difficulty["cook"]
+    with foods_that_can_be_cut(str(difficulty["split"])) if only_cut else nullcontext():
+        return make(difficulty, options)
 
 
 def _difficulty(settings: CookingGenerated, split: str, index: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.environments.cooking.benchmark import CookingBenchmark
 from pipelines.environments.cooking.config import CookingConfig, CookingGenerated, CookingReal
-from pipelines.environments.cooking.generate import generate_games
+from pipelines.environments.cooking.generate import draw_game, generate_games
 from pipelines.environments.cooking.panels import read_panels
 from pipelines.errors import DataError
 
@@ -58,6 +58,20 @@ def test_skills_take_turns_and_decide_what_the_recipe_asks(games: Path) -> None:
         ((_, cooking, cutting),) = recipe_of((games / task.source).with_suffix(".json"))
         assert (cooking != "raw") or "cook" not in task.task_type
         assert (cutting != "uncut") or "cut" not in task.task_type
+
+
+@pytest.mark.parametrize("rooms", [1, 6, 9, 12])
+@pytest.mark.parametrize("skill", ["fetch", "cut", "cook", "cook_cut"])
+def test_a_game_of_every_difficulty_can_be_drawn(skill: str, rooms: int) -> None:
+    """Smaller recipes ask for the first of the same food. TextWorld has food that cannot be cut, and a BBQ from 9 rooms on."""
+    from textworld.generator.game import GameOptions
+
+    settings = CookingGenerated.model_validate({"skills": [skill], "rooms": rooms, "ingredients": 5})
+    for split in ("train", "test"):
+        drawn = draw_game(settings, split, 0, GameOptions()).metadata["ingredients"]
+        assert len(drawn) == 5
+        assert all(cooking != "raw" for _, cooking, _ in drawn) or "cook" not in skill
+        assert all(cutting != "uncut" for _, _, cutting in drawn) or "cut" not in skill
 
 
 def test_test_games_show_preparations_that_training_never_does(games: Path) -> None:
