@@ -258,6 +258,30 @@ def test_points_wait_for_more_and_go_together(run: TrackedRun, monkeypatch: pyte
     assert batches == [1000, 250]
 
 
+def test_a_call_that_succeeds_when_it_is_repeated_leaves_no_trace_of_its_failure(
+    uri: str, run: TrackedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MlflowRun(uri, run)
+    tracker.start()
+    tags = logged(uri, run).data.tags
+    client = tracker._client
+    log_text, failures = client.log_text, [OSError("away for a moment")]
+
+    def fails_once(*values: str) -> None:
+        if failures:
+            raise failures.pop()
+        log_text(*values)
+
+    monkeypatch.setattr(client, "log_text", fails_once)
+    tracker.evaluation(0, pa.table({"task_id": ["a"]}))
+    tracker.end("FINISHED")
+    found = logged(uri, run)
+    assert failures == []
+    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["evaluations"]
+    assert found.data.tags == tags
+    assert capsys.readouterr().err == ""
+
+
 def test_files_that_cannot_be_kept_cost_themselves(
     uri: str, run: TrackedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,7 +90,7 @@ class MlflowRun:
             except Exception:
                 if not self._id:
                     raise
-                self._client.set_tag(self._id, "failed", name)  # raises where the database is away: then the call waits
+                self._client.get_run(self._id)  # raises where the database is away: then the call waits
                 with self._lost.lose_only(name):
                     call()
             self._calls.popleft()
