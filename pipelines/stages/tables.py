@@ -50,6 +50,9 @@ def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollo
         DataError: the tables do not fit: a step or an episode is missing, or stands twice.
     """
     episodes, rows = trajectories.to_pylist(), steps.to_pylist()
+    for (group, member), times in Counter((e["group"], e["member"]) for e in episodes).items():
+        if times > 1:
+            raise _does_not_fit(TRAJECTORIES.file, f"group {group}, member {member} stands twice")
     keys = [(e["group"], e["member"], i) for e in episodes for i in range(e["steps"])]
     found = iter([_step(rows[place]) for place in _places(steps, STEPS.file, keys)])
     read = tuple(
@@ -104,18 +107,18 @@ def _places(table: pa.Table, file: str, keys: Sequence[Key]) -> pa.Array:
     found: list[Key] = list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
     places = {key: row for row, key in enumerate(found)}
     for wrong, what in (
-        ([key for key, times in Counter(keys).items() if times > 1], "belongs to an episode that stands twice"),
         ([key for key, times in Counter(found).items() if times > 1], "stands twice"),
         ([key for key in keys if key not in places], "is missing"),
         (sorted(places.keys() - set(keys)), "belongs to no episode that was played"),
     ):
         if wrong:
             group, member, step = wrong[0]
-            raise DataError(
-                f"{file}: step {step} of group {group}, member {member} {what}: remove the artifact and launch again, it is "
-                "made anew"
-            )
+            raise _does_not_fit(file, f"step {step} of group {group}, member {member} {what}")
     return pa.array([places[key] for key in keys], pa.int64())
+
+
+def _does_not_fit(file: str, what: str) -> DataError:
+    return DataError(f"{file}: {what}: remove the artifact and launch again, it is made anew")
 
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> pa.Table:

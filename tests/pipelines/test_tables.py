@@ -112,5 +112,12 @@ def test_steps_that_do_not_fit_their_episodes_are_named() -> None:
     episodes, steps = trajectories_table(rollout), steps_table(rollout.trajectories)
     with pytest.raises(DataError, match=r"steps.parquet: step 1 of group 0, member 0 is missing"):
         read_rollout(episodes, pa.concat_tables([steps.slice(0, 1), steps.slice(2)]), 1)
-    with pytest.raises(DataError, match=r"steps.parquet: step 0 of group 0, member 0 .*episode that stands twice"):
+    with pytest.raises(DataError, match=r"trajectories.parquet: group 0, member 0 stands twice"):
         read_rollout(pa.concat_tables([episodes, episodes.slice(0, 1)]), steps, 1)
+
+
+def test_an_episode_that_stands_twice_is_named_though_it_has_no_step() -> None:
+    rollout = played()
+    episodes, steps = trajectories_table(rollout), steps_table(rollout.trajectories)
+    with pytest.raises(DataError, match=r"trajectories.parquet: group 0, member 1 stands twice.*launch again"):
+        read_rollout(pa.concat_tables([episodes, episodes.slice(1, 1)]), steps, 1)
