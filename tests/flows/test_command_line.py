@@ -30,7 +30,7 @@ HEAVY = ("torch", "transformers", "prefect", "mlflow", "pandas", "textworld", "t
 @pytest.mark.parametrize("benchmark", benchmark_names())
 @pytest.mark.parametrize("override", GROUP_OPTIONS)
 def test_every_yaml_composes(benchmark: str, override: str) -> None:
-    small = ["evaluation.games=12"] if override == "data=dozen" else []
+    small = ["evaluation.games=6"] if override == "data=dozen" else []
     chosen = [] if override.startswith("benchmark=") else [f"benchmark={benchmark}"]
     group, _, option = override.partition("=")
     whole = ["policy=openrlhf", f"{PARTS[group]}={option}"] if group in PARTS else [override]

@@ -51,7 +51,7 @@ def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path, monkeypatch: pyt
 
 def test_skills_take_turns_and_decide_what_the_recipe_asks(games: Path) -> None:
     panels = read_panels(games)
-    assert {split: len(panel.tasks) for split, panel in panels.items()} == {"train": 8, "valid": 4, "test": 4}
+    assert {split: len(panel.tasks) for split, panel in panels.items()} == {"train": 4, "valid": 4, "test": 4}
     for panel in panels.values():
         assert [task.task_type for task in panel.tasks[:4]] == ["cook", "cook_cut", "cut", "fetch"]
     for task in panels["train"].tasks:
