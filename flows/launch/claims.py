@@ -46,7 +46,7 @@ def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
             "process": os.getpid(),
             "since": time.strftime("%H:%M"),
             "command": without_passwords(shlex.join(sys.argv[1:])),
-            "runs": [str(run) for run in runs],
+            "runs": [str(run.resolve()) for run in runs],
         }
         atomic_write_text(folder / _CLAIM, json.dumps(claim))
     try:
@@ -57,7 +57,7 @@ def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
 
 
 def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:
-    wanted = {str(run) for run in runs}
+    wanted = {str(run.resolve()): run for run in runs}  # one folder has many spellings
     for folder in sorted(path for path in launches.iterdir() if path.is_dir()):
         if not _is_alive(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -66,9 +66,9 @@ def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:
             other = read_json(folder / _CLAIM)
         except (OSError, ValueError):  # it has just ended
             continue
-        both = sorted(wanted.intersection(other["runs"]))
+        both = sorted(wanted.keys() & set(other["runs"]))
         if both:
-            which = f"{both[0]} is" if len(wanted) == 1 else f"{len(both)} of these {len(wanted)} runs are"
+            which = f"{wanted[both[0]]} is" if len(wanted) == 1 else f"{len(both)} of these {len(wanted)} runs are"
             raise RunLocked(
                 f"{which} part of a launch that is running here (process {other['process']}, since {other['since']}: "
                 f"{other['command'][:120]}): wait for it, or stop it and launch again"

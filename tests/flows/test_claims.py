@@ -32,6 +32,17 @@ def test_runs_of_a_living_launch_are_refused_and_others_are_not(tmp_path: Path) 
     assert [path for path in (tmp_path / ".launches").iterdir() if path.is_dir()] == []
 
 
+def test_a_run_is_the_same_by_another_spelling_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").symlink_to("runs")
+    spellings = [A, A.absolute(), Path("runs/../runs/a/seed0"), Path("linked/a/seed0")]
+    for one in spellings:
+        with claimed([one], Path("runs")):
+            for other in spellings:
+                with pytest.raises(RunLocked, match=f"^{other} "), claimed([other], other.parents[1]):
+                    pass
+
+
 def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
     code = (
         "import time; from pathlib import Path; from flows.launch.claims import claimed\n"
