@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from flows.launch.context import LaunchContext, handed_over
@@ -37,12 +38,11 @@ class Windows:
 def windows(todo: Sequence[Job], jobs: Sequence[Job], folder: Path) -> Iterator[Windows]:
     """Open them, and hand the launch's context over to the processes that are started inside. ``todo``: what is launched, in this
     order, of all its ``jobs``; ``folder``: the launch's own."""
-    closed: list[str] = []
     chosen = [each for job in todo for each in job.config.execution.trackers.chosen()]
+    closed = cache(lambda: tuple(prepare(chosen, "the launch goes on without it")))  # once, with or without a server
     with ExitStack() as stack:
         try:
-            server = prefect_server(meanwhile=lambda: closed.extend(prepare(chosen, "the launch goes on without it")))
-            prefect = stack.enter_context(server)
+            prefect = stack.enter_context(prefect_server(meanwhile=closed))
         except ServerDead as error:
             print(f"warning: {error}; the launch goes on without Prefect's pages", file=sys.stderr, flush=True)
             prefect = None
@@ -50,7 +50,7 @@ def windows(todo: Sequence[Job], jobs: Sequence[Job], folder: Path) -> Iterator[
         if page is not None:
             stack.enter_context(page)
         context = LaunchContext(
-            folder, Path.cwd(), os.getpid(), len(jobs) > 1, prefect, page.flow_run if page else None, tuple(closed)
+            folder, Path.cwd(), os.getpid(), len(jobs) > 1, prefect, page.flow_run if page else None, closed()
         )
         stack.enter_context(handed_over(context))
         trackers = stack.enter_context(_tracked(jobs))

@@ -51,16 +51,15 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
     ``meanwhile`` runs while the server starts.
 
     Raises:
-        ServerDead: it did not answer in time; the message names its log.
+        ServerDead: it did not answer in time, and the message names its log; or ``.prefect/`` cannot be used.
     """
     from filelock import FileLock
 
     exempt_loopback()
     os.environ.update(settings())
     users = HOME / "users"
-    users.mkdir(parents=True, exist_ok=True)
     mine, lock = users / str(os.getpid()), FileLock(HOME / "server.lock")
-    with lock:
+    with _usable_home(users), lock:
         known = _server_record()["api"]
         started = None if known and _healthy(known) else _start(port or free_port())
         try:
@@ -81,6 +80,17 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
             mine.unlink(missing_ok=True)
             if not any(_is_user(user) for user in users.iterdir()):
                 stop_process(_server_record()["pid"])
+
+
+@contextmanager
+def _usable_home(users: Path) -> Iterator[None]:
+    try:
+        users.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ServerDead(
+            f"Prefect's server cannot use the folder {HOME.absolute()} ({error}): move what is there away, then launch again"
+        ) from None
 
 
 def mark_crashed(address: str, name: str | None = None, but: str | None = None) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from flows.configure.compose import compose
 from flows.job import run_job
+from flows.launch.context import current_launch
 from flows.launch.execution import Failure
 from flows.windows import final_tables, stages
-from flows.windows.opened import Windows
+from flows.windows.opened import Windows, windows
 from flows.windows.tracked import open_trackers
 from pipelines.config import RunConfig
 from pipelines.errors import EngineDied
@@ -94,3 +95,22 @@ def test_a_launchs_table_has_the_start_before_the_end(monkeypatch: pytest.Monkey
     head, _, row = final_tables.grid_table(jobs_of("seed=0,1,2")).strip().splitlines()
     cells = dict(zip(*([part.strip() for part in line.strip("|").split("|")] for line in (head, row)), strict=True))
     assert (cells["seeds done"], cells["success at start"], cells["at the end"]) == ("2 of 3", "0.250", "0.750")
+
+
+def test_a_folder_that_prefect_cannot_use_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trackers are prepared all the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.windows.prefect_server.settings", dict)  # the environment stays as it is
+    monkeypatch.setattr("flows.windows.opened.prepare", lambda *_: ["MLflow"])
+    (tmp_path / ".prefect").write_text("a file")
+    (tmp_path / "launch").mkdir()
+    jobs = jobs_of("seed=0")
+    with windows(jobs, jobs, tmp_path / "launch"):
+        launch = current_launch()
+    assert launch is not None
+    assert (launch.prefect, launch.closed_trackers) == (None, ("MLflow",))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert str(tmp_path / ".prefect") in line
