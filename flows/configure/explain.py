@@ -30,7 +30,10 @@ def closest(key: str, keys: Sequence[str]) -> str:
     close += [k for k in keys if k.rpartition(".")[2] == last]
     if not (close or (section and inside)):
         close = _near(key, keys)
-    return _did_you_mean(list(dict.fromkeys(close))[:3]) or known(inside or [k for k in keys if "." not in k])
+    below = [
+        k for k in keys if section and k.startswith(f"{section}.") and k not in inside
+    ]  # where a key may have moved
+    return _did_you_mean(list(dict.fromkeys(close))[:3]) or known(inside + below or [k for k in keys if "." not in k])
 
 
 def known(alternatives: Sequence[str]) -> str:
@@ -59,7 +62,10 @@ _SECTIONS = {
     "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
     "hydra": "hydra.launcher.",
 }  # fmt: skip
-_CHOSEN_BY_GROUP = {"benchmark.name": "benchmark", "data.source": "data", "policy.name": "policy"}
+_CHOSEN_BY_GROUP = {
+    "benchmark.name": "benchmark", "data.source": "data", "policy.name": "policy",
+    "algorithm.estimator": "algorithm", "algorithm.estimator.name": "algorithm",
+}  # fmt: skip
 
 
 def explain_validation(problems: Sequence[Any], overrides: Sequence[str] = ()) -> str:
@@ -67,8 +73,12 @@ def explain_validation(problems: Sequence[Any], overrides: Sequence[str] = ()) -
     chosen instead: the rest of that section then fits nothing."""
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if key in _CHOSEN_BY_GROUP and any(_key(p).startswith(f"{_CHOSEN_BY_GROUP[key]}.") for p in problems):
-            group, option = _CHOSEN_BY_GROUP[key], value.rpartition("_")[2]  # webshop_real is the benchmark's data=real
+        section = re.sub(r"\.(name|source)$", ".", key)
+        if key in _CHOSEN_BY_GROUP and any(_key(p).startswith(section) for p in problems):
+            group = _CHOSEN_BY_GROUP[key]
+            option = value.rpartition("_")[2] if group == "data" else value  # webshop_real is the benchmark's data=real
+            if group == "algorithm" and option not in options(group):  # the problem says which estimators there are
+                continue
             return f"{override}: choose the whole group instead, {group}={option}{known(options(group))}"
     texts = [_problem(problem) for problem in problems]
     return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
