@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+from transformers.utils import logging
 
 from pipelines.config import StandIn
 from pipelines.policies.chat_codec import ChatCodec
@@ -39,4 +40,5 @@ def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Seq
         torch.manual_seed(_SEED)
         model = Qwen2ForCausalLM(config).float()
     model.generation_config = GenerationConfig(eos_token_id=end)
+    logging.disable_progress_bar()  # of one small file
     model.save_pretrained(out)
