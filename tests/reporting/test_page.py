@@ -84,7 +84,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in (0, 1):
             folder = write_results(root / "runs", "grpo", arm, seed, {0: [0], 2: [1]}, said=info)
             texts = {"prompt": EVIL, "text": EVIL, "observation": EVIL, "task_id": EVIL, "task_type": EVIL}
-            played = trajectory(**texts, valid=[True, False], g=1.25 if arm == "full" else 1.0)
+            modulated = {"g": 1.25, "A_final": [1.5, 0.5]} if arm == "full" else {}
+            played = trajectory(**texts, valid=[True, False], **modulated)
             add_trajectories(folder, played, trajectory(3, success=False))
     folder = root / "reports" / "evil"
     (folder / "tables").mkdir(parents=True)
@@ -215,7 +216,7 @@ def test_a_figure_that_is_none_is_named(
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_the_viewer_in_a_browser(report: Path, tmp_path: Path) -> None:
-    """The modulated arm is chosen, its steps stand there, and the evil text is text."""
+    """The arm whose advantages differ within a trajectory is chosen, its steps stand there, and the evil text is text."""
     options = [
         "--headless=new",
         "--no-sandbox",
