@@ -15,7 +15,6 @@ SMALL = [
     "rollout.max_action_tokens=8", "warm_start=null", "execution.progress=false",
 ]  # fmt: skip
 GENERATED = ["data.train=6", "data.valid_unseen=6", "data.receptacles=3", "data.object_types=2"]
-OF_BENCHMARK = {"benchmark=deepsearch": []}  # scale=smoke has its small worlds
 ENGINES = ("openrlhf", "vllm")  # not installed here: tests/flows/test_vllm.py
 OPTIONS = sorted(
     f"{group}={path.stem}"
