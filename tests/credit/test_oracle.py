@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.credit import cost_lines, main
+from flows.credit.__main__ import main
+from flows.credit.oracle import cost_lines
 from pipelines.credit.costs import Cost
 from pipelines.experiment import run_experiment
 from pipelines.files import read_json

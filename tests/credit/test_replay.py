@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.credit import main
+from flows.credit.__main__ import main
 from pipelines.experiment import run_experiment
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.run_folder import run_folder
@@ -118,7 +118,7 @@ def test_a_rollout_that_is_gone_is_reported(
 def test_help_and_mistakes_load_nothing_heavy(replay: list[str]) -> None:
     heavy = ", ".join(f"{name!r}" for name in HEAVY)
     code = (
-        "import sys; from flows.credit import main; code = main(sys.argv[1:]);"
+        "import sys; from flows.credit.__main__ import main; code = main(sys.argv[1:]);"
         f"sys.exit(code if not {{{heavy}}} & sys.modules.keys() else 9)"
     )
     for arguments, expected in (["--help"], 0), ([*replay, "estimators=x"], 2):

@@ -1,0 +1,88 @@
+"""``oracle``: what steps were worth under the policy that played them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from flows.configure.compose import validated
+from flows.credit.asked import HOW, Asked, Command, chosen_iterations
+from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.credit.costs import Cost
+
+_WORKERS = "execution.environment_workers"
+_NUMBERS = ((_WORKERS, 1, 1), ("steps", 200, 1), ("seed", 0, 0))  # with their defaults and least values
+
+
+def _oracle(asked: Asked) -> None:
+    """Everything that can be wrong is found before torch is imported."""
+    from pipelines.artifacts import ArtifactStore
+    from pipelines.config.views import COMMON_PACKAGES, package_versions
+    from pipelines.credit.lineage import finished_run, lineage
+
+    start, folder = time.monotonic(), asked.folder
+    info = finished_run(asked.run)
+    experiment = validated(info.config).experiment
+    experiment.check_runnable()
+    store = ArtifactStore(asked.artifacts, package_versions(COMMON_PACKAGES))
+    found = lineage(info, store)
+    count = len(found.iterations)
+    iterations = chosen_iterations(asked, count) if "iterations" in asked.values else sorted({0, count // 2, count - 1})
+    continuations = asked.number("continuations", 32, 4)
+    if continuations % 2:
+        raise ConfigError(f"continuations={continuations}: give an even number, they are compared by halves")
+    if (plan := asked.values.get("plan", "false")) not in ("true", "false"):
+        raise ConfigError(f"plan={plan}: say true or false")
+    workers, steps, seed = (asked.number(key, *of) for key, *of in _NUMBERS)
+
+    from flows.launch.libraries import calm_libraries
+
+    calm_libraries()
+    from pipelines.artifacts import full_disk_is_readable
+    from pipelines.credit import oracle_report
+    from pipelines.credit.costs import costs, seconds_a_step
+    from pipelines.credit.oracle import Question, choose_all, measure
+    from pipelines.stages.session import Session
+
+    question = Question(tuple(iterations), steps, continuations, seed)
+    chosen = choose_all(question, found)
+    planned = costs(chosen, continuations)
+    print(*cost_lines(planned, continuations, seconds_a_step(found)), sep="\n", flush=True)
+    if plan == "true":
+        return
+    bar = asked.bar()
+    try:
+        with full_disk_is_readable(asked.artifacts), Session(store, workers) as session:
+            table = measure(
+                session, experiment, found, question, chosen, lambda done, what: bar.update(done, 1.0, what)
+            )
+        bar.finish()
+    finally:
+        bar.close()
+    with full_disk_is_readable(folder):
+        oracle_report.write(folder, table, question, planned, info)
+    print(f"written: {folder}/oracle.parquet, .md, .csv, .json  ({time.monotonic() - start:.0f} s)")
+
+
+def cost_lines(costs: Mapping[int, Cost], continuations: int, seconds_a_step: float | None) -> list[str]:
+    """What each iteration takes, and how long all of it does."""
+    from flows.windows.terminal import duration
+
+    lines = [
+        f"iteration {i}: {cost.steps} steps of {cost.tasks} tasks, {cost.prefixes} prefixes × {continuations} continuations: about "
+        f"{cost.sampled:,.0f} steps to play, {cost.replayed:,.0f} to replay"
+        for i, cost in costs.items()
+    ]
+    if seconds_a_step is None:
+        return [*lines, "how long that takes is not known: the run's rollouts left no times to tell it by"]
+    seconds = seconds_a_step * sum(cost.sampled for cost in costs.values())
+    return [
+        *lines,
+        f"about {duration(seconds)} at the pace of the run's own rollouts ({1 / seconds_a_step:,.0f} steps a second)",
+    ]
+
+
+ORACLE = Command(_oracle, ("iterations", "steps", "continuations", "seed", "plan", "out", *HOW, _WORKERS))

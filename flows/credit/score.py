@@ -1,0 +1,86 @@
+"""``score``: how well each method's credit agrees with an oracle's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.configure.compose import validated
+from flows.credit.asked import HOW, METHODS, Asked, Command, chosen_methods
+from pipelines.config.views import AdvantageView
+from pipelines.errors import ConfigError, MissingCheckpoint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _score(asked: Asked) -> None:
+    """Everything that can be wrong is found before torch is imported."""
+    from pipelines.artifacts import ArtifactStore
+    from pipelines.credit.lineage import finished_run, lineage
+
+    start, folder = time.monotonic(), asked.folder
+    info = finished_run(asked.run)
+    experiment = validated(info.config).experiment
+    chosen, left_out = chosen_methods(asked, AdvantageView.of(experiment), experiment.policy.records)
+    table = _read_oracle(Path(asked.values.get("oracle", asked.usual("oracle"))), info.fingerprint)
+    sizes = _sizes(asked, experiment.training.group_size)
+    found = lineage(info, ArtifactStore(asked.artifacts))
+
+    from flows.launch.libraries import calm_libraries
+
+    calm_libraries()
+    from pipelines.artifacts import full_disk_is_readable
+    from pipelines.credit import score_report
+    from pipelines.credit.group_sizes import ALL, score_all
+    from pipelines.credit.scores import SCORES, differences
+    from pipelines.stages.reading import read_rollout
+
+    batches = {
+        i: read_rollout(found.iterations[i].rollout).batch() for i in sorted(set(table["iteration"].to_pylist()))
+    }
+    bar = asked.bar()
+    try:
+        scores = score_all(sizes, batches, chosen, table, lambda done: bar.update(done, 1.0, ""))
+    finally:
+        bar.close()
+    whole = scores[ALL, ALL]
+    with full_disk_is_readable(folder):
+        score_report.write(folder, scores, {name: differences(whole, name) for name in SCORES}, info)
+    print(
+        *left_out, f"written: {folder}/scores.md, .csv, differences.csv  ({time.monotonic() - start:.0f} s)", sep="\n"
+    )
+
+
+def _read_oracle(folder: Path, run: str) -> pa.Table:
+    """Raises MissingCheckpoint: there is none, or it is another run's."""
+    import pyarrow.parquet as pq
+
+    from pipelines.files import read_json
+    from pipelines.schemas import ORACLE
+
+    try:
+        of = read_json(folder / "oracle.json")["run"]
+        table = pq.read_table(folder / ORACLE.file)
+        if not (table.num_rows and table.schema.equals(ORACLE.schema)):
+            raise ValueError(f"{ORACLE.file} is empty or has other columns than an oracle's")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MissingCheckpoint(
+            f"{folder} holds no oracle ({error}): give the run to python -m flows.credit oracle first, or say oracle=<its folder>"
+        ) from None
+    if of != run:
+        raise MissingCheckpoint(f"oracle={folder} is of another run: name the folder that this run's oracle wrote")
+    return table
+
+
+def _sizes(asked: Asked, members: int) -> list[int]:
+    """Raises ConfigError: no size, or one that no group has."""
+    text = asked.values.get("sizes", "")
+    for part in text.split(",") if text else ():
+        if not part.isdecimal() or not 2 <= int(part) <= members:
+            raise ConfigError(f"sizes={text}: the run's groups have {members} episodes; give numbers from 2 to that")
+    return sorted({int(part) for part in text.split(",")}) if text else []
+
+
+SCORE = Command(_score, ("estimators", "modulators", "sizes", "oracle", "out", *HOW), METHODS)
