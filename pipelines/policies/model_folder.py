@@ -11,6 +11,7 @@ from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json, write_json
 from pipelines.policies.chat_template import NAMED
 
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _REMEDY = "restore it, or set model.pretrained=<another folder>"
 
 
@@ -18,9 +19,11 @@ def check_folder(folder: Path) -> None:
     """Every weight file that the folder names is there in its full length, and vLLM reads the model as what it is.
 
     Raises:
-        MissingCheckpoint: a file is absent or cut. ConfigError: a shape that vLLM would read wrongly without a word.
+        MissingCheckpoint: a file is absent or cut. ConfigError: a shape that vLLM would read wrongly without a word, or weights other
+            than those that everybody else reads.
     """
     check_weights(folder)
+    _check_index(folder)
     _check_heads(folder, read_json(folder / "config.json"))
 
 
@@ -50,13 +53,29 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         OSError, ValueError, KeyError: the index cannot be read.
     """
-    whole = folder / "model.safetensors"
+    whole = folder / _WHOLE
     if whole.is_file():
         return [whole]
-    index = folder / "model.safetensors.index.json"
+    index = folder / _INDEX
     if index.is_file():
         return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
     return sorted(folder.glob("*.safetensors"))
+
+
+def _check_index(folder: Path) -> None:
+    """Where there is an index vLLM goes by it, also beside ``model.safetensors``, which transformers and ``policy=local`` take."""
+    index, whole = folder / _INDEX, folder / _WHOLE
+    if not (index.is_file() and whole.is_file()):
+        return
+    try:
+        named = set(read_json(index)["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise MissingCheckpoint(f"{index} cannot be read ({error!r}): {_REMEDY}") from None
+    if others := sorted(named - {_WHOLE}):
+        raise ConfigError(
+            f"{folder} holds {_WHOLE}, and {_INDEX} names {', '.join(others)}: vLLM would read these and the trainer that; "
+            "remove one of the two"
+        )
 
 
 def _check_heads(folder: Path, config: dict[str, Any]) -> None:

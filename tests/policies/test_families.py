@@ -20,7 +20,7 @@ from pipelines.policies.local.parameters import load_model
 from pipelines.policies.local.probe import check_model
 from pipelines.policies.local.probe import largest_difference as largest_probed_difference
 from pipelines.policies.local.transformer import forward, packed, packed_positions, weights_of
-from pipelines.policies.model_folder import check_vocabulary
+from pipelines.policies.model_folder import check_folder, check_vocabulary, check_weights
 
 SIZES: dict[str, Any] = {
     "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -88,6 +88,21 @@ def test_a_model_in_many_files_is_the_same(tmp_path: Path) -> None:
     shard.unlink()
     with pytest.raises(MissingCheckpoint, match=shard.name):
         load_model(tmp_path)
+
+
+def test_two_models_in_a_folder_are_refused_where_vllm_reads_it(tmp_path: Path) -> None:
+    """transformers and policy=local take model.safetensors, vLLM what the index names. One that names the whole file is harmless."""
+    saved(LlamaConfig(**SIZES), tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    write_json(index, {"weight_map": {"a": "model.safetensors"}})
+    check_folder(tmp_path)
+    write_json(index, {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}})
+    check_weights(tmp_path)
+    with pytest.raises(ConfigError, match=r"names model-2\.safetensors: .*remove one"):
+        check_folder(tmp_path)
+    index.write_text("{")
+    with pytest.raises(MissingCheckpoint, match=r"index\.json cannot be read"):
+        check_folder(tmp_path)
 
 
 def test_a_value_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def join(cluster: ClusterConfig) -> None:
             where = f"the Ray at {address}" if address else "a Ray on this machine"
             raise ConfigError(
                 f"{where} cannot be used ({_last_line(error)}): start one with this Python (ray start --head) and set "
-                "policy.cluster.ray_address=<host:port>, or leave it null to have one started"
+                "policy.cluster.ray_address=<host:port>, or leave it null to have one started; on a busy machine, which Ray gives 30 "
+                "seconds, launch again later"
             ) from None
     _users += 1
 

@@ -32,6 +32,7 @@ def apply() -> None:
     if os.environ.get("DS_ACCELERATOR") == "cpu":
         _stand_in_for_flash_attention()
         _cuda_is_the_cpu()
+        _nothing_is_compiled()
         _gathers_are_waited_for()
     _float32_is_a_dtype()
 
@@ -135,6 +136,14 @@ def _cuda_is_the_cpu() -> None:
     import openrlhf.utils.deepspeed.deepspeed as strategy
 
     strategy.init_device_mesh = lambda _, *a, **k: init_device_mesh("cpu", *a, **k)
+
+
+def _nothing_is_compiled() -> None:
+    """DeepSpeed compiles an exchange over shared memory, which nothing here calls: a minute of the first run, which needs a C++
+    compiler, and once ended in it leaves a lock that every later run waits for, for ever."""
+    from deepspeed import ops
+
+    ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _gathers_are_waited_for() -> None:
