@@ -20,15 +20,21 @@ from pipelines.tracking.protocol import TrackedRun
 from tests.flows.postgres import postgres, why_not
 from tests.flows.test_jobs import jobs_of
 from tests.pipelines.run_records import record
+from tests.tracking.databases import with_mlflow
 
 CELLS = "+experiment=table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def uri(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
     monkeypatch.chdir(tmp_path)
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'mlflow.db'}"
+        yield f"sqlite:///{with_mlflow(tmp_path, tmp_path_factory)}"
     elif reason := why_not():
         pytest.skip(reason)
     else:

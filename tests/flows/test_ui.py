@@ -13,6 +13,7 @@ from flows import ui
 from pipelines.tracking.mlflow import MlflowSettings
 from pipelines.tracking.protocol import Pages
 from pipelines.tracking.tensorboard import TensorboardSettings
+from tests.tracking.databases import with_mlflow
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +49,12 @@ def test_a_tracker_that_cannot_be_opened_has_no_page(
 
 
 def test_every_tracker_that_has_pages_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    with_mlflow(tmp_path, tmp_path_factory)
     monkeypatch.chdir(tmp_path)
     started: list[Pages] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from pipelines.tracking.protocol import TrackedRun, TrackerSettings
 from pipelines.tracking.tensorboard import TensorboardSettings
 from pipelines.tracking.wandb import WandbSettings, _records
 from tests.tracking.conformance import TrackerConformance
+from tests.tracking.databases import with_mlflow
 from tests.tracking.recording import RecordingSettings
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +50,8 @@ class TestRecording(TrackerConformance):
 
 class TestMlflow(TrackerConformance):
     @pytest.fixture(autouse=True)
-    def _copied(self, database: Path, tmp_path: Path) -> None:
-        shutil.copy(database, tmp_path / "mlflow.db")
+    def _copied(self, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        with_mlflow(tmp_path, tmp_path_factory)
 
     def make_settings(self, folder: Path) -> TrackerSettings:
         return MlflowSettings(uri=f"sqlite:///{folder / 'mlflow.db'}")

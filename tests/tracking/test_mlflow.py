@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +20,13 @@ from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.mlflow.names import acceptable, original
 from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
 from pipelines.tracking.protocol import TrackedRun
+from tests.tracking.databases import with_mlflow
 
 
 @pytest.fixture
-def uri(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return f"sqlite:///{with_mlflow(tmp_path, tmp_path_factory)}"
 
 
 @pytest.fixture
