@@ -18,10 +18,12 @@ from flows.grid import check_fits_study, main
 from flows.launch.jobs import Job
 from flows.study import StudyError
 from pipelines.errors import ConfigError
+from pipelines.experiment import run_experiment
 from pipelines.files import sha256_file
 from pipelines.reporting.report import collect, write_table
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_jobs import jobs_of
+from tests.pipelines.runs import Quiet
 from tests.reporting.study import PICK_LOOK, write_cell
 from tests.reporting.test_dvc import keep_some
 
@@ -44,13 +46,13 @@ def checkout(root: Path) -> Path:
     return root
 
 
-def start(root: Path, command: str = "flows.grid") -> subprocess.Popen[str]:
+def start(root: Path) -> subprocess.Popen[str]:
+    """``make grid`` without trackers: what is looked at is what it publishes."""
     own = {f"DVC_{name}_DIR": str(root / ".own" / name) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     environment = {**os.environ, **own, "DVC_NO_ANALYTICS": "true"}
     environment.pop("PYTHONPATH", None)
-    arguments = ["-m", *CELLS] if command == "flows" else CELLS
     return subprocess.Popen(
-        [sys.executable, "-m", command, *arguments],
+        [sys.executable, "-m", "flows.grid", *CELLS, "tracker=[]"],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
@@ -59,11 +61,20 @@ def start(root: Path, command: str = "flows.grid") -> subprocess.Popen[str]:
     )
 
 
-def finish(root: Path, command: str = "flows.grid") -> str:
-    launch = start(root, command)
+def finish(root: Path) -> str:
+    launch = start(root)
     said, _ = launch.communicate(timeout=280)
     assert launch.returncode == 0, said
     return said
+
+
+def run_without_a_launch(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same runs below ``root``, one after the other in this process, by the code of a repository without a commit."""
+    monkeypatch.setattr("pipelines.stages.results.code_commit", lambda: "unknown")
+    root.mkdir()
+    monkeypatch.chdir(root)
+    for job in jobs_of(*CELLS):
+        run_experiment(job.config, Quiet())
 
 
 def kill_when(root: Path, reached: Callable[[], bool]) -> None:
@@ -86,14 +97,14 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
 
 @pytest.mark.timeout(900)
 def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed, whole = (with_prefect(checkout(tmp_path / name), tmp_path_factory) for name in ("killed", "whole"))
+    killed, whole = with_prefect(checkout(tmp_path / "killed"), tmp_path_factory), tmp_path / "whole"
     kill_when(killed, lambda: len(list((killed / "artifacts" / "rollout").glob("*/record.json"))) > 0)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
     said = finish(killed)
     assert "Table 1: ALFWorld and WebShop, smoke scale" in said
-    finish(whole, "flows")
+    run_without_a_launch(whole, monkeypatch)
 
     made = digests(killed, "reports", "archive", "results")
     assert {

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from flows.__main__ import main
 from flows.configure.compose import compose
 from flows.launch.jobs import Job
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment
+from tests.tracking.databases import with_mlflow
 
 SMALL = ["scale=smoke", "policy=scripted", "training.iterations=1", "warm_start=null", "benchmark.max_steps=2"]
 
@@ -29,7 +31,9 @@ def flows(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(600)
-def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_runs_a_failing_one_and_a_second_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     # One of the two jobs has a folder of games without a game, and must fail alone.
     (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "games"))
@@ -50,9 +54,8 @@ def test_many_runs_a_failing_one_and_a_second_launch(tmp_path: Path, monkeypatch
     assert "json_2.1.1/train" in done.stderr
     assert "alfworld-download" in done.stderr
     assert "Traceback" not in done.stderr
-    again = flows(*sweep[:-1], "data=dozen", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert f"done already: {run_folder(good)}" in again.stdout
+    assert main([*sweep[:-1], "data=dozen"]) == 0
+    assert f"done already: {run_folder(good)}" in capsys.readouterr().out
     import sqlite3
 
     with sqlite3.connect(tmp_path / ".prefect" / "prefect.db") as database:
@@ -78,7 +81,7 @@ def test_a_dead_prefect_server_does_not_take_the_run_with_it(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_prefect(tmp_path, tmp_path_factory)
-    command = [sys.executable, "-m", "flows", *SMALL, "training.iterations=12", "seed=5"]
+    command = [sys.executable, "-m", "flows", *SMALL, "tracker=[]", "training.iterations=12", "seed=5"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     monkeypatch.chdir(tmp_path)
     config = compose(command[3:])
@@ -193,8 +196,11 @@ def test_a_launchs_folder_that_is_not_here_is_reported(tmp_path: Path, monkeypat
         current_launch()
 
 
-def test_without_a_prefect_server_the_launch_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_prefect_server_the_launch_goes_on(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its database is no database: the server cannot start."""
+    with_mlflow(tmp_path, tmp_path_factory)
     (tmp_path / ".prefect").mkdir()
     (tmp_path / ".prefect" / "prefect.db").write_text("this is no database, whatever its name says" * 99)
     done = flows(*SMALL, "seed=7", cwd=tmp_path)
