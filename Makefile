@@ -10,9 +10,11 @@ BENCHMARK ?= alfworld
 # Of make grid. RLOO's rows, which the paper took from GiGPO, would not fit into its 90 minutes.
 CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
+# Of make tournament.
+METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cluster setup-real demo real grid repro test test-cluster test-real lint bench ui lock clean distclean
+.PHONY: help setup setup-cluster setup-real demo real grid credit tournament repro test test-cluster test-real lint bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,6 +36,12 @@ real: setup-real ## a pretrained model, SmolLM2-135M-Instruct: warm start, GRPO 
 
 grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
 	@$(PY) -m flows.grid '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
+
+credit: setup ## what steps were worth, and how well each method of credit assignment says so, on a run of each benchmark: 45 minutes on 2 cores (CREDIT="scale=smoke")
+	@$(PY) -m flows.credit.study $(CREDIT)
+
+tournament: setup ## 51 runs: each method of credit assignment on three benchmarks (METHODS="glob(credit/*_gigpo_*)", SEEDS=0); says how long it takes
+	@$(PY) -m flows.credit.tournament '+experiment=$(METHODS)' seed=$(SEEDS) scale=laptop
 
 repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m dvc repro

@@ -3,6 +3,9 @@ V̂ = (Σ of these returns at s + n·R̄) / (their number + n), R̄ the mean rew
 
 https://arxiv.org/abs/2604.11037. From a secondary source: a port of it to prime-rl, which names the paper's equation 11 for V̂, first
 visits, γ = .99, n = 2, and the division by the standard deviation as the paper's option.
+
+R̄ is not discounted and Q̂ is. So with γ < 1 and n > 0 a task whose trajectories are all paid alike gives its early steps A < 0, the
+smaller γ^(steps left) the more; γ = 1 gives them 0, and so does n = 0 where no state has two actions.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.configure.compose import validated
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pipelines.credit.costs import Cost
 
 _WORKERS = "execution.environment_workers"
-_NUMBERS = ((_WORKERS, 1, 1), ("steps", 200, 1), ("seed", 0, 0))  # with their defaults and least values
 
 
 def _oracle(asked: Asked) -> None:
@@ -29,14 +29,7 @@ def _oracle(asked: Asked) -> None:
     experiment.check_runnable()
     store = ArtifactStore(asked.artifacts, package_versions(COMMON_PACKAGES))
     found = lineage(info, store)
-    count = len(found.iterations)
-    iterations = chosen_iterations(asked, count) if "iterations" in asked.values else sorted({0, count // 2, count - 1})
-    continuations = asked.number("continuations", 32, 4)
-    if continuations % 2:
-        raise ConfigError(f"continuations={continuations}: give an even number, they are compared by halves")
-    if (plan := asked.values.get("plan", "false")) not in ("true", "false"):
-        raise ConfigError(f"plan={plan}: say true or false")
-    workers, steps, seed = (asked.number(key, *of) for key, *of in _NUMBERS)
+    numbers, iterations = Numbers.of(asked), _iterations(asked, len(found.iterations))
 
     from flows.launch.libraries import calm_libraries
 
@@ -47,15 +40,15 @@ def _oracle(asked: Asked) -> None:
     from pipelines.credit.oracle import Question, choose_all, measure
     from pipelines.stages.session import Session
 
-    question = Question(tuple(iterations), steps, continuations, seed)
+    question = Question(iterations, numbers.steps, numbers.continuations, numbers.seed)
     chosen = choose_all(question, found)
-    planned = costs(chosen, continuations)
-    print(*cost_lines(planned, continuations, seconds_a_step(found)), sep="\n", flush=True)
-    if plan == "true":
+    planned = costs(chosen, question.continuations)
+    print(*cost_lines(planned, question.continuations, seconds_a_step(found)), sep="\n", flush=True)
+    if numbers.plan:
         return
     bar = asked.bar()
     try:
-        with full_disk_is_readable(asked.artifacts), Session(store, workers) as session:
+        with full_disk_is_readable(asked.artifacts), Session(store, numbers.workers) as session:
             table = measure(
                 session, experiment, found, question, chosen, lambda done, what: bar.update(done, 1.0, what)
             )
@@ -65,6 +58,34 @@ def _oracle(asked: Asked) -> None:
     with full_disk_is_readable(folder):
         oracle_report.write(folder, table, question, planned, info)
     print(f"written: {folder}/oracle.parquet, .md, .csv, .json  ({time.monotonic() - start:.0f} s)")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is asked of every iteration, and how it is played."""
+
+    steps: int
+    continuations: int
+    seed: int
+    workers: int
+    plan: bool
+
+    @classmethod
+    def of(cls, asked: Asked) -> Numbers:
+        """Raises ConfigError: one of them is wrong."""
+        continuations = asked.number("continuations", 32, 4)
+        if continuations % 2:
+            raise ConfigError(f"continuations={continuations}: give an even number, they are compared by halves")
+        if (plan := asked.values.get("plan", "false")) not in ("true", "false"):
+            raise ConfigError(f"plan={plan}: say true or false")
+        steps, seed = asked.number("steps", 200, 1), asked.number("seed", 0, 0)
+        return cls(steps, continuations, seed, asked.number(_WORKERS, 1, 1), plan == "true")
+
+
+def _iterations(asked: Asked, count: int) -> tuple[int, ...]:
+    """Those that were asked for, or the first, the middle and the last."""
+    asks = "iterations" in asked.values
+    return tuple(chosen_iterations(asked, count) if asks else sorted({0, count // 2, count - 1}))
 
 
 def cost_lines(costs: Mapping[int, Cost], continuations: int, seconds_a_step: float | None) -> list[str]:

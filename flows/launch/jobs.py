@@ -42,7 +42,12 @@ def run_seconds(experiment: ExperimentConfig) -> float:
     played = training.iterations * training.tasks * training.group_size
     evaluations = -(-training.iterations // evaluation.every) + 1
     steps = (played + evaluations * evaluation.games * evaluation.samples) * experiment.benchmark.max_steps
-    return _RUN_S + steps * benchmark_spec(experiment.benchmark.name).step_seconds * _weight(experiment.model.stand_in)
+    return _RUN_S + steps * step_seconds(experiment)
+
+
+def step_seconds(experiment: ExperimentConfig) -> float:
+    """One step of an episode of a stand-in's, its learning included."""
+    return benchmark_spec(experiment.benchmark.name).step_seconds * _weight(experiment.model.stand_in)
 
 
 def shared(experiment: ExperimentConfig) -> Shared:
@@ -97,6 +102,12 @@ def make_jobs(combinations: Sequence[Sequence[str]], configs: Sequence[RunConfig
 def is_launchers(override: str) -> bool:
     """Whether the override sets how to launch, not what."""
     return override.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def core_seconds(jobs: Sequence[Job]) -> float:
+    """Of one core that does all of it: each run, and every warm start once."""
+    warm_starts = {job.shared.key: job.shared.seconds for job in jobs}
+    return sum(job.seconds for job in jobs) + sum(warm_starts.values())
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:

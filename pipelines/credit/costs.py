@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, median
 
+from pipelines.artifacts import RECORD
 from pipelines.credit.lineage import Lineage
 from pipelines.credit.oracle import Chosen
+from pipelines.files import read_json
 from pipelines.schemas import METRICS_JSON
 from pipelines.stages.reading import read_metrics
 
@@ -40,12 +43,27 @@ def _cost(chosen: Chosen, continuations: int) -> Cost:
 
 
 def seconds_a_step(lineage: Lineage) -> float | None:
-    """Of the run's rollouts, by the times of its files: from a checkpoint to the rollout that it played, the median over the
-    iterations. None: one iteration tells nothing, or the files were copied without their times."""
-    found = []
+    """Of the run's rollouts, by the times of its files: from a checkpoint, or its evaluation where that came between, to the rollout
+    that it played, the median over the iterations. None: one iteration tells nothing, or the files were copied without their times."""
+    found, evaluated = [], _evaluated(lineage)
     for each in lineage.iterations[1:]:
-        begun, ended = ((artifact.folder / METRICS_JSON).stat().st_mtime for artifact in (each.policy, each.rollout))
+        ended = _written(each.rollout.folder)
+        before = (_written(each.policy.folder), *evaluated.get(each.policy.fingerprint, ()))
         metrics = read_metrics(each.rollout)
         steps = metrics["rollout/episodes"] * metrics["rollout/steps"]
-        found += [(ended - begun) / steps] if ended > begun and steps else []
+        begun = [time for time in before if time < ended]
+        found += [(ended - max(begun)) / steps] if begun and steps else []
     return median(found) if found else None
+
+
+def _evaluated(lineage: Lineage) -> dict[str, list[float]]:
+    """When each checkpoint was evaluated, by its fingerprint; also later, by another run or command."""
+    times: dict[str, list[float]] = {}
+    for record in (lineage.initial.folder.parents[1] / "evaluate").glob(f"[!.]*/{RECORD}"):
+        policy = read_json(record)["inputs"].get("policy", "")
+        times.setdefault(policy, []).append(_written(record.parent))
+    return times
+
+
+def _written(folder: Path) -> float:
+    return (folder / METRICS_JSON).stat().st_mtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 from flows.credit.__main__ import main
 from flows.credit.oracle import cost_lines
-from pipelines.credit.costs import Cost
+from pipelines.artifacts import Artifact
+from pipelines.credit.costs import Cost, seconds_a_step
+from pipelines.credit.lineage import Iteration, Lineage
 from pipelines.experiment import run_experiment
-from pipelines.files import read_json
+from pipelines.files import read_json, sha256_file, write_json
 from pipelines.run_folder import run_folder
 from tests.once import made_once
 from tests.pipelines.runs import Quiet, digests, small_config
@@ -122,3 +125,24 @@ def test_the_cost_is_reported_by_hand() -> None:
     assert "300 prefixes × 32" in lines[0]
     assert "about 2 min" in lines[1]
     assert "not known" in cost_lines({}, 32, None)[-1]
+
+
+def test_the_pace_leaves_evaluations_out(tmp_path: Path) -> None:
+    """A rollout of 20 steps, written 70 s after its checkpoint and 10 s after that one's evaluation: half a second a step. An
+    evaluation that came later says nothing."""
+    policy, last = (_written(tmp_path / "update" / name, at) for name, at in (("1", 30), ("2", 200)))
+    rollout = _written(tmp_path / "rollout" / "1", 100, {"rollout/episodes": 4, "rollout/steps": 5})
+    for name, of, at in (("a", "1", 90), ("b", "1", 150), ("c", "other", 99)):
+        _written(tmp_path / "evaluate" / name, at, {}, {"inputs": {"policy": of}})
+    first = Iteration(rollout, rollout, rollout, policy)
+    run = Lineage(policy, (first, Iteration(policy, rollout, rollout, last)))
+    assert seconds_a_step(run) == pytest.approx(0.5)
+
+
+def _written(folder: Path, at: float, metrics: dict[str, float] | None = None, record: object = None) -> Artifact:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", metrics or {})
+    write_json(folder / "record.json", record or {})
+    os.utime(folder / "metrics.json", (1e9 + at, 1e9 + at))
+    files = {"metrics.json": {"sha256": sha256_file(folder / "metrics.json")}}
+    return Artifact(folder.parent.name, folder.name, folder, files)

@@ -116,6 +116,14 @@ def test_golden_rtmc() -> None:
     assert_close(credit(RTMC(gamma=0.5), FORK).advantages_N, [a / std for a in smooth])
 
 
+def test_rtmc_holds_a_task_that_always_succeeds_against_an_undiscounted_prior() -> None:
+    """Two trajectories a → b → success, paid 10, γ = ½: G(a) = 5, G(b) = 10. V(a) = (2·5 + 2·10)/4 = 15/2, V(b) = 10."""
+    both = [Episode(0, 10, (Move("a", "x", "b"), Move("b", "x", "end")))] * 2
+    assert_close(credit(RTMC(gamma=0.5, scale="none"), both).advantages_N, [-5 / 2, 0, -5 / 2, 0])
+    for exact in (RTMC(gamma=1.0), RTMC(gamma=0.5, prior=0.0)):
+        assert credit(exact, both).advantages_N.tolist() == [0, 0, 0, 0]
+
+
 def test_golden_otb() -> None:
     """W: 1, 4, 6 | 2, 5. First steps: B = (10·1 + 0·2)/3; second: 10·4/9; the third has nobody beside it."""
     world = [

@@ -6,9 +6,12 @@ import shutil
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from empg.credit import ESTIMATORS
 from flows.__main__ import main
 from flows.configure.cells import CONF, cells
 from flows.configure.compose import compose, compose_all, expand
@@ -17,6 +20,7 @@ from pipelines.run_folder import run_folder
 
 MODELS = {"1.5b": "qwen2.5-1.5b", "7b": "qwen2.5-7b", "8b": "llama-3.1-8b", "32b": "qwen2.5-32b"}
 UNTRAINED = ("prompting", "react")
+PAPER = [cell for cell in cells() if not cell.startswith("credit/")]
 
 
 def test_the_tables_are_whole() -> None:
@@ -31,9 +35,7 @@ def test_the_tables_are_whole() -> None:
 
 @pytest.mark.parametrize("scale", ["laptop", "paper", "smoke"])
 def test_every_cell_is_what_its_name_says(scale: str) -> None:
-    for cell, config in zip(
-        cells(), compose_all([[f"+experiment={c}", f"scale={scale}"] for c in cells()]), strict=True
-    ):
+    for cell, config in zip(PAPER, compose_all([[f"+experiment={c}", f"scale={scale}"] for c in PAPER]), strict=True):
         experiment = config.experiment
         benchmark, size, method, *rest = cell.rpartition("/")[2].split("_", 3)
         said = (experiment.benchmark.name, experiment.model.name, experiment.algorithm.name, experiment.scale)
@@ -57,13 +59,35 @@ def _strength(said: str, zeta: float) -> tuple[str, float, float, float, str]:
 
 
 def test_cells_of_two_tables_that_are_one_experiment_are_one_run() -> None:
-    folders = Counter(run_folder(config) for config in compose_all([[f"+experiment={cell}"] for cell in cells()]))
+    folders = Counter(run_folder(config) for config in compose_all([[f"+experiment={cell}"] for cell in PAPER]))
     same = ["table1/alfworld_1.5b_grpo_full", "table5/alfworld_1.5b_grpo_zeta0.05_k1.0"]
     assert [folder for folder, count in folders.items() if count > 1] == [
         run_folder(compose([f"+experiment={same[0]}"]))
     ]
     assert len({run_folder(compose([f"+experiment={cell}", "scale=paper", "seed=2"])) for cell in same}) == 1
     assert run_folder(compose(["benchmark=alfworld"])) in folders  # and so is the same run by its values
+
+
+def test_the_tournament_has_every_method_on_three_benchmarks() -> None:
+    """A file chooses what its name says, and nothing else but GRAFT's λ and GraphGPO's γ of its benchmark."""
+    behind = dict.fromkeys(ESTIMATORS, ("off",)) | dict.fromkeys(("grpo", "gigpo", "graft"), ("off", "full", "aem"))
+    benchmarks = ("alfworld", "webshop", "deepsearch")
+    named = {f"credit/{b}_1.5b_{e}_{arm}": (b, e, arm) for b in benchmarks for e in behind for arm in behind[e]}
+    assert sorted(named) == [cell for cell in cells() if cell.startswith("credit/")]
+    own = {
+        ("webshop", "graft"): {"lam": 0.8},
+        ("deepsearch", "graft"): {"lam": 0.6},
+        ("webshop", "graphgpo"): {"gamma": 0.2},
+    }
+    for cell, (benchmark, estimator, arm) in named.items():
+        chosen = {"benchmark": benchmark, "model": "qwen2.5_1.5b", "algorithm": estimator, "empg": arm}
+        said: dict[str, Any] = {"defaults": [{f"override /{group}": option} for group, option in chosen.items()]}
+        if (benchmark, estimator) in own:
+            said["algorithm"] = {"estimator": own[benchmark, estimator]}
+        assert yaml.safe_load((CONF / "experiment" / f"{cell}.yaml").read_text()) == said, cell
+    experiment = compose(["+experiment=credit/webshop_1.5b_graft_aem"]).experiment
+    assert experiment.algorithm.estimator.model_dump() == {"name": "graft", "gamma": 0.99, "lam": 0.8}
+    assert (experiment.benchmark.name, experiment.empg.arm) == ("webshop", "aem")
 
 
 def test_overrides_beside_a_cell_win() -> None:
@@ -105,7 +129,10 @@ def test_jobs_are_composed_as_each_alone() -> None:
             ["+experiment=[table1/alfworld_1.5b_grpo_off,table1/alfworld_1.5b_grpo_full]"],
             r"^\+experiment=\[.*\]: a run is of one cell; several are -m",
         ),
-        (["+experiment=table1/nope"], r"\+experiment=table1/nope: no such cell; there are controls/…, table1/…"),
+        (
+            ["+experiment=table1/nope"],
+            r"\+experiment=table1/nope: no such cell; there are controls/…, credit/…, table1/…",
+        ),
         (["+experiment=table1/alfworld_1.5b_grpo_ful"], r"did you mean table1/alfworld_1.5b_grpo_full, "),
         (
             ["+experiment=table2"],
@@ -129,7 +156,7 @@ def test_a_wrong_choice_is_reported(overrides: list[str], message: str) -> None:
     [
         (
             ["-m", "+experiment=glob(tabel*)"],
-            "+experiment=glob(tabel*): matches no cell; there are controls/…, table1/…",
+            "+experiment=glob(tabel*): matches no cell; there are controls/…, credit/…, table1/…",
         ),
         (["-m", "+experiment=glob(table2/*)", "empg.zetta=1"], "unknown key empg.zetta; did you mean empg.zeta?"),
         (

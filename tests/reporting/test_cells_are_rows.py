@@ -1,4 +1,4 @@
-"""Every cell of conf/experiment is a row of the table that its folder is named after, and every row has its cell."""
+"""Every cell of the paper's in conf/experiment is a row of the table that its folder is named after, and every row has its cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from tests.reporting.study import experiment_of
 
 
 def test_cells_and_rows_are_the_same() -> None:
-    configs = {cell: experiment_of(f"+experiment={cell}", "scale=paper").values() for cell in cells()}
+    configs = {
+        cell: experiment_of(f"+experiment={cell}", "scale=paper").values()
+        for cell in cells()
+        if not cell.startswith("credit/")
+    }
     rows = {
         (name, benchmark, str(row)): {
             cell for cell, config in configs.items() if config["benchmark"]["name"] == benchmark and row.holds(config)
