@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from pipelines import schemas
 from pipelines.artifacts import Artifact
+from pipelines.errors import DataError
 from pipelines.files import read_json
 from pipelines.records import ScoredTrajectory
 from pipelines.stages import tables
@@ -18,9 +19,13 @@ def read_metrics(artifact: Artifact) -> dict[str, float]:
 
 
 def read_rollout(artifact: Artifact) -> Rollout:
+    """Raises DataError: its tables do not fit, or were made before a column was recorded; the message names the folder."""
     trajectories = pq.read_table(artifact.path(schemas.TRAJECTORIES.file))
     batches = int(read_metrics(artifact)["rollout/generation_batches"])
-    return tables.read_rollout(trajectories, pq.read_table(artifact.path(schemas.STEPS.file)), batches)
+    try:
+        return tables.read_rollout(trajectories, pq.read_table(artifact.path(schemas.STEPS.file)), batches)
+    except DataError as error:
+        raise DataError(f"{artifact.folder}: {error}") from None
 
 
 def read_scored(rollout: Artifact, advantage: Artifact) -> list[ScoredTrajectory]:

@@ -14,6 +14,7 @@ import pytest
 
 from flows.credit.__main__ import main
 from pipelines.experiment import run_experiment
+from pipelines.files import read_json, sha256_file, write_json
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.run_folder import run_folder
 from tests.flows.test_command_line import HEAVY
@@ -113,6 +114,24 @@ def test_a_rollout_that_is_gone_is_reported(
     shutil.rmtree(first)
     assert main([*replay, f"execution.artifacts={store}"]) == 1
     assert first.name in capsys.readouterr().err
+
+
+def test_a_run_that_recorded_no_states_is_one_line(
+    finished: Path, replay: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As made before they were: the line names the folder and the column."""
+    store = tmp_path / "artifacts"
+    shutil.copytree(finished / "artifacts", store, symlinks=True)
+    for path in (store / "rollout").glob("[!.]*/record.json"):
+        steps, record = path.parent / "steps.parquet", read_json(path)
+        pq.write_table(pq.read_table(steps).drop_columns(["state_before"]), steps)
+        record["files"][steps.name] = {"sha256": sha256_file(steps), "bytes": steps.stat().st_size}
+        write_json(path, record)
+    for command in (replay, ["oracle", *replay[1:]]):
+        assert main([*command, f"execution.artifacts={store}"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(store / "rollout") in line
+        assert "made before state_before was recorded" in line
 
 
 def test_help_and_mistakes_load_nothing_heavy(replay: list[str]) -> None:
