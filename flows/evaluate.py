@@ -11,6 +11,7 @@ samples     how often each task is played, with different dice: pass@k and avg@k
 key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.temperature=0 seed=1 data=real. For a run:
             its values one by one, and policy=…
 out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>
+plan=true   says what it would need and whether that fits, and plays nothing
 
 Our stand-ins are played with policy=local scale=laptop, other models with scale=paper (prompts with instructions, real data) and
 policy=vllm where vLLM is installed, unless the command chooses otherwise. policy=local reads every causal language model of
@@ -35,6 +36,7 @@ from flows.configure.checkpoints import Checkpoint, find_checkpoint
 from flows.configure.compose import compose, validated
 from flows.configure.explain import explain, known, options
 from flows.exits import exit_code, leave
+from flows.launch.planning import show_plans
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 from pipelines.registry import benchmark_spec, policy_specs
@@ -74,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint = find_checkpoint(asked.checkpoint, Path(asked.value("execution.artifacts", "artifacts")))
     try:
         config = configure(asked, checkpoint)
-        _check(config, checkpoint)
+        if config.plan:
+            return show_plans([config])
+        _check(config)
     except ConfigError as error:
         message = str(error)
         for name, key in _SHORT.items():
@@ -95,8 +99,6 @@ def parse(arguments: Sequence[str]) -> Asked:
         hint = f" ({meant}?)" if meant else ""
         raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
     rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
-    if any(argument.lstrip("+").startswith("plan=") for argument in rest):
-        raise ConfigError("plan=…: an evaluation is not planned; leave it out")
     if "out" in own and Path(own["out"]).is_file():
         raise ConfigError(f"out={own['out']} is a file: name a folder")
     rest += [f"{key}={own[name]}" for name, key in _SHORT.items() if name in own]
@@ -166,13 +168,14 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     return validated({str(key): value for key, value in values.items()}, asked.overrides)
 
 
-def _check(config: RunConfig, checkpoint: Checkpoint) -> None:
+def _check(config: RunConfig) -> None:
     """Before anything heavy is imported. Raises ConfigError, DataError."""
     experiment = config.experiment
     policy = experiment.policy
     if policy.name not in _evaluators():
         raise ConfigError(f"policy={policy.name} evaluates no model{known(_evaluators())}")
     experiment.check_runnable()
+    experiment.check_fits()
     experiment.check_machine()
     benchmark_spec(experiment.benchmark.name).build(experiment.benchmark, experiment.data).check()
 

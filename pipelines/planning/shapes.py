@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.config import ModelConfig, StandIn
 from pipelines.errors import ConfigError
@@ -105,7 +106,10 @@ def _of_folder(folder: Path) -> ModelShape:
     file = folder / "config.json"
     try:
         said = json.loads(file.read_text("utf-8"))
-        family, heads = said["model_type"], said["num_attention_heads"]
+        family = said["model_type"]
+        if "num_attention_heads" not in said:
+            said |= _by_usual_names(folder)
+        heads = said["num_attention_heads"]
         return ModelShape(
             vocabulary=said["vocab_size"],
             hidden=said["hidden_size"],
@@ -128,6 +132,21 @@ def _of_folder(folder: Path) -> ModelShape:
             f"{file} does not describe a decoder with attention ({error!r}): download the model again, or set model.pretrained to "
             "another"
         ) from None
+
+
+def _by_usual_names(folder: Path) -> dict[str, Any]:
+    """Of a family that has names of its own, as GPT-2's ``n_embd``, what transformers calls the same. Slow to import."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except ValueError:  # transformers does not know the family either
+        return {}
+    names = (
+        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "tie_word_embeddings",
+    )  # fmt: skip
+    found = {name: getattr(config, name) for name in names if hasattr(config, name)}
+    return found | {"intermediate_size": getattr(config, "intermediate_size", None) or 4 * config.hidden_size}
 
 
 KNOWN = {

@@ -8,13 +8,15 @@ from math import ceil
 from pipelines.config import AlgorithmConfig, ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.planning.assumptions import Usual
+from pipelines.sample_blocks import sample_blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One iteration. ``longest``: tokens of the longest sequence allowed. ``length``, ``generated``: tokens of a usual
     sequence, and of these what is sampled. ``batches``: the episodes that are played, one generation batch after the other,
-    for the ``episodes`` that are trained on. ``minibatches``: optimizer steps."""
+    for the ``episodes`` that are trained on. ``minibatches``: optimizer steps.
+    ``evaluation_blocks``: the episodes of an evaluation that are played together, one block after the other."""
 
     episodes: int
     sequences: int
@@ -23,7 +25,7 @@ class Workload:
     length: int
     generated: int
     batches: tuple[int, ...]
-    evaluation_episodes: int
+    evaluation_blocks: tuple[int, ...]
     evaluations: int
 
     @property
@@ -78,7 +80,7 @@ def workload(experiment: ExperimentConfig, context_length: int, assumed: Usual) 
         length=max(prompt, generated) if whole else prompt + answer,
         generated=generated,
         batches=tuple(groups * training.group_size for groups in _batches(training.tasks, algorithm, assumed)),
-        evaluation_episodes=evaluation.games * evaluation.samples,
+        evaluation_blocks=tuple(len(b) * evaluation.games for b in sample_blocks(evaluation.samples, evaluation.games)),
         evaluations=ceil(training.iterations / evaluation.every) + 1,
     )
 

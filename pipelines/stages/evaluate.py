@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.environments.base import Benchmark
 from pipelines.environments.pool import EnvironmentPool
@@ -11,8 +11,6 @@ from pipelines.records import Evaluation, StopReason, Task, Trajectory, Verdict
 from pipelines.reporting.samples import mean, pass_at, shown
 from pipelines.seeds import derive_seed
 from pipelines.stages.episodes import EpisodeSpec, play, require_one_alive
-
-_AT_ONCE = 512  # episodes, where one sample of each task is fewer
 
 
 def evaluate(
@@ -35,17 +33,6 @@ def evaluate(
 def _dice(seed: int, task: Task, sample: int) -> int:
     """A task that is played once has the dice of its first sample."""
     return derive_seed(seed, "evaluate", task.id, *([sample] if sample else []))
-
-
-def blocks(samples: int, tasks: int) -> Iterator[range]:
-    """The samples that are played together, one block after the other: 0, 1, 2–3, 4–7 and so on, each as large as all before it
-    while that is at most ``_AT_ONCE`` episodes. So an evaluation of 4 samples is the beginning of one of 8, and a task's
-    samples share a batch, whose bits depend on all of its episodes."""
-    first = 0
-    while first < samples:
-        block = range(first, min(first + min(max(first, 1), max(_AT_ONCE // tasks, 1)), samples))
-        yield block
-        first = block.stop
 
 
 def outcome(t: Trajectory) -> Evaluation:

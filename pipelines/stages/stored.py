@@ -35,11 +35,12 @@ from pipelines.environments.base import Panel, Tick
 from pipelines.errors import MissingCheckpoint
 from pipelines.files import sha256_file, write_json, write_parquet
 from pipelines.records import Evaluation, Task
+from pipelines.sample_blocks import sample_blocks
 from pipelines.stages import setup, tables
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
 from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
 from pipelines.stages.continuations import continue_prefixes
-from pipelines.stages.evaluate import blocks, evaluate, evaluation_metrics, outcome
+from pipelines.stages.evaluate import evaluate, evaluation_metrics, outcome
 from pipelines.stages.live_policy import Update
 from pipelines.stages.reading import read_rollout, read_scored
 from pipelines.stages.rollout import roll_out, rollout_metrics
@@ -262,7 +263,7 @@ def evaluation(
     """The panel, played ``view.samples`` times. Each block of samples is an artifact of its own: it is found where it was played
     before, also by an evaluation of fewer samples."""
     played: list[Artifact] = []
-    for block in blocks(view.samples, len(tasks)):
+    for block in sample_blocks(view.samples, len(tasks)):
 
         def share(done: float, block: range = block) -> None:
             tick((block.start + len(block) * done) / view.samples)

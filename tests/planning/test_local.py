@@ -78,6 +78,38 @@ def test_the_estimate_is_near_what_was_measured(model: str, dtype: str, micro: i
     assert plan.phases[2].total / GIB == pytest.approx(peak, rel=0.11)
 
 
+def test_an_evaluation_holds_one_block_of_samples_at_once() -> None:
+    """32 samples of 64 tasks: 1, 1, 2, 4, then 8 at a time, 512 episodes, of which each holds a cache; never 2,048."""
+    plan = planned("evaluation.games=64", "evaluation.samples=32", "training.iterations=0", "warm_start=null")
+    assert plan.work.evaluation_blocks == (64, 64, 128, 256, 512, 512, 512)
+    (alone,) = plan.phases
+    assert alone.parts["KV cache"] == 1.5 * 512 * 1224 * 24_576
+
+
+def test_transformers_engine_by_hand() -> None:
+    """All 64 contexts are run at once, as long as the longest allowed, 2,048 + 256 tokens: a layer's MLP holds three times 4,864
+    float32 values a token, beside its input and what it is added to. The cache is as long. What is frozen is float32."""
+    _, generation, _ = planned(A10, "policy.engine=transformers", "policy.dtype=bfloat16").phases
+    assert generation.parts["weights"] == 6 * P
+    assert generation.parts["reference"] == 4 * P
+    assert generation.parts["KV cache"] == 64 * 2304 * 24_576
+    assert generation.parts["prefill"] == 4 * 64 * 2304 * (3 * 4864 + 2 * 896)
+    lora = planned(A10, "policy.engine=transformers", "policy.dtype=bfloat16", "training.adapter=lora")
+    assert lora.phases[1].parts["weights"] == 4 * P + 4 * 8_798_208
+    assert lora.limit == pytest.approx(22.4 * 0.75)
+    assert "nothing was measured" in lora.assumptions
+
+
+def test_transformers_engine_reads_a_transcript_anew_at_every_turn() -> None:
+    """Of 15 steps, half of the whole transcript as the mean: 7.5 times what is read where keys and values stay."""
+    searching = ["benchmark=deepsearch", "policy.device=cpu", "benchmark.max_steps=15"]
+    ours, theirs = (planned(*searching, f"policy.engine={engine}") for engine in ("auto", "transformers"))
+    work = ours.work
+    token = (ours.speed.trained_per_s * 4) ** -1  # seconds of a forward pass: an update with checkpoints takes four
+    more = 6.5 * work.sequences * (work.length - work.generated) * token
+    assert theirs.speed.seconds["rollout"] - ours.speed.seconds["rollout"] == pytest.approx(more)
+
+
 def test_an_adapter_stands_in_the_models_place() -> None:
     """Rank 16 beside the seven projections of 24 layers: 16 · 24 · (2·2·896 + 2·(896 + 128) + 3·(896 + 4864)) =
     8,798,208 parameters. The model

@@ -103,6 +103,12 @@ def test_other_decoders_are_reckoned_by_their_sizes(tmp_path: Path) -> None:
     )
 
 
+def test_names_of_a_familys_own_are_the_usual_ones(tmp_path: Path) -> None:
+    said = {"model_type": "gpt2", "vocab_size": 100, "n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 512}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert shape_of(model_config(tmp_path)) == ModelShape(100, 64, 2, 2, 2, 32, 256, 512, tied=True, biased=False)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

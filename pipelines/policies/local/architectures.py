@@ -98,6 +98,21 @@ def read_shape(folder: Path) -> DecoderShape:
         ) from None
 
 
+def computes_natively(folder: Path, engine: str) -> bool:
+    """Whether the fast pass computes the folder's model. ``engine``: native, transformers, or auto, which asks the table.
+
+    Raises:
+        MissingCheckpoint: ``config.json`` is absent, damaged, or lacks a value.
+    """
+    if engine != "auto":
+        return engine == "native"
+    try:
+        read_shape(folder)
+    except ConfigError:
+        return False
+    return True
+
+
 def _reason_to_refuse(config: Mapping[str, Any]) -> str | None:
     """What of the configuration the forward pass does not compute, if anything."""
     rope = _rope(config)

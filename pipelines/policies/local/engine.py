@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from pipelines.config import LoraSettings
-from pipelines.errors import ConfigError
 from pipelines.policies.local.adapters import Adapter
-from pipelines.policies.local.architectures import read_shape
+from pipelines.policies.local.architectures import computes_natively
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.sampling import Sampled
 from pipelines.policies.local.tokenizer import is_stand_in
@@ -100,20 +99,10 @@ def open_engine(
     Raises:
         MissingCheckpoint: a file is absent or damaged. ConfigError: the engine does not compute this model.
     """
-    if _is_native(folder, settings):
+    if computes_natively(folder, settings.engine):
         from pipelines.policies.local.native import NativeEngine
 
         return NativeEngine(folder, settings, frozen=frozen, adapter=adapter)
     from pipelines.policies.local.hosted import HostedEngine
 
     return HostedEngine(folder, settings, frozen=frozen, adapter=adapter)
-
-
-def _is_native(folder: Path, settings: LocalPolicyConfig) -> bool:
-    if settings.engine != "auto":
-        return settings.engine == "native"
-    try:
-        read_shape(folder)
-    except ConfigError:
-        return False
-    return True

@@ -18,7 +18,9 @@ class Assumptions(Usual):
     ``thread_gb_s`` (7.2 with 4 rows); bfloat16 is ``rounded`` times as fast (scoring 1.7, updates 1.5, decoding 2.0).
     ``process_gib``: of Python, torch and oneDNN's kernels.
 
-    ``expert_steps``: of the steps allowed, those that the expert takes in a demonstration.
+    ``expert_steps``: of the steps allowed, those that the expert takes in a demonstration. ``unknown``: of a device's memory, what
+    is left free besides ``headroom`` with transformers' engine, of which nothing was measured: masks, padded rows of an update, and
+    what a family keeps for its backward pass are its own.
     """
 
     mfu: float = 0.3
@@ -31,8 +33,13 @@ class Assumptions(Usual):
     rounded: float = 1.6
     process_gib: float = 0.7
     expert_steps: float = 0.5
+    unknown: float = 0.18
 
-    def sentence(self, cuda: bool) -> str:
+    def kept_free(self, hosted: bool) -> float:
+        """Of a device's memory."""
+        return self.headroom + self.unknown * hosted
+
+    def sentence(self, cuda: bool, hosted: bool) -> str:
         device = (
             f"products reach {self.mfu:.0%} of a GPU's tflops, in float32 a sixteenth of that, decoding {self.bandwidth:.0%} of its "
             f"bandwidth and {self.step_s * 1000:g} ms a step (nothing of this was measured)"
@@ -41,9 +48,15 @@ class Assumptions(Usual):
             f"and decoding reads weights at {self.thread_gb_s:g} GB/s, as measured on a core of an AMD EPYC with AVX-512 (half of it "
             "without)"
         )
+        cache = (
+            "transformers' engine, of which nothing was measured, is as fast, reads all contexts at once, padded to the longest, and "
+            "transcripts anew at every turn"
+            if hosted
+            else "a cache is as long as usual"
+        )
         return (
-            f"assumed: {device}; {self.play}; a cache is as long as usual; the expert takes {self.expert_steps:.0%} of the steps "
-            f"allowed; {self.headroom:.0%} of the memory kept free. What other processes take is not counted."
+            f"assumed: {device}; {self.play}; {cache}; the expert takes {self.expert_steps:.0%} of the steps allowed; "
+            f"{self.kept_free(hosted):.0%} of the memory kept free. What other processes take is not counted."
         )
 
 

@@ -3,6 +3,9 @@
 With P parameters: float32 weights 4·P, gradients 4·P, Adam's moments 8·P; in bfloat16 a rounded copy of 2·P beside them. The
 frozen reference has the products' dtype alone. Gradients stay until the next update makes new ones. With an adapter of A
 parameters the model is frozen in the products' dtype and is the reference too; A stands in P's place.
+
+transformers' engine (``Size.hosted``) holds what is frozen in float32 too, whatever the products are. It begins every turn with all
+contexts at once, padded to the longest, and its cache is as long.
 """
 
 from __future__ import annotations
@@ -26,27 +29,25 @@ _DRAWING = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``rows``: episodes at once. ``length``: tokens of a usual sequence. ``micro``: of a forward pass that is trained. ``trains``:
-    there are updates. ``reference``: there is a KL loss. ``adapter``: what is trained in place of the model."""
+    """``rows``: episodes at once. ``length``: tokens of a usual sequence. ``longest``: of the longest allowed. ``micro``: of a
+    forward pass that is trained. ``trains``: there are updates. ``reference``: there is a KL loss. ``adapter``: what is trained
+    in place of the model. ``hosted``: by transformers' engine."""
 
     rows: int
     length: int
+    longest: int
     micro: int
     trains: bool
     reference: bool
     adapter: LoraSettings | None
+    hosted: bool
 
 
 def phases(
     shape: ModelShape, policy: LocalPolicyConfig, size: Size, cuda: bool, assumed: Assumptions
 ) -> tuple[Phase, ...]:
     always = states(shape, policy, size) | {"process": (assumed.context_gib if cuda else assumed.process_gib) * GIB}
-    width = 2 if policy.dtype == "bfloat16" else 4
-    sampling = {
-        "KV cache": _GROWING * size.rows * size.length * shape.cache_bytes(width, 1),
-        "sampling": float(_DRAWING * size.rows * shape.vocabulary),
-    }
-    generation = Phase("generation", always | sampling)
+    generation = Phase("generation", always | sampling(shape, policy, size))
     if not size.trains:
         return (generation,)
     update = {"activations": activations(shape, policy, size.micro), "logits": logits(shape, policy, size)}
@@ -55,11 +56,29 @@ def phases(
     return generation, Phase("training", always | update | {"temporary": freed})
 
 
+def sampling(shape: ModelShape, policy: LocalPolicyConfig, size: Size) -> dict[str, float]:
+    drawing = {"sampling": float(_DRAWING * size.rows * shape.vocabulary)}
+    if size.hosted:  # of a layer's MLP three float32 values at once, beside its input and what it is added to
+        tokens = size.rows * size.longest
+        prefill = 4.0 * tokens * (3 * shape.mlp + 2 * shape.hidden)
+        return {"KV cache": float(tokens * shape.cache_bytes(4, 1)), "prefill": prefill} | drawing
+    width = 2 if policy.dtype == "bfloat16" else 4
+    return {"KV cache": _GROWING * size.rows * size.length * shape.cache_bytes(width, 1)} | drawing
+
+
 def warm_start_phase(
-    shape: ModelShape, policy: LocalPolicyConfig, warm_start: PretrainedWarmStart, cuda: bool, assumed: Assumptions
+    shape: ModelShape,
+    policy: LocalPolicyConfig,
+    warm_start: PretrainedWarmStart,
+    hosted: bool,
+    cuda: bool,
+    assumed: Assumptions,
 ) -> Phase:
     """Imitation, before there is a reference; its activations are checkpointed."""
-    size = Size(0, 0, warm_start.batch_tokens, trains=True, reference=False, adapter=warm_start.adapter)
+    size = Size(
+        rows=0, length=0, longest=0, micro=warm_start.batch_tokens, trains=True, reference=False,
+        adapter=warm_start.adapter, hosted=hosted,
+    )  # fmt: skip
     how = policy.model_copy(update={"dtype": warm_start.dtype, "checkpoint_activations": True})
     (_, training) = phases(shape, how, size, cuda, assumed)
     return Phase("warm start", training.parts)
@@ -67,14 +86,15 @@ def warm_start_phase(
 
 def states(shape: ModelShape, policy: LocalPolicyConfig, size: Size) -> dict[str, float]:
     width, count = 2.0 if policy.dtype == "bfloat16" else 4.0, trained(shape, size)
-    frozen = width * shape.parameters * (size.adapter is not None)
+    held = 4.0 if size.hosted else width  # of what is frozen
+    frozen = held * shape.parameters * (size.adapter is not None)
     rounded = 2.0 * count * (width == 2 and size.adapter is None)
     alone = size.trains and size.reference and size.adapter is None
     return {
         "weights": 4.0 * count + frozen + rounded,
         "gradients": 4.0 * count * size.trains,
         "optimizer": 8.0 * count * size.trains,
-        "reference": width * shape.parameters * alone,
+        "reference": held * shape.parameters * alone,
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from pipelines.config import ExperimentConfig, LoraSettings, PretrainedWarmStart
+from pipelines.config import ExperimentConfig, LoraSettings, ModelConfig, PretrainedWarmStart
 from pipelines.errors import ConfigError
 from pipelines.planning import advice
 from pipelines.planning import rows as shared
 from pipelines.planning.devices import GpuSettings, host_memory_gib, this_gpu
 from pipelines.planning.memory import GIB, Phase
-from pipelines.planning.shapes import ModelShape, shape_of
+from pipelines.planning.shapes import KNOWN, ModelShape, shape_of
 from pipelines.planning.workload import Workload, workload
+from pipelines.policies.local.architectures import computes_natively
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.planning import memory
 from pipelines.policies.local.planning.assumptions import ASSUMED, Assumptions
@@ -23,13 +25,14 @@ from pipelines.policies.local.planning.speed import Speed, rates, speed
 
 @dataclass(frozen=True)
 class LocalPlan:
-    """``gpu``: None is the CPU; ``gib``: of the device, or of the machine."""
+    """``gpu``: None is the CPU; ``gib``: of the device, or of the machine. ``hosted``: by transformers' engine."""
 
     experiment: ExperimentConfig
     policy: LocalPolicyConfig
     shape: ModelShape
     gpu: GpuSettings | None
     gib: float
+    hosted: bool
     assumed: Assumptions
 
     @cached_property
@@ -41,12 +44,14 @@ class LocalPlan:
         training, work = self.experiment.training, self.work
         trains = training.iterations > 0
         return Size(
-            rows=max(work.episodes * trains, work.evaluation_episodes),
+            rows=max(work.episodes * trains, *work.evaluation_blocks),
             length=work.length,
+            longest=work.longest,
             micro=max(training.micro_batch_tokens, work.longest),
             trains=trains,
             reference=training.kl_coefficient > 0,
             adapter=training.adapter,
+            hosted=self.hosted,
         )
 
     @cached_property
@@ -55,7 +60,7 @@ class LocalPlan:
         run = memory.phases(self.shape, self.policy, self.size, cuda, self.assumed)
         if not isinstance(warm_start, PretrainedWarmStart):
             return run
-        return memory.warm_start_phase(self.shape, self.policy, warm_start, cuda, self.assumed), *run
+        return memory.warm_start_phase(self.shape, self.policy, warm_start, self.hosted, cuda, self.assumed), *run
 
     @cached_property
     def speed(self) -> Speed:
@@ -64,8 +69,14 @@ class LocalPlan:
         device = rates(self.policy, self.gpu, self.assumed)
         return speed(
             self.shape, self.policy, self.work, episodes, device,
-            reference=self.size.reference, adapted=self.size.adapter is not None, assumed=self.assumed,
+            reference=self.size.reference, adapted=self.size.adapter is not None, rereads=self._rereads, assumed=self.assumed,
         )  # fmt: skip
+
+    @property
+    def _rereads(self) -> float:
+        """A transcript that grows to its whole length over the steps is read anew at every one of them, half of it as the mean."""
+        benchmark = self.experiment.benchmark
+        return benchmark.max_steps / 2 if self.hosted and benchmark.prompt.history == "full" else 1.0
 
     @property
     def seconds(self) -> float:
@@ -79,12 +90,16 @@ class LocalPlan:
 
     @property
     def assumptions(self) -> str:
-        return self.assumed.sentence(self.gpu is not None)
+        return self.assumed.sentence(self.gpu is not None, self.hosted)
 
     @property
     def limit(self) -> float:
         """GiB that may be planned with."""
-        return self.gib * (1 - self.assumed.headroom)
+        return self.gib * (1 - self.headroom)
+
+    @property
+    def headroom(self) -> float:
+        return self.assumed.kept_free(self.hosted)
 
     @cached_property
     def excess(self) -> dict[str, float]:
@@ -95,7 +110,7 @@ class LocalPlan:
     @cached_property
     def misfits(self) -> tuple[str, ...]:
         return tuple(
-            f"{phase.name} needs {phase.total / GIB:.1f} GiB of {self._device}'s {self.gib:.1f} less {self.assumed.headroom:.0%} of "
+            f"{phase.name} needs {phase.total / GIB:.1f} GiB of {self._device}'s {self.gib:.1f} less {self.headroom:.0%} of "
             f"headroom, {self.excess[phase.name]:.1f} too many"
             for phase in self.phases
             if phase.name in self.excess
@@ -104,6 +119,12 @@ class LocalPlan:
     @cached_property
     def remedy(self) -> str:
         found = advice.remedy(self)
+        if not self.size.trains:
+            return advice.said(
+                self,
+                "fewer episodes at once (evaluation.games, evaluation.samples) or a shorter rollout.max_context_tokens need a "
+                "smaller cache; else a smaller model, or policy=vllm",
+            )
         if found is None and self.experiment.training.adapter is None:
             warm_start = {"warm_start.adapter": LoraSettings()} if self.experiment.warm_start else {}
             adapted = self.changed({"training.adapter": LoraSettings(), **warm_start})
@@ -143,7 +164,7 @@ class LocalPlan:
                 experiment = experiment.model_copy(update={section: now})
         policy = experiment.policy
         assert isinstance(policy, LocalPolicyConfig)
-        return LocalPlan(experiment, policy, self.shape, self.gpu, self.gib, self.assumed)
+        return LocalPlan(experiment, policy, self.shape, self.gpu, self.gib, self.hosted, self.assumed)
 
     # ------------------------------------------------------------------------------------------------------ shown
 
@@ -153,22 +174,37 @@ class LocalPlan:
 
     def rows(self, runs: int) -> Iterable[tuple[str, str]]:
         """See ``pipelines.sections.Plan.rows``."""
-        yield "stages", shared.stages(self.experiment, self.work)
-        yield from zip(("iteration", ""), shared.iteration(self.experiment, self.work, self.size.micro), strict=True)
+        if self.size.trains:
+            yield "stages", shared.stages(self.experiment, self.work)
+            yield from zip(
+                ("iteration", ""), shared.iteration(self.experiment, self.work, self.size.micro), strict=True
+            )
+        else:
+            yield "evaluation", self._played()
         yield "device", self._where()
-        yield from shared.memory("GiB", self.phases, self.limit, self.gib, self.assumed.headroom)
-        yield from zip(("time", ""), self._time(runs), strict=True)
-        yield from shared.verdict(self, f"with {self.assumed.headroom:.0%} of {self._device}'s memory to spare")
+        yield from shared.memory("GiB", self.phases, self.limit, self.gib, self.headroom)
+        yield from zip(("time", ""), self._time(runs), strict=self.size.trains)
+        yield from shared.verdict(self, f"with {self.headroom:.0%} of {self._device}'s memory to spare")
 
     def _where(self) -> str:
         policy, threads = self.policy, self.policy.torch_threads
         said = [self._device if self.gpu else f"CPU, {threads} thread{'s' if threads > 1 else ''}", policy.dtype]
+        said += ["transformers' engine"] if self.hosted else []
         said += ["activations checkpointed"] if policy.checkpoint_activations else []
         said += [f"LoRA of rank {self.size.adapter.rank}"] if self.size.adapter else []
         return f"{', '.join(said)}; {self.shape.parameters / 1e6:,.0f}M parameters"
 
-    def _time(self, runs: int) -> tuple[str, str]:
+    def _played(self) -> str:
+        played = self.experiment.evaluation
+        return (
+            f"{played.games} tasks × {played.samples} = {sum(self.work.evaluation_blocks):,} episodes, at most {self.size.rows} at "
+            f"once, of sequences of at most {self.work.longest:,} tokens"
+        )
+
+    def _time(self, runs: int) -> tuple[str, ...]:
         planned, iterations = self.speed, self.experiment.training.iterations
+        if not iterations:
+            return (shared.hours(self.seconds, runs),)
         parts = " · ".join(f"{name} {seconds:,.0f} s" for name, seconds in planned.seconds.items() if seconds)
         warm_start = f"warm start {planned.warm_start / 3600:.1f} h; " if planned.warm_start else ""
         return (
@@ -177,6 +213,13 @@ class LocalPlan:
             f"{planned.decoded_per_s:,.0f} tokens/s decoded ({self.work.batches[0]} rows), {planned.trained_per_s:,.0f} tokens/s "
             "trained",
         )
+
+
+def is_hosted(model: ModelConfig, policy: LocalPolicyConfig) -> bool:
+    """Whether transformers' engine computes the model; those known by name are all of families of our own."""
+    if policy.engine == "auto" and model.pretrained in KNOWN:
+        return False
+    return not computes_natively(Path(model.pretrained), policy.engine)
 
 
 def make_plan(experiment: ExperimentConfig, policy: LocalPolicyConfig, assumed: Assumptions = ASSUMED) -> LocalPlan:
@@ -191,4 +234,6 @@ def make_plan(experiment: ExperimentConfig, policy: LocalPolicyConfig, assumed: 
             "policy.device=cuda, and this machine shows no GPU to plan with: name one, as +cluster/gpu@policy.gpu=h200"
         )
     gib = host_memory_gib() if gpu is None else gpu.memory_gib
-    return LocalPlan(experiment, policy, shape_of(experiment.model), gpu, gib, assumed)
+    return LocalPlan(
+        experiment, policy, shape_of(experiment.model), gpu, gib, is_hosted(experiment.model, policy), assumed
+    )

@@ -60,9 +60,11 @@ def speed(
     *,
     reference: bool,
     adapted: bool,
+    rereads: float,
     assumed: Assumptions,
 ) -> Speed:
-    """``episodes``: of the warm start. ``adapted``: the model is frozen, and no gradient of its weights is made.
+    """``episodes``: of the warm start. ``adapted``: the model is frozen, and no gradient of its weights is made. ``rereads``: how
+    often a sequence's prompt is run, once where its keys and values are kept.
 
     All live episodes are decoded together; a sampled token has its log-prob and entropy already, so that only the reference
     is asked again.
@@ -77,7 +79,7 @@ def speed(
 
     def rollout(played: int) -> float:
         sequences = work.sequences_of(played)
-        prefill = sequences * (work.length - work.generated) * forward / device.flops
+        prefill = sequences * rereads * (work.length - work.generated) * forward / device.flops
         return prefill + sequences * work.generated / decoded_per_s(played)
 
     passes = 3 + policy.checkpoint_activations - adapted
@@ -89,7 +91,7 @@ def speed(
             "reference": work.tokens * forward / device.flops if reference else 0.0,
             "update": work.tokens / trained_per_s,
         },
-        evaluation=rollout(work.evaluation_episodes),
+        evaluation=sum(map(rollout, work.evaluation_blocks)),
         warm_start=shown * 4 * forward / device.flops,
         decoded_per_s=decoded_per_s(work.batches[0]),
         trained_per_s=trained_per_s,

@@ -83,7 +83,7 @@ def speed(
     return Speed(
         seconds={"rollout": sum(map(rollout, work.batches)), **trainer},
         offload=sum(moving.values()),
-        evaluation=rollout(work.evaluation_episodes),
+        evaluation=sum(map(rollout, work.evaluation_blocks)),
         rows=rows(first),
         decoded_per_s=decoded_per_s(first),
         trained_per_s=work.tokens / trainer["update"],
