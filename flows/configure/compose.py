@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from flows.configure.cells import CHOICE, cell_of, cells
 from flows.configure.explain import CONF, explain, explain_validation, there_are
+from flows.configure.model_name import model_name
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 
@@ -114,6 +115,8 @@ def _composed(overrides: Sequence[str]) -> dict[str, Any]:
     except Exception as error:
         raise ConfigError(explain(error, overrides)) from None
     assert isinstance(plain, dict)
+    if isinstance(model := plain.get("model"), dict):
+        model["name"] = model_name(model)
     return {str(key): value for key, value in plain.items()}
 
 

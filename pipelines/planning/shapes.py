@@ -164,3 +164,9 @@ KNOWN = {
     "meta-llama/Llama-3.2-1B-Instruct": ModelShape(128256, 2048, 16, 32, 8, 64, 8192, 131072, tied=True, biased=False),
     "HuggingFaceTB/SmolLM2-135M-Instruct": ModelShape(49152, 576, 30, 9, 3, 64, 1536, 8192, tied=True, biased=False),
 }
+
+
+def known_as(name: str) -> ModelShape | None:
+    """The shape of the model that ``model.name`` calls so, as qwen2.5-1.5b; None: it is none of those known."""
+    called = {repository.rpartition("/")[2].lower().removesuffix("-instruct"): repository for repository in KNOWN}
+    return KNOWN[called[name]] if name in called else None
