@@ -149,6 +149,11 @@ class Plan(Protocol):
         ...
 
     @property
+    def warm_start_seconds(self) -> float:
+        """Of these, the warm start's, which is made once for all runs that begin with it."""
+        ...
+
+    @property
     def gpus(self) -> int:
         """That the run holds as long as it lasts."""
         ...

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from flows.configure.cells import cell_of
-from pipelines.config import ExperimentConfig, PretrainedWarmStart, RunConfig, StandIn
+from pipelines.config import ExperimentConfig, RunConfig, StandIn, StandInWarmStart
 from pipelines.config.views import DataView, StandInView, WarmStartView
 from pipelines.registry import benchmark_spec
 from pipelines.run_folder import run_folder
@@ -37,7 +37,7 @@ def run_seconds(experiment: ExperimentConfig) -> float:
     """Of a run's iterations and evaluations; by the plan where its policy has one."""
     planned = experiment.policy.plan(experiment)
     if planned is not None:
-        return _RUN_S + planned.seconds
+        return _RUN_S + planned.seconds - planned.warm_start_seconds
     training, evaluation = experiment.training, experiment.evaluation
     played = training.iterations * training.tasks * training.group_size
     evaluations = -(-training.iterations // evaluation.every) + 1
@@ -57,9 +57,11 @@ def shared(experiment: ExperimentConfig) -> Shared:
         return Shared("", data, 0.0)
     pretrained = experiment.model.weights == "pretrained"
     model = experiment.model.pretrained if pretrained else StandInView.of(experiment).values()
-    tokens = 0 if isinstance(view.settings, PretrainedWarmStart) else view.settings.tokens
     own = json.dumps({"model": model, "warm_start": view.values()})
-    return Shared(own, data, tokens * _TOKEN_S * _weight(experiment.model.stand_in))
+    if isinstance(view.settings, StandInWarmStart):
+        return Shared(own, data, view.settings.tokens * _TOKEN_S * _weight(experiment.model.stand_in))
+    planned = experiment.policy.plan(experiment)
+    return Shared(own, data, planned.warm_start_seconds if planned is not None else 0.0)
 
 
 def _weight(model: StandIn) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flows.configure.compose import compose_all, expand
 from flows.launch.jobs import Job, in_order, make_jobs, names
 from pipelines.run_folder import run_folder
@@ -54,6 +56,15 @@ def test_each_warm_start_is_begun_before_one_is_waited_for() -> None:
     assert len({job.shared.key for job in ordered[:5]}) == 5 == len({job.shared.key for job in ordered})
     rest = [job.seconds + job.shared.seconds for job in ordered[5:]]
     assert rest == sorted(rest, reverse=True)
+
+
+def test_a_pretrained_models_warm_start_is_counted_once() -> None:
+    """As the plan has it, and apart from what each run does by itself."""
+    (job,) = jobs_of("scale=single", "model=smollm2_135m", "policy.device=cpu")
+    planned = job.config.experiment.policy.plan(job.config.experiment)
+    assert planned is not None
+    assert job.shared.seconds == planned.warm_start_seconds > 0
+    assert job.seconds + job.shared.seconds == pytest.approx(3.0 + planned.seconds)
 
 
 def test_what_is_trained_the_same_shares_a_warm_start() -> None:

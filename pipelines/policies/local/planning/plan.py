@@ -82,7 +82,13 @@ class LocalPlan:
     def seconds(self) -> float:
         """Of the whole run."""
         iterations = self.experiment.training.iterations
-        return self.speed.warm_start + iterations * self.speed.iteration + self.work.evaluations * self.speed.evaluation
+        return (
+            self.warm_start_seconds + iterations * self.speed.iteration + self.work.evaluations * self.speed.evaluation
+        )
+
+    @property
+    def warm_start_seconds(self) -> float:
+        return self.speed.warm_start
 
     @property
     def gpus(self) -> int:

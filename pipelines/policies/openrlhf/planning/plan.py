@@ -83,6 +83,11 @@ class Plan:
         )
 
     @property
+    def warm_start_seconds(self) -> float:
+        """Not reckoned: imitation is one process of its own, before this machine's."""
+        return 0.0
+
+    @property
     def gpus(self) -> int:
         """None without CUDA, where a GPU stands for a process."""
         return self.policy.cluster.gpus if self.policy.cluster.device == "cuda" else 0
