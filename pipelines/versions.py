@@ -9,12 +9,12 @@ STAGES = {
     "panels": 3,
     "model": 2,
     "model_check": 1,
-    "warm_start": 3,
-    "rollout": 7,
+    "warm_start": 4,
+    "rollout": 8,
     "advantage": 3,
     "update": 2,
-    "evaluate": 6,
-    "analysis": 3,
+    "evaluate": 7,
+    "analysis": 4,
 }
 
 # What is measured on finished runs: no part of what a run is.

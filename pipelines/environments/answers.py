@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 
 from pipelines.environments.base import Answer
+from pipelines.sections import Parsing
 
 MOST_CHARACTERS = 1000  # of an action
 REMINDER = "Your last answer had not the form <think>your reasoning</think><action>your action</action>."
+ENGLISH = "Your last answer held Chinese characters: write in English."
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
@@ -29,9 +31,20 @@ def reference(answer: str, *, tail: int) -> Answer:
     start, end = lowered.find("<action>"), lowered.find("</action>")
     found = start >= 0 and end >= 0
     action = (lowered[start + len("<action>") : end] if found else lowered[-tail:]).strip()
-    thinks = "<think>" in answer and "</think>" in answer
-    well_formed = found and thinks and not _CHINESE.search(answer)
+    well_formed = _has_form(answer) and not _CHINESE.search(answer)
     return Answer(action if len(action) <= MOST_CHARACTERS else "", well_formed, forgiven=True)
+
+
+def _has_form(answer: str) -> bool:
+    lowered = answer.lower()
+    return all(tag in lowered for tag in ("<action>", "</action>")) and "<think>" in answer and "</think>" in answer
+
+
+def reminder(answer: str, parsing: Parsing) -> str:
+    """What a model is told of its last answer, which was not well-formed. Only the reference's rule minds Chinese characters."""
+    if parsing == "reference" and _CHINESE.search(answer):
+        return ENGLISH if _has_form(answer) else f"{REMINDER} {ENGLISH}"
+    return REMINDER
 
 
 def last_action(answer: str) -> str | None:

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.environments.alfworld import prompts as alfworld
-from pipelines.environments.answers import REMINDER, reference
+from pipelines.environments.answers import ENGLISH, REMINDER, reference, reminder
 from pipelines.environments.base import Answer, Turn
 from pipelines.environments.cooking import prompts as cooking
 from pipelines.environments.deepsearch import prompts as deepsearch
 from pipelines.environments.webshop import prompts as webshop
 from pipelines.environments.webshop.config import WebshopPrompt
 from pipelines.protocols import Observation
+from pipelines.sections import Parsing, PromptSettings
 
 PIECES = ["<think>", "</think>", "<action>", "</action>", "<ACTION>", "</Action>", "Go to", " desk 1", "\n", "去"]
 
@@ -95,6 +96,22 @@ def test_of_searches_and_answers_the_reference_takes_the_first_block(pieces: lis
     holds_markup = re.search("<", found[1]) is not None
     assert read.action == (f"<{found[0]}> {found[1]}</{found[0]}>" if found[1] and not holds_markup else "")
     assert read.well_formed == (any(b for _, b in blocks) and len(re.findall("<(?:search|answer)>", text, re.I)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "parsing", "told"),
+    [
+        ("<action>look</action>", "reference", REMINDER),
+        ("<think>桌</think><action>look</action>", "reference", ENGLISH),
+        ("<think>桌</think>", "reference", f"{REMINDER} {ENGLISH}"),
+        ("<think>桌</think>", "strict", REMINDER),  # which minds no characters
+    ],
+)
+def test_a_model_is_told_what_its_answer_lacked(answer: str, parsing: Parsing, told: str) -> None:
+    assert reminder(answer, parsing) == told
+    page = Observation("You are in a room.", ("look",))
+    settings = PromptSettings(history="full", instructions=True, parsing=parsing)
+    assert alfworld.prompt([Turn(page, answer)], page, settings).text.endswith(f"\n\n{told}")
 
 
 @pytest.mark.parametrize("prompts", [alfworld, cooking, webshop], ids=lambda module: module.__name__.split(".")[-2])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.environments.answers import REMINDER, last_action, reference, strict
+from pipelines.environments.answers import last_action, reference, reminder, strict
 from pipelines.environments.base import Answer, Prompt, Turn
 from pipelines.protocols import Observation
 from pipelines.sections import Parsing, PromptSettings
@@ -57,7 +57,7 @@ def _transcript(past: Sequence[Turn], observation: Observation, settings: Prompt
         forms = "" if settings.show_admissible else f"{_FORMS}\n"
         text = f"{_OPENING}\n{text}\n\n{forms}{_FORMAT}\n{_GOING_ON}"
     if settings.instructions and past and not read_answer(past[-1].answer, settings.parsing).well_formed:
-        text += f"\n\n{REMINDER}"
+        text += f"\n\n{reminder(past[-1].answer, settings.parsing)}"
     return Prompt.of_user(text, continues=bool(past))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.environments.answers import REMINDER, last_action, reference, strict
+from pipelines.environments.answers import last_action, reference, reminder, strict
 from pipelines.environments.base import Answer, Prompt, Turn
 from pipelines.protocols import Observation
 from pipelines.sections import Parsing, PromptSettings
@@ -52,7 +52,7 @@ def prompt(past: Sequence[Turn], observation: Observation, settings: PromptSetti
     if settings.instructions and not continues:
         lines = [_OPENING, *lines, *([] if settings.show_admissible else [_FORMS]), _FORMAT]
     elif settings.instructions and not read_answer(past[-1].answer, settings.parsing).well_formed:
-        lines.append(REMINDER)
+        lines.append(reminder(past[-1].answer, settings.parsing))
     return Prompt.of_user("\n\n".join(lines), continues=continues)
 
 

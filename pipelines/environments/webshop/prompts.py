@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.environments.answers import REMINDER, last_action, reference, strict
+from pipelines.environments.answers import last_action, reference, reminder, strict
 from pipelines.environments.base import Answer, Prompt, Turn
 from pipelines.environments.webshop.config import WebshopPrompt
 from pipelines.environments.webshop.reading import View, read
@@ -73,7 +73,7 @@ def _transcript(past: Sequence[Turn], observation: Observation, settings: Websho
     if settings.instructions and not past:
         text = f"{_OPENING}\n{text}\n\n{_FORMAT}\n{_GOING_ON}"
     if settings.instructions and past and not read_answer(past[-1].answer, settings.parsing).well_formed:
-        text += f"\n\n{REMINDER}"
+        text += f"\n\n{reminder(past[-1].answer, settings.parsing)}"
     return Prompt.of_user(text, continues=bool(past))
 
 
