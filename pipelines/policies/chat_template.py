@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, MachineFailure
 from pipelines.policies import template_process
 from pipelines.protocols import Message
 
@@ -32,6 +33,7 @@ class ChatTemplate:
         Raises:
             DataError: the template cannot be parsed, fails on these messages, reaches for what the sandbox does not allow, or
                 takes more than 3 s of CPU or 512 MiB.
+            MachineFailure: its process was ended from outside.
         """
         try:
             return _rendered(self._source, self._tokens, tuple(tuple(messages) for messages in conversations))
@@ -46,7 +48,7 @@ class ChatTemplate:
 def _rendered(
     source: str, tokens: tuple[tuple[str, str], ...], conversations: tuple[tuple[Message, ...], ...]
 ) -> list[str]:
-    """Raises ValueError with the reason, in one line."""
+    """Raises ValueError with the reason, in one line; MachineFailure: somebody else ended the process."""
     said = [[{"role": m.role, "content": m.content} for m in messages] for messages in conversations]
     asked = json.dumps({"source": source, "tokens": dict(tokens), "conversations": said, **_MOST})
     command = [sys.executable, "-I", str(template_process.__file__)]
@@ -54,8 +56,13 @@ def _rendered(
         done = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=_PATIENCE_S, check=False)
     except subprocess.TimeoutExpired:
         raise ValueError(f"it takes more than {_PATIENCE_S:g} s") from None
-    if done.returncode < 0:  # by a signal: SIGXCPU or SIGKILL
+    if done.returncode == -signal.SIGXCPU:
         raise ValueError(f"it takes more than {_MOST['cpu_s']} s of CPU")
+    if done.returncode < 0:
+        raise MachineFailure(
+            f"the process that rendered a chat template was ended by {signal.Signals(-done.returncode).name}, as the system does where "
+            "memory is used up: free some and launch again"
+        )
     if done.returncode:
         raise ValueError(f"its process ended with {' '.join(done.stderr.decode(errors='replace').split())[-200:]}")
     answers = json.loads(done.stdout)

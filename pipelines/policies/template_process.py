@@ -21,8 +21,9 @@ _TODAY = date(2024, 7, 26)  # what Llama's templates write where they are not to
 
 def main() -> None:
     asked = json.load(sys.stdin)
-    for bound, most in ((resource.RLIMIT_CPU, asked["cpu_s"]), (resource.RLIMIT_AS, asked["bytes"])):
-        resource.setrlimit(bound, (most, most))
+    # At the first of the two SIGXCPU comes, which nothing else sends; at the second SIGKILL, as from whoever is short of memory.
+    resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu_s"], asked["cpu_s"] + 1))
+    resource.setrlimit(resource.RLIMIT_AS, (asked["bytes"], asked["bytes"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     json.dump([_rendered(asked, messages) for messages in asked["conversations"]], sys.stdout)
 

@@ -15,7 +15,7 @@ import pytest
 from pipelines.environments.alfworld import prompts as alfworld
 from pipelines.environments.base import Answer
 from pipelines.environments.webshop import prompts as webshop
-from pipelines.errors import DataError
+from pipelines.errors import DataError, MachineFailure
 from pipelines.policies import chat_template
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.model_folder import copy_all_but_weights
@@ -232,6 +232,16 @@ def test_a_template_that_never_ends_is_one_line_within_seconds(
         ChatCodec(make(CHATML + attack))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_who_ends_a_templates_process_is_told_apart(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SIGKILL, as where memory is used up, is the machine's failure and not the template's."""
+    (tmp_path / "killed.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setattr(chat_template.template_process, "__file__", str(tmp_path / "killed.py"))
+    with pytest.raises(MachineFailure, match=r"ended by SIGKILL.*launch again"):
+        ChatCodec(make(CHATML + "{# killed #}"))
 
 
 def test_of_named_templates_the_default_is_taken(make: Make) -> None:
