@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.config import StandInWarmStart
+from pipelines.config import PretrainedWarmStart, StandInWarmStart
 from pipelines.policies import codec
+from pipelines.policies.local import imitation
 from pipelines.policies.local.imitation import imitate
+from pipelines.policies.local.native import NativeEngine
 from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Message, SamplingSettings
 from pipelines.records import DemoSequence
@@ -55,6 +57,25 @@ def test_it_learns_to_answer(model_folder: Path, tmp_path: Path, optimizer: str)
     assert answers.count(ANSWERS[0]) >= 0.75 * len(answers)
     assert metrics["warm_start/tokens"] >= 40_000
     assert heard[-1] == (40_000, 40_000)
+
+
+def test_a_pretrained_models_logits_are_never_there_at_once(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In chunks, and the loss of one step is what it is at once."""
+    settings = PretrainedWarmStart(episodes=1, batch_tokens=256, learning_rate=1e-4, device="cpu")
+
+    def loss() -> float:
+        told = imitate(
+            model_folder, tmp_path, demonstrations(model_folder), settings, tokens=200, on_progress=lambda *_: None
+        )
+        return told["warm_start/loss"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imitation, "_in_chunks", imitation._at_once)
+        expected = loss()
+    monkeypatch.delattr(NativeEngine, "logits")
+    assert loss() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_same_demonstrations_make_the_same_bytes(model_folder: Path, tmp_path: Path) -> None:

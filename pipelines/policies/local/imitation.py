@@ -15,7 +15,7 @@ from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.engine import Engine, open_engine
 from pipelines.records import DemoSequence
 
-_MOST_LOGITS = 2**26  # at once: 256 MiB
+Surprise = Callable[[Engine, torch.Tensor, torch.Tensor], torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor, list[int]]  # ids, weights (0 at first tokens: nothing predicts them), lengths
 
 
@@ -37,6 +37,7 @@ def imitate(
     adapter = settings.adapter if isinstance(settings, PretrainedWarmStart) else None
     engine = open_engine(model_folder, how, adapter=adapter)
     optimizers = _optimizers(engine, settings)
+    surprise = _at_once if isinstance(settings, StandInWarmStart) else _in_chunks
     seen, losses = 0, list[float]()
     for batch in _batches(_within(sequences, engine, model_folder), settings.batch_tokens):
         if seen >= tokens:
@@ -46,7 +47,7 @@ def imitate(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             optimizer.zero_grad(set_to_none=True)
-        loss = _loss(engine, *batch)
+        loss = _loss(engine, surprise, *batch)
         loss.backward()
         if not torch.isfinite(loss):
             raise NonFiniteLoss(f"imitation loss {loss.item()} after {seen} tokens: lower warm_start.learning_rate")
@@ -80,17 +81,25 @@ def rate_at(settings: WarmStartConfig, seen: int, batch: int, tokens: int) -> fl
     return falling * rising
 
 
-def _loss(engine: Engine, tokens: torch.Tensor, weight: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """The weighted mean of −log p over one batch; logits exist where a weight asks for them, in chunks where they are large."""
+def _loss(
+    engine: Engine, surprise: Surprise, tokens: torch.Tensor, weight: torch.Tensor, lengths: list[int]
+) -> torch.Tensor:
+    """The weighted mean of −log p over one batch; logits exist where a weight asks for them."""
     tokens, weight = tokens.to(engine.device), weight.to(engine.device)
     hidden = engine.hidden(tokens, lengths)
     predicted = weight.nonzero().squeeze(1)
     before, chosen = hidden.index_select(0, predicted - 1), tokens[predicted]
-    if len(predicted) * engine.vocabulary > _MOST_LOGITS:
-        nll = -engine.logprobs(before, chosen, temperature=1.0)[0]
-    else:
-        nll = F.cross_entropy(engine.logits(before), chosen, reduction="none")
-    return (nll * weight[predicted]).sum() / weight.sum()
+    return (surprise(engine, before, chosen) * weight[predicted]).sum() / weight.sum()
+
+
+def _at_once(engine: Engine, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """−log p of the tokens [T]: of a stand-in, whose vocabulary is small."""
+    return F.cross_entropy(engine.logits(hidden), tokens, reduction="none")
+
+
+def _in_chunks(engine: Engine, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """The same where the logits of all tokens would take hundreds of megabytes."""
+    return -engine.logprobs(hidden, tokens, temperature=1.0)[0]
 
 
 def _within(sequences: Iterable[DemoSequence], engine: Engine, folder: Path) -> Iterator[DemoSequence]:
