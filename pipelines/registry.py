@@ -68,8 +68,8 @@ class PolicySpec:
             also the frozen reference of the KL loss.
         packages: distributions whose versions bear on its numbers, besides those that bear on every artifact; where several
             serve, one is installed.
-        token_logits: ``(folder, sequences, places, *, temperature)`` → float32 [places, V], the logits of a checkpoint's model
-            behind single tokens; a place is the index of a sequence and that of a token in it. None: it does not show them.
+        token_logits: ``(settings, folder, sequences, places, *, temperature)`` → float32 [places, V], the logits of a checkpoint's
+            model behind single tokens; a place is the index of a sequence and that of a token in it. None: it does not show them.
         check_model: ``(settings, folder)`` → measurements; raises ConfigError where the policy would compute something else than the
             folder's model. Done once for a pretrained model's contents. None: there is nothing to check.
     """

@@ -21,6 +21,7 @@ from transformers import (
 from pipelines.errors import ConfigError
 from pipelines.files import read_json, write_json
 from pipelines.policies.local.config import LocalPolicyConfig
+from pipelines.policies.local.logits import token_logits
 from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Policy
 from tests.policies.conformance import SETTINGS, Begin, LearnerConformance, Make, SamplerConformance
@@ -113,6 +114,12 @@ def test_the_engines_agree(model_folder: Path, tmp_path: Path) -> None:
     for a, b in zip(scores, found, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
         np.testing.assert_allclose(a.entropies, b.entropies, atol=1e-4)
+
+
+def test_single_tokens_logits_are_by_the_policys_engine(gemma: Path) -> None:
+    """Our own pass is asked for, and does not compute Gemma."""
+    with pytest.raises(ConfigError, match=r"policy\.engine=native computes"):
+        token_logits(LocalPolicyConfig(engine="native"), gemma, [], [(0, 1)], temperature=1.0)
 
 
 def test_quantised_weights_are_refused(gemma: Path, tmp_path: Path) -> None:

@@ -15,15 +15,20 @@ from pipelines.records import TrainingSequence
 
 @torch.no_grad()
 def token_logits(
-    model: Path, sequences: Sequence[TrainingSequence], places: Sequence[tuple[int, int]], *, temperature: float
+    settings: LocalPolicyConfig,
+    model: Path,
+    sequences: Sequence[TrainingSequence],
+    places: Sequence[tuple[int, int]],
+    *,
+    temperature: float,
 ) -> torch.Tensor:
     """float32 [number of places, V]: the tempered logits that token ``place[1]`` ≥ 1 of sequence ``place[0]`` was drawn
-    from. ``places`` are sorted.
+    from. ``places`` are sorted. By the engine of the policy's ``settings``, but exactly, and on the CPU.
 
     Raises:
         MissingCheckpoint, ConfigError: as ``open_engine``.
     """
-    engine = open_engine(model, LocalPolicyConfig(device="cpu"), frozen=True)
+    engine = open_engine(model, LocalPolicyConfig(engine=settings.engine, device="cpu"), frozen=True)
     parts = []
     for row, of_row in groupby(places, key=lambda place: place[0]):
         before = torch.tensor([token - 1 for _, token in of_row])

@@ -54,6 +54,6 @@ def analyse(
     }
     token_logits = policy_spec(view.policy.policy.name).token_logits
     if models and token_logits is not None:
-        logits_of = partial(token_logits, temperature=view.policy.temperature)
+        logits_of = partial(token_logits, view.policy.policy, temperature=view.policy.temperature)
         tables[PROPOSITION1] = proposition1(played, models, logits_of, seed=view.seed)
     return tables
