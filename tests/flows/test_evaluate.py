@@ -8,9 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from flows.configure.checkpoints import Checkpoint
 from flows.configure.compose import compose
@@ -197,11 +201,16 @@ def test_a_damaged_weight_is_reported(
 
 
 def test_too_little_memory_is_said_before_anything_is_loaded(
-    trained: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Python and torch alone take .7 GiB."""
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes |= {"vocab_size": 9, "intermediate_size": 96, "max_position_embeddings": 1024, "rms_norm_eps": 1e-6}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))
+    save_file({"norm": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    Tokenizer(WordLevel({"a": 0})).save(str(tmp_path / "tokenizer.json"))
     monkeypatch.setattr("pipelines.policies.local.planning.plan.host_memory_gib", lambda: 0.5)
-    said = [f"checkpoint={trained}", "policy.device=cpu", *QUIET]
+    said = [f"checkpoint={tmp_path}", "benchmark=webshop", "evaluation.games=6", "policy.device=cpu", *QUIET]
     assert main(said) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "does not fit: generation needs 0.7 GiB of this machine's 0.5" in line
