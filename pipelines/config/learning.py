@@ -173,7 +173,7 @@ class PretrainedWarmStart(Section):
     """A pretrained model's: imitation of ``episodes`` that the expert plays, each once, in the model's own chat format. AdamW
     over all weights; ``learning_rate`` rises over the first ``warm_up`` of the tokens, and falls to zero over all. The rest
     as a stand-in's. ``adapter``: what is trained in place of the model's own weights, and merged into them at the end.
-    ``engine``, ``dtype``, ``torch_threads``, ``device``: as ``policy=local`` has them; activations are checkpointed."""
+    ``engine``, ``dtype``, ``torch_threads``, ``device``, ``checkpoint_activations``: as ``policy=local`` has them."""
 
     matrix_optimizer: ClassVar = "adamw"
 
@@ -191,6 +191,7 @@ class PretrainedWarmStart(Section):
     device: Literal["auto", "cpu", "cuda"] = never_bears(
         "where it is computed: another rounding, the same settings", "auto"
     )
+    checkpoint_activations: bool = never_bears("what is kept or computed again: the same numbers", True)
 
 
 def _length_of(warm_start: Any) -> str:

@@ -157,6 +157,8 @@ def test_time_on_a_thread_by_hand() -> None:
     assert speed.seconds["rollout"] == pytest.approx(1920 * (1024 * token / 100e9 + 200 * step / 64))
     # 64 episodes of half of 30 steps
     assert speed.warm_start == pytest.approx(64 * 15 * 1224 * 4 * token / 100e9)
+    kept = planned("policy.device=cpu", "warm_start.checkpoint_activations=false").speed
+    assert kept.warm_start == pytest.approx(speed.warm_start * 3 / 4)
     assert plan.seconds == pytest.approx(speed.warm_start + 40 * speed.iteration + 5 * speed.evaluation)
     assert planned("policy.device=cpu", "policy.torch_threads=2").speed.iteration == pytest.approx(speed.iteration / 2)
 
@@ -171,9 +173,15 @@ def test_a_gpu_has_its_own_rates() -> None:
 def test_what_does_not_fit_is_met_with_what_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept activations of 24 layers are 1.25 · 4096 · 107,584 · 24 bytes = 12.3 GiB: half of the micro-batch, which costs
     nothing, is too large still."""
-    plan = planned(A10, "policy.checkpoint_activations=false")
-    assert set(plan.excess) == {"training"}
-    assert advice.remedy(plan) in ({"policy.checkpoint_activations": True}, {"policy.dtype": "bfloat16"})
+    plan = planned(A10, "policy.checkpoint_activations=false")  # which the warm start's follows
+    assert set(plan.excess) == {"training", "warm start"}
+    assert advice.remedy(plan) in (
+        {"policy.checkpoint_activations": True, "warm_start.checkpoint_activations": True},
+        {"policy.dtype": "bfloat16", "warm_start.dtype": "bfloat16"},
+    )
+    assert set(
+        planned(A10, "policy.checkpoint_activations=false", "warm_start.checkpoint_activations=true").excess
+    ) == {"training"}
     assert "set policy." in plan.remedy
     large = planned(A10, model="qwen2.5_7b")
     assert advice.remedy(large) is None

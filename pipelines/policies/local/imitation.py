@@ -70,8 +70,8 @@ def imitate(
 def _how(settings: WarmStartConfig) -> LocalPolicyConfig:
     if isinstance(settings, StandInWarmStart):
         return LocalPolicyConfig(device="cpu")
-    asked = {name: getattr(settings, name) for name in ("engine", "device", "dtype", "torch_threads")}
-    return LocalPolicyConfig(**asked, checkpoint_activations=True)
+    shared = ("engine", "device", "dtype", "torch_threads", "checkpoint_activations")
+    return LocalPolicyConfig(**{name: getattr(settings, name) for name in shared})
 
 
 def rate_at(settings: WarmStartConfig, seen: int, batch: int, tokens: int) -> float:

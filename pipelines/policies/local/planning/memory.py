@@ -74,12 +74,12 @@ def warm_start_phase(
     cuda: bool,
     assumed: Assumptions,
 ) -> Phase:
-    """Imitation, before there is a reference; its activations are checkpointed."""
+    """Imitation, before there is a reference."""
     size = Size(
         rows=0, length=0, longest=0, micro=warm_start.batch_tokens, trains=True, reference=False,
         adapter=warm_start.adapter, hosted=hosted,
     )  # fmt: skip
-    how = policy.model_copy(update={"dtype": warm_start.dtype, "checkpoint_activations": True})
+    how = policy.model_copy(update={name: getattr(warm_start, name) for name in ("dtype", "checkpoint_activations")})
     (_, training) = phases(shape, how, size, cuda, assumed)
     return Phase("warm start", training.parts)
 

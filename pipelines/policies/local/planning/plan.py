@@ -64,11 +64,11 @@ class LocalPlan:
 
     @cached_property
     def speed(self) -> Speed:
-        warm_start = self.experiment.warm_start
-        episodes = warm_start.episodes if isinstance(warm_start, PretrainedWarmStart) else 0
+        asked = self.experiment.warm_start
+        warm_start = asked if isinstance(asked, PretrainedWarmStart) else None
         device = rates(self.policy, self.gpu, self.assumed)
         return speed(
-            self.shape, self.policy, self.work, episodes, device,
+            self.shape, self.policy, self.work, warm_start, device,
             reference=self.size.reference, adapted=self.size.adapter is not None, rereads=self._rereads, assumed=self.assumed,
         )  # fmt: skip
 
@@ -157,9 +157,11 @@ class LocalPlan:
         if self.policy.dtype == "float32":
             yield {"policy.dtype": "bfloat16"}
         warm_start = self.experiment.warm_start
-        if isinstance(warm_start, PretrainedWarmStart) and warm_start.dtype == "float32":
-            yield {"warm_start.dtype": "bfloat16"}
-            yield {"policy.dtype": "bfloat16", "warm_start.dtype": "bfloat16"}
+        if isinstance(warm_start, PretrainedWarmStart):
+            for key, value in (("checkpoint_activations", True), ("dtype", "bfloat16")):
+                if getattr(warm_start, key) != value:
+                    yield {f"warm_start.{key}": value}
+                    yield {f"policy.{key}": value, f"warm_start.{key}": value}
 
     def changed(self, change: advice.Change) -> LocalPlan:
         experiment = self.experiment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.config import PretrainedWarmStart
 from pipelines.planning.devices import GpuSettings
 from pipelines.planning.shapes import ModelShape
 from pipelines.planning.workload import Workload
@@ -55,7 +56,7 @@ def speed(
     shape: ModelShape,
     policy: LocalPolicyConfig,
     work: Workload,
-    episodes: int,
+    warm_start: PretrainedWarmStart | None,
     device: Rates,
     *,
     reference: bool,
@@ -63,8 +64,8 @@ def speed(
     rereads: float,
     assumed: Assumptions,
 ) -> Speed:
-    """``episodes``: of the warm start. ``adapted``: the model is frozen, and no gradient of its weights is made. ``rereads``: how
-    often a sequence's prompt is run, once where its keys and values are kept.
+    """``adapted``: the model is frozen, and no gradient of its weights is made. ``rereads``: how often a sequence's prompt is run,
+    once where its keys and values are kept.
 
     All live episodes are decoded together; a sampled token has its log-prob and entropy already, so that only the reference
     is asked again.
@@ -84,7 +85,10 @@ def speed(
 
     passes = 3 + policy.checkpoint_activations - adapted
     trained_per_s = device.flops / (passes * forward)
-    shown = episodes * assumed.expert_steps * work.tokens / work.episodes
+    shown = repeated = 0.0
+    if warm_start is not None:
+        shown = warm_start.episodes * assumed.expert_steps * work.tokens / work.episodes
+        repeated = 3.0 + warm_start.checkpoint_activations
     return Speed(
         seconds={
             "rollout": sum(map(rollout, work.batches)),
@@ -92,7 +96,7 @@ def speed(
             "update": work.tokens / trained_per_s,
         },
         evaluation=sum(map(rollout, work.evaluation_blocks)),
-        warm_start=shown * 4 * forward / device.flops,
+        warm_start=shown * repeated * forward / device.flops,
         decoded_per_s=decoded_per_s(work.batches[0]),
         trained_per_s=trained_per_s,
     )
