@@ -20,7 +20,15 @@ from flows.launch.command import Command, read_command
 from pipelines.cpu import BFLOAT16_FLAGS, cpu_flags
 
 SWEEP = ["empg=off,full", "seed=0,1"]
-AS_IT_COMES = ["algorithm.name=react", "empg=off", "training.iterations=0", "warm_start=null"]
+# Told what it may do, which those that train have seen. One seed: its answers are of no form that can be read.
+AS_IT_COMES = [
+    "algorithm.name=react",
+    "empg=off",
+    "seed=0",
+    "training.iterations=0",
+    "warm_start=null",
+    "benchmark.prompt.instructions=true",
+]
 STUDY, REPORT = Path("results/real"), Path("reports/real")
 
 

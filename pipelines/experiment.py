@@ -177,6 +177,7 @@ class _Loop:
             session, RolloutView.of(views, i), world, weights, self._tick("rollout", i, share=_ROLLOUT)), seconds)  # fmt: skip
         advantage = self._stage("advantage", i, lambda: stored.advantage(
             session, AdvantageView.of(views), rollout), seconds)  # fmt: skip
+        self._progress(i + _ROLLOUT, "update")
         updated = self._stage("update", i, lambda: stored.update(
             session, UpdateView.of(views, i), weights, rollout, advantage), seconds)  # fmt: skip
         if weights.current.stage == "update":  # A later checkpoint is safe: this one's weights may go.

@@ -24,12 +24,14 @@ def test_the_model_as_it_comes_is_played_on_the_panel_of_those_that_train(
     )
     runs = [job.config.experiment for job in command.jobs]
     assert [(e.empg.arm, e.seed, e.training.iterations > 0, e.warm_start is not None) for e in runs] == [
-        ("off", 0, False, False), ("off", 1, False, False),
+        ("off", 0, False, False),
         ("off", 0, True, True), ("off", 1, True, True), ("full", 0, True, True), ("full", 1, True, True),
     ]  # fmt: skip
     assert {(e.model.pretrained, e.model.weights) for e in runs} == {(str(tmp_path / "model"), "pretrained")}
-    for shared in ("evaluation", "benchmark", "data", "rollout", "policy"):
+    for shared in ("evaluation", "data", "rollout", "policy"):
         assert len({getattr(e, shared).model_dump_json() for e in runs}) == 1
+    assert len({e.benchmark.model_dump_json(exclude={"prompt"}) for e in runs}) == 1
+    assert [e.benchmark.prompt.instructions for e in runs] == [True] + [False] * 4
     assert {e.training.tasks for e in runs} == {3}
 
 
