@@ -35,14 +35,14 @@ def _score(asked: Asked) -> None:
     from pipelines.credit import score_report
     from pipelines.credit.group_sizes import ALL, score_all
     from pipelines.credit.scores import SCORES, differences
+    from pipelines.credit.truth import Measured
     from pipelines.stages.reading import read_rollout
 
-    batches = {
-        i: read_rollout(found.iterations[i].rollout).batch() for i in sorted(set(table["iteration"].to_pylist()))
-    }
+    measured = Measured.of(table)
+    batches = {i: read_rollout(found.iterations[i].rollout).batch() for i in measured.iterations}
     bar = asked.bar()
     try:
-        scores = score_all(sizes, batches, chosen, table, lambda done: bar.update(done, 1.0, ""))
+        scores = score_all(sizes, batches, chosen, measured, lambda done: bar.update(done, 1.0, ""))
     finally:
         bar.close()
     whole = scores[ALL, ALL]

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Matrix = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+
+
+def task_labels(table: pa.Table) -> Labels:
+    """int64[N]: one number for the steps of one group of one iteration."""
+    iteration, group = (table[name].to_numpy().astype(np.int64) for name in ("iteration", "group"))
+    labels: Labels = iteration * (int(group.max(initial=0)) + 1) + group
+    return labels
 
 
 def rank_correlations(values: Matrix, tasks: Labels) -> Matrix:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from pipelines.credit.costs import Cost
 from pipelines.credit.oracle import Question
-from pipelines.credit.scores import RELIABLE, Truth, continuations_needed, score
+from pipelines.credit.scores import RELIABLE, continuations_needed, score
+from pipelines.credit.truth import Truth
 from pipelines.files import atomic_write_text, write_json, write_parquet
 from pipelines.reporting.rendering import Document, Heading, Table, csv_text, markdown, show
 from pipelines.run_info import RunInfo

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config.views import AdvantageView
-from pipelines.credit.agreement import Labels, Matrix, mean_rank_correlation, sign_agreement
+from pipelines.credit.agreement import Matrix, mean_rank_correlation, sign_agreement, task_labels
 from pipelines.credit.lineage import Lineage
 from pipelines.environments.base import Tick
 from pipelines.records import Trajectory
@@ -70,10 +70,3 @@ class Agreement:
         methods = tuple(name for name in replayed.column_names if name not in REPLAYED.columns)
         values = np.column_stack([replayed[name].to_numpy().astype(np.float64) for name in methods])
         return cls(methods, mean_rank_correlation(values, task_labels(replayed)), sign_agreement(values))
-
-
-def task_labels(table: pa.Table) -> Labels:
-    """int64[N]: one number for the steps of one group of one iteration."""
-    iteration, group = (table[name].to_numpy().astype(np.int64) for name in ("iteration", "group"))
-    labels: Labels = iteration * (int(group.max(initial=0)) + 1) + group
-    return labels

@@ -12,41 +12,20 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from pipelines.credit.agreement import Labels, Matrix, rank_correlations
-from pipelines.credit.replay import task_labels
+from pipelines.credit.agreement import Matrix, rank_correlations
+from pipelines.credit.truth import Truth
 from pipelines.reporting.statistics import holm
 
 Vector = npt.NDArray[np.float64]
 Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
 RESAMPLES = 20_000  # the least p is 2/20,001: times the 231 pairs of 22 methods, as Holm has it, still below .05
 RELIABLE = 0.9
 _DECIMALS = 9  # equal returns, summed in other orders, are equal in rank
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The oracle's A of N steps, float64[N]: ``mean``, its standard error ``se``, its 95 % interval, and two independent halves.
-    ``tasks`` int64[N]: equal for the steps of one task of one iteration; ``lengths``: steps of a step's episode."""
-
-    mean: Vector
-    se: Vector
-    low: Vector
-    high: Vector
-    first: Vector
-    second: Vector
-    tasks: Labels
-    lengths: Vector
-
-    @classmethod
-    def of(cls, oracle: pa.Table) -> Truth:
-        """Of an ORACLE table, in shaped rewards."""
-        mean, se, low, high, first, second = (
-            oracle[f"A{suffix}"].to_numpy() for suffix in ("", "_se", "_low", "_high", "_first", "_second")
-        )
-        lengths = oracle["steps"].to_numpy().astype(np.float64)
-        return cls(mean, se, low, high, first, second, task_labels(oracle), lengths)
+_TOLD_APART = (
+    6  # decimals of a difference: estimates are float32, and of two that are multiples of each other one is no better
+)
 
 
 def _signs(estimate_NM: Matrix, truth: Truth) -> tuple[Matrix, Matrix]:
@@ -57,33 +36,68 @@ def _signs(estimate_NM: Matrix, truth: Truth) -> tuple[Matrix, Matrix]:
 
 
 def task_sums(estimate_NM: Matrix, truth: Truth, tasks: Labels | None = None) -> dict[str, Array]:
-    """What every score is made of, by name: [T, M], or [T, 1] where no estimate takes part; a task's ranking counts once. ``tasks``:
-    the labels of the T tasks, sorted, one of which may have no step here; by default those of ``truth``."""
-    e, a, L = estimate_NM, truth.mean[:, None], truth.lengths[:, None]
+    """What every score is made of, by name: sums over tasks [T, M], or [T, 1] where no estimate takes part, and, of the gradients'
+    products, over pairs of tasks [T, T, M]. ``tasks``: the sorted labels of the T tasks, one of which may have no step here; by
+    default those of ``truth``."""
+    tasks = np.unique(truth.tasks) if tasks is None else tasks
+    places = np.searchsorted(tasks, truth.tasks)
+    sums = {name: _summed(values, places, len(tasks)) for name, values in _of_steps(estimate_NM, truth).items()}
+    groups, first = np.unique(truth.groups, return_index=True)
+    of_groups = _of_groups(estimate_NM, truth)
+    assert all(len(values) == len(groups) for values in of_groups.values())
+    sums |= {name: _summed(values, places[first], len(tasks)) for name, values in of_groups.items()}
+    return sums | _of_pairs(estimate_NM, truth, places, len(tasks))
+
+
+def _of_steps(e: Matrix, truth: Truth) -> dict[str, Array]:
+    a, L = truth.mean[:, None], truth.lengths[:, None]
     right, known = _signs(e, truth)
-    rows = {
+    return {
         "n": np.ones_like(a), "e": e, "A": a, "L": L, "ee": e * e, "eA": e * a, "AA": a * a, "LL": L * L, "eL": e * L,
         "AL": a * L, "noise": truth.se[:, None] ** 2, "right": right, "known": known,
     }  # fmt: skip
-    here = np.unique(truth.tasks)
-    tasks = here if tasks is None else tasks
-    sums = {name: _summed(values, np.searchsorted(tasks, truth.tasks), len(tasks)) for name, values in rows.items()}
+
+
+def _of_groups(e: Matrix, truth: Truth) -> dict[str, Array]:
+    """A group's ranking counts once, however many of its steps were measured."""
     A, first, second = (x.round(_DECIMALS) for x in (truth.mean, truth.first, truth.second))
-    ranks = rank_correlations(np.column_stack([A, e]), truth.tasks)
-    halves = rank_correlations(np.column_stack([first, second]), truth.tasks)
+    ranks = rank_correlations(np.column_stack([A, e]), truth.groups)
+    halves = rank_correlations(np.column_stack([first, second]), truth.groups)
     ranked = ~np.isnan(ranks[:, :1, 0])
-    of_tasks = {
+    return {
         "ranked": ranked.astype(np.float64),
         "rank": np.where(ranked, np.nan_to_num(ranks[:, 1:, 0]), 0.0),
         "halves": np.where(ranked, np.nan_to_num(halves[:, 0, 1:]), 0.0),
     }
-    return sums | {name: _summed(values, np.searchsorted(tasks, here), len(tasks)) for name, values in of_tasks.items()}
 
 
-def _summed(values: Array, places: npt.NDArray[np.int64], count: int) -> Array:
+def _of_pairs(e: Matrix, truth: Truth, places: Labels, count: int) -> dict[str, Array]:
+    """Of Σ e·s, Σ A·s and the halves' Σ A₁·s and Σ A₂·s, where s is a step's score: what each two tasks give to their products."""
+    if truth.products is None:
+        return {}
+    K, indicator = truth.products, np.zeros((len(places), count))
+    indicator[np.arange(len(places)), places] = 1.0
+
+    def product(left: Matrix, right: Matrix) -> Array:
+        pairs = zip((left * np.ones_like(right)).T, (right * np.ones_like(left)).T, strict=True)
+        return np.stack([(indicator * x[:, None]).T @ K @ (indicator * y[:, None]) for x, y in pairs], axis=-1)
+
+    A, first, second = (x[:, None] for x in (truth.mean, truth.first, truth.second))
+    return {"e·A": product(e, A), "e·e": product(e, e), "A·A": product(first, second)}
+
+
+def _summed(values: Array, places: Labels, count: int) -> Array:
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, places, values)
     return sums
+
+
+def _drawn(weights: Matrix, sums: Array) -> Array:
+    """Of draws in which task t stands ``weights[r, t]`` times: [R, M]."""
+    if sums.ndim == 2:
+        drawn: Array = weights @ sums
+        return drawn
+    return np.stack([((weights @ of_one) * weights).sum(1) for of_one in np.moveaxis(sums, -1, 0)], axis=-1)
 
 
 Sums = Mapping[str, Array]
@@ -125,12 +139,25 @@ def _rank_corrected(s: Sums) -> Array:
 
 
 def _length_bias(s: Sums) -> Array:
-    """Pearson's correlation of the error after the best scale with the length of the step's episode."""
+    """Pearson's correlation of the error after the best scale with the length of the step's episode; what the oracle's own error adds
+    to the spread is taken out. NaN: all of the spread may be that."""
     b, n = _scale(s), s["n"]
-    d, dd, dL = b * s["e"] - s["A"], b**2 * s["ee"] - 2 * b * s["eA"] + s["AA"], b * s["eL"] - s["AL"]
+    d, dd, dL = b * s["e"] - s["A"], b**2 * s["ee"] - 2 * b * s["eA"] + s["AA"] - s["noise"], b * s["eL"] - s["AL"]
     spread = np.sqrt((n * dd - d**2).clip(0) * (n * s["LL"] - s["L"] ** 2).clip(0))
-    bias: Array = (n * dL - d * s["L"]) / spread
+    bias: Array = ((n * dL - d * s["L"]) / np.where(spread > 0, spread, np.nan)).clip(-1, 1)
     return bias
+
+
+def _gradient(s: Sums) -> Array:
+    """Cosine of Σ e·s and Σ A·s, where s is the gradient of a step's log-probability in all weights. The oracle's length is that of
+    its halves' product, whose errors are independent. 0 for an estimate that moves nothing; NaN: the products were not measured, or
+    the oracle's own gradient may be all error."""
+    if "e·A" not in s:
+        return np.full_like(s["e"], np.nan)
+    of_A, of_e = s["A·A"], s["e·e"]
+    length = np.sqrt(np.where(of_A > 0, of_A, np.nan) * np.where(of_e > 0, of_e, 1.0))
+    cosine: Array = np.where(of_e > 0, s["e·A"], 0.0) / length
+    return cosine.clip(-1, 1)
 
 
 SCORES: dict[str, Callable[[Sums], Array]] = {
@@ -139,6 +166,7 @@ SCORES: dict[str, Callable[[Sums], Array]] = {
     "sign": lambda s: s["right"] / s["known"],
     "mse": _mse,
     "unexplained": _unexplained,
+    "gradient": _gradient,
     "length_bias": _length_bias,
 }
 """Rank correlation with A within tasks, mean over the tasks in which A varies; the same without the attenuation by the oracle's
@@ -171,11 +199,10 @@ def score_sums(methods: tuple[str, ...], sums: Sums, resamples: int = RESAMPLES,
     tasks = len(sums["n"])
     rng = np.random.Generator(np.random.Philox(key=seed))
     weights = rng.multinomial(tasks, np.full(tasks, 1 / tasks), resamples).astype(np.float64)
-    whole = {name: values.sum(0) for name, values in sums.items()}
-    drawn = {name: weights @ values for name, values in sums.items()}
+    whole = {name: _drawn(np.ones((1, tasks)), values)[0] for name, values in sums.items()}
+    drawn = {name: _drawn(weights, values) for name, values in sums.items()}
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = {name: of(whole) + 0.0 * whole["e"] for name, of in SCORES.items()}
-        draws = {name: of(drawn) + 0.0 * drawn["e"] for name, of in SCORES.items()}
+        values, draws = ({name: of(s) + 0.0 * s["e"] for name, of in SCORES.items()} for s in (whole, drawn))
         return Scores(methods, values, draws, float(_reliability(whole)[0]), _reliability(drawn)[:, 0])
 
 
@@ -201,13 +228,13 @@ class Difference:
 def differences(scores: Scores, name: str) -> list[Difference]:
     """Of every two methods in one score, paired: both are of the same drawn tasks."""
     pairs = list(combinations(range(len(scores.methods)), 2))
-    drawn = [scores.draws[name][:, i] - scores.draws[name][:, j] for i, j in pairs]
+    drawn = [(scores.draws[name][:, i] - scores.draws[name][:, j]).round(_TOLD_APART) for i, j in pairs]
     corrected = holm([_p(d) for d in drawn])
     found = []
     for (i, j), d, p in zip(pairs, drawn, corrected, strict=True):
         low, high = _percentiles(d)
-        mean = scores.values[name][i] - scores.values[name][j]
-        found.append(Difference(scores.methods[i], scores.methods[j], float(mean), float(low), float(high), p))
+        mean = float((scores.values[name][i] - scores.values[name][j]).round(_TOLD_APART))
+        found.append(Difference(scores.methods[i], scores.methods[j], mean, float(low), float(high), p))
     return found
 
 
