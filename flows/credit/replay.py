@@ -29,6 +29,8 @@ def _replay(asked: Asked) -> None:
     from pipelines.artifacts import full_disk_is_readable
     from pipelines.credit import replay_report
     from pipelines.credit.replay import replay, same_as_trained_on
+    from pipelines.credit.shown import shown_trajectories
+    from pipelines.stages.reading import read_rollout
 
     bar = asked.bar()
     try:
@@ -42,8 +44,12 @@ def _replay(asked: Asked) -> None:
             f"{name} is the run's own method: {same} of {table.num_rows} advantages are bit for bit those that it trained on."
         )
     with full_disk_is_readable(folder):
-        replay_report.write(folder, table, chosen, info, notes)
-    print(f"written: {folder}/credit.parquet, agreement.md, .csv, .png  ({time.monotonic() - start:.0f} s)")
+        batches = {i: read_rollout(found.iterations[i].rollout).batch() for i in {iterations[0], iterations[-1]}}
+        trajectories = shown_trajectories(batches, chosen)
+        replay_report.write(folder, table, trajectories, chosen, info, notes)
+    print(
+        f"written: {folder}/credit.parquet, agreement.md, .csv, .png, replay.html  ({time.monotonic() - start:.0f} s)"
+    )
 
 
 REPLAY = Command(_replay, ("estimators", "modulators", "iterations", "out", *HOW), METHODS)

@@ -24,7 +24,8 @@ def _score(asked: Asked) -> None:
     info = finished_run(asked.run)
     experiment = validated(info.config).experiment
     chosen, left_out = chosen_methods(asked, AdvantageView.of(experiment), experiment.policy.records)
-    table = _read_oracle(Path(asked.values.get("oracle", asked.usual("oracle"))), info.fingerprint)
+    oracle = oracle_folder(asked)
+    table = read_oracle(oracle, info.fingerprint)
     sizes = _sizes(asked, experiment.training.group_size)
     found = lineage(info, ArtifactStore(asked.artifacts))
 
@@ -33,28 +34,36 @@ def _score(asked: Asked) -> None:
     calm_libraries()
     from pipelines.artifacts import full_disk_is_readable
     from pipelines.credit import score_report
-    from pipelines.credit.group_sizes import ALL, score_all
-    from pipelines.credit.scores import SCORES, differences
+    from pipelines.credit.products import read_products
+    from pipelines.credit.scored import score_methods
+    from pipelines.credit.shown import shown_trajectories
     from pipelines.credit.truth import Measured
+    from pipelines.files import read_json
     from pipelines.stages.reading import read_rollout
 
-    measured = Measured.of(table)
+    measured = Measured.of(table, read_products(oracle))
     batches = {i: read_rollout(found.iterations[i].rollout).batch() for i in measured.iterations}
     bar = asked.bar()
     try:
-        scores = score_all(sizes, batches, chosen, measured, lambda done: bar.update(done, 1.0, ""))
+        scored = score_methods(sizes, batches, chosen, measured, lambda done: bar.update(done, 1.0, ""))
     finally:
         bar.close()
-    whole = scores[ALL, ALL]
     with full_disk_is_readable(folder):
-        score_report.write(folder, scores, {name: differences(whole, name) for name in SCORES}, info)
+        trajectories, question = shown_trajectories(batches, chosen), read_json(oracle / "oracle.json")
+        score_report.write(folder, scored, chosen, measured, question, trajectories, info)
     print(
-        *left_out, f"written: {folder}/scores.md, .csv, differences.csv  ({time.monotonic() - start:.0f} s)", sep="\n"
+        *left_out,
+        f"written: {folder}/scores.md and what the report reads  ({time.monotonic() - start:.0f} s)",
+        sep="\n",
     )
 
 
-def _read_oracle(folder: Path, run: str) -> pa.Table:
-    """Raises MissingCheckpoint: there is none, or it is another run's."""
+def oracle_folder(asked: Asked) -> Path:
+    return Path(asked.values.get("oracle", asked.usual("oracle")))
+
+
+def read_oracle(folder: Path, run: str) -> pa.Table:
+    """ORACLE. Raises MissingCheckpoint: there is none, or it is another run's."""
     import pyarrow.parquet as pq
 
     from pipelines.files import read_json

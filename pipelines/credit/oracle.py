@@ -111,7 +111,7 @@ def measure(
         ReplayDiffers, EnvironmentFailure: see ``continue_prefixes``.
     """
     world = _world(session, experiment, lambda done: tick(0.0, "making the data"))
-    _remember(session, experiment, lineage)
+    remember(session, experiment, lineage)
     size = max(1, experiment.training.tasks * experiment.training.group_size // question.continuations)
     total, done = sum(len(each.prefixes) for each in chosen.values()), 0
     tables = []
@@ -141,7 +141,7 @@ def _world(session: Session, experiment: ExperimentConfig, tick: Tick) -> stored
     return stored.World(data, panels, examples=benchmark.worked_examples(panels["train"], data))
 
 
-def _remember(session: Session, experiment: ExperimentConfig, lineage: Lineage) -> None:
+def remember(session: Session, experiment: ExperimentConfig, lineage: Lineage) -> None:
     """How each checkpoint came about, for those that have to be made again."""
     live = session.policy(PolicyView.of(experiment), lineage.initial)
     for i, each in enumerate(lineage.iterations):

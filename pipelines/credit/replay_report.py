@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.config.views import AdvantageView
 from pipelines.credit.replay import Agreement
+from pipelines.credit.report.page import write_page
 from pipelines.files import atomic_write_text, write_json, write_parquet
 from pipelines.reporting.figures.style import Figure, pyplot
 from pipelines.reporting.rendering import Document, Heading, Table, csv_text, markdown, show
@@ -21,9 +22,15 @@ SIGN = "Steps % that two methods give the same sign, of those that one of the tw
 
 
 def write(
-    folder: Path, table: pa.Table, methods: Mapping[str, AdvantageView], info: RunInfo, notes: Sequence[str]
+    folder: Path,
+    table: pa.Table,
+    trajectories: pa.Table,
+    methods: Mapping[str, AdvantageView],
+    info: RunInfo,
+    notes: Sequence[str],
 ) -> None:
-    """Print the agreement, and write ``credit.parquet``, ``agreement.md``, ``.csv``, ``.png`` and ``.svg``, and ``replay.json``."""
+    """Print the agreement, and write ``credit.parquet``, ``agreement.md``, ``.csv``, ``.png`` and ``.svg``, ``replay.json``, and
+    ``replay.html``, which shows the ``trajectories`` and what every method gave their steps."""
     found = Agreement.of(table)
     folder.mkdir(parents=True, exist_ok=True)
     title = f"Credit of {info.cell}, seed {info.seed}: {table.num_rows} steps, {len(methods)} methods"
@@ -37,6 +44,8 @@ def write(
     write_parquet(folder / REPLAYED.file, table)
     settings = {name: view.values() for name, view in methods.items()}
     write_json(folder / "replay.json", {"run": info.fingerprint, "methods": settings})
+    played = [(info, list(methods), trajectories.to_pandas())]
+    write_page(folder / "replay.html", title, _who(info), played, folder, folder)
     show(document)
 
 
@@ -67,8 +76,11 @@ def _figure(found: Agreement, title: str, info: RunInfo) -> Figure:
             light = abs(found.rank[i, j]) > 0.6
             ax.text(j, i, _number(found.rank[i, j]), ha="center", va="center", fontsize=8, color="w" if light else "k")
     plot.colorbar(image, ax=ax, label="rank correlation within tasks")
-    who = "a stand-in made here" if info.stand_in else info.model
-    return Figure(plot, "Agreement of methods of credit assignment", f"{RANK}. {title}.", f"{info.cell}: {who}.")
+    return Figure(plot, "Agreement of methods of credit assignment", f"{RANK}. {title}.", _who(info))
+
+
+def _who(info: RunInfo) -> str:
+    return f"{info.cell}: {'a stand-in made here' if info.stand_in else info.model}."
 
 
 def _number(value: float) -> str:

@@ -1,76 +1,89 @@
-"""The folder of one scoring: every method against the oracle, by iteration and group size, as tables, CSV and a figure."""
+"""The folder of one scoring: every method against the oracle, by iteration and group size, for people and for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from pipelines.credit.group_sizes import ALL
-from pipelines.credit.scores import SCORES, Difference, Scores
-from pipelines.files import atomic_write_text
-from pipelines.reporting.figures.style import Figure, pyplot
-from pipelines.reporting.rendering import Document, Heading, Table, csv_text, markdown, show
+from pipelines.config.views import AdvantageView
+from pipelines.credit.report import results
+from pipelines.credit.report.results import ALL, read_result
+from pipelines.credit.report.tables import document_of, summary_of
+from pipelines.credit.scored import Scored
+from pipelines.credit.scores import SCORES
+from pipelines.credit.truth import Measured
+from pipelines.files import atomic_write_text, write_checksums, write_json, write_parquet
+from pipelines.reporting.rendering import csv_text, markdown, show
 from pipelines.run_info import RunInfo
+from pipelines.schemas import CHOSEN_TRAJECTORIES
 
-Key = tuple[str, str]  # an iteration or ALL, and a group size or ALL
-_HEADER = {
-    "rank": "rank correlation", "rank_corrected": "corrected", "sign": "right sign %", "unexplained": "unexplained %",
-    "length_bias": "length bias",
-}  # fmt: skip
-_NOTES = (
-    "Rank correlation with A within a task, mean over tasks; corrected: without the attenuation by the oracle's own error.",
-    "Right sign: of the steps whose A differs from 0 beyond its error.",
-    "Unexplained: mean squared error after the best scale, as a share of A's mean square, without the oracle's own error. Length bias: "
-    "correlation of that error with the length of the episode.",
-    "Intervals: 95 %, bootstrap over tasks.",
-)
+Row = tuple[object, ...]
 
 
 def write(
-    folder: Path, scores: Mapping[Key, Scores], differences: Mapping[str, Sequence[Difference]], info: RunInfo
+    folder: Path,
+    scored: Scored,
+    methods: Mapping[str, AdvantageView],
+    measured: Measured,
+    oracle: Mapping[str, Any],
+    trajectories: pa.Table,
+    info: RunInfo,
 ) -> None:
-    """Print the scores of all iterations, and write ``scores.md``, ``scores.csv``, ``differences.csv`` and, where there are several
-    group sizes, ``group_sizes.png`` and ``.svg``. ``differences`` by score, of all iterations and all members."""
+    """Print the scores of all iterations, and write ``scores.md`` and what ``results.read_result`` reads. ``oracle``: what was asked of
+    it; ``trajectories``: some, with what every method gives their steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"Credit against the oracle: {info.cell}, seed {info.seed}"
-    whole = [(i, found) for (i, size), found in scores.items() if size == ALL]
-    tables = tuple(_table(f"iteration {i}" if i != ALL else "all iterations", found) for i, found in whole)
-    atomic_write_text(folder / "scores.md", markdown(Document(title, tables, _NOTES)))
-    atomic_write_text(folder / "scores.csv", _csv(scores))
-    rows = (
-        (name, d.method, d.other, *map(_exact, (d.mean, d.low, d.high, d.p)))
-        for name, of in differences.items()
-        for d in of
-    )
-    header = ("score", "method", "other", "difference", "low", "high", "p_holm")
-    atomic_write_text(folder / "differences.csv", csv_text(header, rows))
-    by_size = {size: found for (i, size), found in scores.items() if i == ALL}
-    if len(by_size) > 1:
-        _figure(by_size, title, info).save(folder / "group_sizes")
-    show(Document(title, tables[-1:], _NOTES))
+    atomic_write_text(folder / results.SCORES_CSV, csv_text(results.SCORE_COLUMNS, _scores(scored)))
+    atomic_write_text(folder / results.DIFFERENCES_CSV, csv_text(results.DIFFERENCE_COLUMNS, _differences(scored)))
+    atomic_write_text(folder / results.PROFILES_CSV, csv_text(results.PROFILE_COLUMNS, _profiles(scored)))
+    write_parquet(folder / CHOSEN_TRAJECTORIES.file, trajectories)
+    about = {
+        "run": info.values(),
+        "oracle": dict(oracle),
+        "steps": len(measured.places),
+        "tasks": len(np.unique(measured.truth.tasks)),
+        "reliability": {i: _known(of.reliability) for (i, size), of in scored.scores.items() if size == ALL},
+        "state": next(iter(methods.values())).credit.model_dump(mode="json"),
+        "methods": {name: _method(view, scored.milliseconds[name]) for name, view in methods.items()},
+    }
+    write_json(folder / results.CREDIT_JSON, about)
+    write_checksums(folder)
+    result = read_result(folder)
+    atomic_write_text(folder / "scores.md", markdown(document_of([result])))
+    write_checksums(folder)
+    show(summary_of(result))
 
 
-def _table(title: str, scores: Scores) -> Table:
-    columns = []
-    for name in _HEADER:
-        low, high = scores.interval(name)
-        columns.append([_cell(name, *of) for of in zip(scores.values[name], low, high, strict=True)])
-    rows = sorted(zip(scores.methods, *columns, strict=True), key=lambda row: -_sortable(scores, row[0]))
-    reliability = f"reliability of the oracle {scores.reliability:.2f}"
-    return Table(f"{title}, {reliability}", (Heading("method"), *map(Heading, _HEADER.values())), tuple(rows), words=1)
+def _method(view: AdvantageView, milliseconds: float) -> dict[str, Any]:
+    values = view.values()
+    needs = sorted({*view.estimator.method.needs, *view.modulator.method.needs})
+    return {
+        "estimator": values["estimator"], "modulator": values["modulator"], "needs": needs,
+        "milliseconds": float(f"{milliseconds:.2g}"),
+    }  # fmt: skip
 
 
-def _sortable(scores: Scores, method: str) -> float:
-    return float(np.nan_to_num(scores.values["rank"][scores.methods.index(method)], nan=-2.0))
+def _scores(scored: Scored) -> Iterator[Row]:
+    for (i, size), found in scored.scores.items():
+        for name in SCORES:
+            low, high = found.interval(name)
+            for method, *numbers in zip(found.methods, found.values[name], low, high, strict=True):
+                yield (i, size, method, name, *map(_exact, numbers))
 
 
-def _cell(name: str, value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "–"
-    factor, form = (100, ".0f") if name in ("sign", "unexplained") else (1, ".2f")
-    return f"{factor * value:{form}} ({factor * low:{form}} to {factor * high:{form}})"
+def _differences(scored: Scored) -> Iterator[Row]:
+    for name, of in scored.differences.items():
+        yield from ((name, d.method, d.other, *map(_exact, (d.mean, d.low, d.high, d.p))) for d in of)
+
+
+def _profiles(scored: Scored) -> Iterator[Row]:
+    for name, of in (("calibration", scored.calibration), ("positions", scored.positions)):
+        for method, p in of.items():
+            for bin_, (steps, *numbers) in enumerate(zip(p.steps, p.values, p.low, p.high, p.zero, strict=True)):
+                yield (name, method, bin_, int(steps), *map(_exact, numbers))
 
 
 def _exact(value: float) -> str:
@@ -78,26 +91,5 @@ def _exact(value: float) -> str:
     return "" if np.isnan(value) else repr(float(value))
 
 
-def _csv(scores: Mapping[Key, Scores]) -> str:
-    """A row per iteration, group size, method and score."""
-    rows = []
-    for (i, size), found in scores.items():
-        for name in SCORES:
-            low, high = found.interval(name)
-            for method, *numbers in zip(found.methods, found.values[name], low, high, strict=True):
-                rows.append((i, size, method, name, *map(_exact, numbers)))
-    return csv_text(("iteration", "group_size", "method", "score", "value", "low", "high"), rows)
-
-
-def _figure(by_size: Mapping[str, Scores], title: str, info: RunInfo) -> Figure:
-    plot, ax = pyplot().subplots(figsize=(7.5, 4.5))
-    methods = next(iter(by_size.values())).methods
-    for number, method in enumerate(methods):
-        line = [scores.values["rank_corrected"][number] for scores in by_size.values()]
-        ax.plot(list(by_size), line, marker="o", markersize=3.5, label=method, color=f"C{number % 10}", alpha=0.9,
-                linestyle=("-", "--", ":")[number // 10 % 3])  # fmt: skip
-    ax.set(xlabel="episodes of a group", ylabel="rank correlation with A, corrected")
-    ax.axhline(0, color="#8A8A8A", linewidth=0.8)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-    who = "a stand-in made here" if info.stand_in else info.model
-    return Figure(plot, "Credit by group size", f"{title}. {_NOTES[0]}", f"{info.cell}: {who}.")
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -41,11 +41,9 @@ def task_sums(estimate_NM: Matrix, truth: Truth, tasks: Labels | None = None) ->
     default those of ``truth``."""
     tasks = np.unique(truth.tasks) if tasks is None else tasks
     places = np.searchsorted(tasks, truth.tasks)
-    sums = {name: _summed(values, places, len(tasks)) for name, values in _of_steps(estimate_NM, truth).items()}
-    groups, first = np.unique(truth.groups, return_index=True)
-    of_groups = _of_groups(estimate_NM, truth)
-    assert all(len(values) == len(groups) for values in of_groups.values())
-    sums |= {name: _summed(values, places[first], len(tasks)) for name, values in of_groups.items()}
+    sums = {name: summed(values, places, len(tasks)) for name, values in _of_steps(estimate_NM, truth).items()}
+    _, first = np.unique(truth.groups, return_index=True)
+    sums |= {name: summed(values, places[first], len(tasks)) for name, values in _of_groups(estimate_NM, truth).items()}
     return sums | _of_pairs(estimate_NM, truth, places, len(tasks))
 
 
@@ -86,7 +84,8 @@ def _of_pairs(e: Matrix, truth: Truth, places: Labels, count: int) -> dict[str, 
     return {"e·A": product(e, A), "e·e": product(e, e), "A·A": product(first, second)}
 
 
-def _summed(values: Array, places: Labels, count: int) -> Array:
+def summed(values: Array, places: Labels, count: int) -> Array:
+    """The rows of [N, M] that belong to each of ``count`` tasks, added up: [count, M]."""
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, places, values)
     return sums
@@ -114,13 +113,13 @@ def _reliability(s: Sums) -> Array:
     return whole
 
 
-def _scale(s: Sums) -> Array:
+def best_scale(s: Sums) -> Array:
     """The best factor that does not turn the estimate round; 0 for one that is 0."""
     scale: Array = np.divide(s["eA"].clip(0), s["ee"], out=np.zeros_like(s["ee"]), where=s["ee"] > 0)
     return scale
 
 
-def _mse(s: Sums, scale: Array | float = 1.0) -> Array:
+def mean_squared_error(s: Sums, scale: Array | float = 1.0) -> Array:
     """E (scale·e − A)², without what the oracle's own error adds to it."""
     return (scale**2 * s["ee"] - 2 * scale * s["eA"] + s["AA"] - s["noise"]) / s["n"]
 
@@ -128,8 +127,8 @@ def _mse(s: Sums, scale: Array | float = 1.0) -> Array:
 def _unexplained(s: Sums) -> Array:
     """The error after the best scale as a share of A's mean square: 1 for an estimate that says nothing, 0 for a perfect one. NaN:
     all of A's mean square may be the oracle's error."""
-    of_A = _mse(s, 0.0)
-    return _mse(s, _scale(s)) / np.where(of_A > 0, of_A, np.nan)
+    of_A = mean_squared_error(s, 0.0)
+    return mean_squared_error(s, best_scale(s)) / np.where(of_A > 0, of_A, np.nan)
 
 
 def _rank_corrected(s: Sums) -> Array:
@@ -141,7 +140,7 @@ def _rank_corrected(s: Sums) -> Array:
 def _length_bias(s: Sums) -> Array:
     """Pearson's correlation of the error after the best scale with the length of the step's episode; what the oracle's own error adds
     to the spread is taken out. NaN: all of the spread may be that."""
-    b, n = _scale(s), s["n"]
+    b, n = best_scale(s), s["n"]
     d, dd, dL = b * s["e"] - s["A"], b**2 * s["ee"] - 2 * b * s["eA"] + s["AA"] - s["noise"], b * s["eL"] - s["AL"]
     spread = np.sqrt((n * dd - d**2).clip(0) * (n * s["LL"] - s["L"] ** 2).clip(0))
     bias: Array = ((n * dL - d * s["L"]) / np.where(spread > 0, spread, np.nan)).clip(-1, 1)
@@ -164,7 +163,7 @@ SCORES: dict[str, Callable[[Sums], Array]] = {
     "rank": _rank,
     "rank_corrected": _rank_corrected,
     "sign": lambda s: s["right"] / s["known"],
-    "mse": _mse,
+    "mse": mean_squared_error,
     "unexplained": _unexplained,
     "gradient": _gradient,
     "length_bias": _length_bias,
@@ -186,7 +185,7 @@ class Scores:
 
     def interval(self, score: str) -> tuple[Vector, Vector]:
         """95 %, by percentiles of the draws in which the score is defined; NaN: it is in none."""
-        return _percentiles(self.draws[score])
+        return percentiles(self.draws[score])
 
 
 def score(estimates: Mapping[str, Vector], truth: Truth, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
@@ -197,13 +196,18 @@ def score(estimates: Mapping[str, Vector], truth: Truth, *, resamples: int = RES
 def score_sums(methods: tuple[str, ...], sums: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
     """The same of sums over tasks, which may be those of several drawings of members added up."""
     tasks = len(sums["n"])
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    weights = rng.multinomial(tasks, np.full(tasks, 1 / tasks), resamples).astype(np.float64)
+    weights = drawn_tasks(tasks, resamples, seed)
     whole = {name: _drawn(np.ones((1, tasks)), values)[0] for name, values in sums.items()}
     drawn = {name: _drawn(weights, values) for name, values in sums.items()}
     with np.errstate(invalid="ignore", divide="ignore"):
         values, draws = ({name: of(s) + 0.0 * s["e"] for name, of in SCORES.items()} for s in (whole, drawn))
         return Scores(methods, values, draws, float(_reliability(whole)[0]), _reliability(drawn)[:, 0])
+
+
+def drawn_tasks(tasks: int, resamples: int, seed: int) -> Matrix:
+    """How often each task stands in a draw: [resamples, tasks]."""
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    return rng.multinomial(tasks, np.full(tasks, 1 / tasks), resamples).astype(np.float64)
 
 
 def continuations_needed(reliability: float, continuations: int) -> float:
@@ -232,7 +236,7 @@ def differences(scores: Scores, name: str) -> list[Difference]:
     corrected = holm([_p(d) for d in drawn])
     found = []
     for (i, j), d, p in zip(pairs, drawn, corrected, strict=True):
-        low, high = _percentiles(d)
+        low, high = percentiles(d)
         mean = float((scores.values[name][i] - scores.values[name][j]).round(_TOLD_APART))
         found.append(Difference(scores.methods[i], scores.methods[j], mean, float(low), float(high), p))
     return found
@@ -245,7 +249,8 @@ def _p(draws: Vector) -> float:
     return min(1.0, 2 * (tail + 1) / (len(known) + 1))
 
 
-def _percentiles(draws: Array) -> tuple[Array, Array]:
+def percentiles(draws: Array) -> tuple[Array, Array]:
+    """The 95 % interval of each column, over the draws in which it is defined; NaN: it is in none."""
     known = ~np.isnan(draws).all(0)
     low, high = np.nanquantile(np.where(known, draws, 0.0), [0.025, 0.975], axis=0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -38,17 +38,18 @@ class Truth:
     @classmethod
     def of(cls, oracle: pa.Table, products: npt.NDArray[np.float64] | None = None) -> Truth:
         """Of an ORACLE table, in shaped rewards."""
-        numbers = (oracle[f"A{suffix}"].to_numpy() for suffix in ("", "_se", "_low", "_high", "_first", "_second"))
+        A, se, low, high, first, second = (
+            oracle[f"A{suffix}"].to_numpy() for suffix in ("", "_se", "_low", "_high", "_first", "_second")
+        )
         _, tasks = np.unique(np.array(oracle["task_id"].to_pylist(), dtype=str), return_inverse=True)
         steps, lengths = (oracle[name].to_numpy().astype(np.float64) for name in ("step", "steps"))
-        return cls(*numbers, task_labels(oracle), tasks.astype(np.int64), steps, lengths, products)
+        groups = task_labels(oracle)
+        return cls(A, se, low, high, first, second, groups, tasks.astype(np.int64), steps, lengths, products)
 
     def at(self, there: npt.NDArray[np.bool_]) -> Truth:
         """Some of the steps."""
-        products = None if self.products is None else self.products[there][:, there]
-        vectors = (self.mean, self.se, self.low, self.high, self.first, self.second)
-        belongs = (self.groups, self.tasks, self.steps, self.lengths)
-        return Truth(*(x[there] for x in vectors), *(x[there] for x in belongs), products)
+        kept = {field.name: getattr(self, field.name)[there] for field in fields(self) if field.name != "products"}
+        return replace(self, **kept, products=None if self.products is None else self.products[there][:, there])
 
 
 Place = tuple[int, int, int, int]  # iteration, group, member, step

@@ -71,27 +71,25 @@ def test_steps_are_measured_under_the_checkpoint_that_played_and_the_command_con
 
 
 def _scored(run: Path, oracle: list[str], folder: Path) -> None:
-    """What the same oracle says of methods: of each iteration, and of all by group size."""
-    out = folder / "scores"
-    score = [
-        "score",
-        *oracle[1:-1],
-        f"oracle={folder}",
-        f"out={out}",
-        "estimators=grpo,gigpo",
-        "modulators=off",
-        "sizes=2",
-    ]
-    assert main(score) == 0
-    names = ["differences.csv", "group_sizes.png", "group_sizes.svg", "scores.csv", "scores.md"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    """What the same oracle says of methods: of each iteration, and of all by group size; then the report of it."""
+    out, own = folder / "scores", [*oracle[1:-1], f"oracle={folder}"]
+    score = ["score", *own, f"out={out}", "estimators=grpo,gigpo", "modulators=off"]
+    assert main(["gradients", *own]) == 0
+    products = np.load(folder / "products.npz")["products"]
+    np.testing.assert_array_equal(products, products.T)
+    assert (np.diag(products) > 0).all()
+    assert main([*score, "sizes=2"]) == 0
     rows = [line.split(",") for line in (out / "scores.csv").read_text().splitlines()[1:]]
     assert {(row[0], row[1]) for row in rows} == {("1", "all"), ("all", "2"), ("all", "all")}
-    assert {row[2] for row in rows} == {"grpo-off", "gigpo-off"}
     one, all_of_one = ([row[2:] for row in rows if row[:2] == [i, "all"]] for i in ("1", "all"))
     assert one == all_of_one
+    assert main(["report", str(out), f"out={folder / 'report'}"]) == 0
+    assert "gigpo-off" in (folder / "report" / "report.html").read_text("utf-8")
+    assert main(["report", str(folder / "nowhere")]) == 1
     assert main([*score, "sizes=3"]) == 2
     assert main([*score, f"oracle={out}"]) == 1
+    pq.write_table(pq.read_table(folder / "oracle.parquet"), folder / "oracle.parquet", compression="none")
+    assert main([*score]) == 1
     shutil.copy(folder / "oracle.json", out)
     pq.write_table(pq.read_table(folder / "oracle.parquet").drop_columns(["A_low"]), out / "oracle.parquet")
     assert main([*score, f"oracle={out}"]) == 1
