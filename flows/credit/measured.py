@@ -1,4 +1,4 @@
-"""A run given to the oracle, the replay and the score, one after the other."""
+"""A run given to the oracle, the replay, the gradients and the score, one after the other."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 
 from flows.credit.__main__ import main
 
+_SIZES = "sizes=2,4"  # of groups, beside the run's own
 
-def measured(run: Path, artifacts: Path, numbers: Sequence[str]) -> int:
-    """Give a run to each command; the exit code of the first that fails."""
-    how = [str(run), f"execution.artifacts={artifacts}", "execution.progress=false"]
-    for command in ("oracle", "replay", "score"):
-        if code := main([command, *how, *(numbers if command == "oracle" else ())]):
+
+def measured(run: Path, out: Path, artifacts: Path, numbers: Sequence[str]) -> int:
+    """Give a run to each command, which write to folders in ``out``; the exit code of the first that fails."""
+    how = [f"execution.artifacts={artifacts}", "execution.progress=false"]
+    oracle = f"oracle={out / 'oracle'}"
+    for command, *own in (
+        ("oracle", *numbers), ("replay",), ("gradients", oracle), ("score", oracle, _SIZES),
+    ):  # fmt: skip
+        to = [] if command == "gradients" else [f"out={out / command}"]
+        if code := main([command, str(run), *how, *own, *to]):
             return code
     return 0

@@ -6,10 +6,13 @@ The same command again does what is missing: runs are continued, and what an ora
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from flows.__main__ import launch, show
+from flows.credit.__main__ import main as credit
 from flows.credit.asked import parse
 from flows.credit.measured import measured
 from flows.credit.oracle import ORACLE, Numbers
@@ -21,6 +24,7 @@ from pipelines.run_folder import is_finished
 from pipelines.workers import ordered_map, usable_cores
 
 SWEEP = ["+experiment=credit/alfworld_1.5b_grpo_off,credit/webshop_1.5b_grpo_off,credit/deepsearch_1.5b_grpo_off"]
+OUT, STUDY, REPORT = Path("credit"), Path("results/credit"), Path("reports/credit")
 _ITERATIONS = 3  # the first, the middle and the last
 
 
@@ -37,9 +41,21 @@ def main(arguments: Sequence[str]) -> int:
     print(*cost_lines(command.jobs, numbers, cores), sep="\n", flush=True)
     if code := launch(command):
         return code
-    calls = [(job.folder, job.config.execution.artifacts, own) for job in command.jobs]
+    folders = [OUT / job.folder.parent.name for job in command.jobs]
+    calls = [
+        (job.folder, folder, job.config.execution.artifacts, own)
+        for job, folder in zip(command.jobs, folders, strict=True)
+    ]
     codes = list(ordered_map(measured, calls, workers=min(cores, len(calls)), ahead=1))
-    return next((code for code in codes if code), 0)
+    return next((code for code in codes if code), 0) or publish(folders)
+
+
+def publish(folders: Sequence[Path]) -> int:
+    """The study, which is this call's alone, and its report. Returns an exit code."""
+    shutil.rmtree(STUDY, ignore_errors=True)
+    for folder in folders:
+        shutil.copytree(folder / "score", STUDY / folder.name)
+    return credit(["report", str(STUDY), f"out={REPORT}"])
 
 
 def cost_lines(jobs: Sequence[Job], numbers: Numbers, cores: int) -> list[str]:
