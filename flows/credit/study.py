@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         return code
     folders = [OUT / job.folder.parent.name for job in command.jobs]
     calls = [
-        (job.folder, folder, job.config.execution.artifacts, own)
+        (job.folder, folder, job.config.execution.artifacts, job.config.experiment.training.group_size, own)
         for job, folder in zip(command.jobs, folders, strict=True)
     ]
     codes = list(ordered_map(measured, calls, workers=min(cores, len(calls)), ahead=1))
