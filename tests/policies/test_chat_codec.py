@@ -4,6 +4,7 @@ and that a template is only data."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,7 +220,7 @@ def test_a_folder_without_a_chat_template_is_named(make: Make, settings: dict[st
         ("{{ 'a' * 10**7 }}", "10,000"),
         (
             "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
-            "MemoryError",
+            "MemoryError|of CPU",  # whichever bound the machine meets first
         ),
     ],
     ids=["a long range", "a constant", "a long text", "a long answer", "a text that doubles"],
@@ -230,7 +231,7 @@ def test_a_template_that_never_ends_is_one_line_within_seconds(
     monkeypatch.setitem(chat_template._MOST, "cpu_s", 1)
     with pytest.raises(DataError, match="chat_template") as caught:
         ChatCodec(make(CHATML + attack))
-    assert said in str(caught.value)
+    assert re.search(said, str(caught.value))
     assert "\n" not in str(caught.value)
 
 
