@@ -37,7 +37,7 @@ real: setup-real ## a pretrained model, SmolLM2-135M-Instruct: warm start, GRPO 
 grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
 	@$(PY) -m flows.grid '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
 
-credit: setup ## what steps were worth, and how well each method of credit assignment says so, on a run of each benchmark: 45 minutes on 2 cores (CREDIT="scale=smoke")
+credit: setup ## what steps were worth, and how well each method of credit assignment says so, on a run of each benchmark; says how long it takes (CREDIT="scale=smoke")
 	@$(PY) -m flows.credit.study $(CREDIT)
 
 tournament: setup ## 51 runs: each method of credit assignment on three benchmarks (METHODS="glob(credit/*_gigpo_*)", SEEDS=0); says how long it takes

@@ -19,7 +19,9 @@ from flows.credit.oracle import ORACLE, Numbers
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job, core_seconds, step_seconds
+from flows.study import study_lock
 from pipelines.config import ExperimentConfig
+from pipelines.files import replaced_folder
 from pipelines.run_folder import is_finished
 from pipelines.workers import ordered_map, usable_cores
 
@@ -52,10 +54,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def publish(folders: Sequence[Path]) -> int:
     """The study, which is this call's alone, and its report. Returns an exit code."""
-    shutil.rmtree(STUDY, ignore_errors=True)
-    for folder in folders:
-        shutil.copytree(folder / "score", STUDY / folder.name)
-    return credit(["report", str(STUDY), f"out={REPORT}"])
+    with study_lock():
+        with replaced_folder(STUDY) as draft:
+            for folder in folders:
+                shutil.copytree(folder / "score", draft / folder.name)
+        return credit(["report", str(STUDY), f"out={REPORT}"])
 
 
 def cost_lines(jobs: Sequence[Job], numbers: Numbers, cores: int) -> list[str]:

@@ -23,9 +23,8 @@ Labels = npt.NDArray[np.int64]
 RESAMPLES = 20_000  # the least p is 2/20,001: times the 231 pairs of 22 methods, as Holm has it, still below .05
 RELIABLE = 0.9
 _DECIMALS = 9  # equal returns, summed in other orders, are equal in rank
-_TOLD_APART = (
-    6  # decimals of a difference: estimates are float32, and of two that are multiples of each other one is no better
-)
+# Decimals of a difference: estimates are float32, and of two that are multiples of each other one is no better.
+_TOLD_APART = 6
 
 
 def _signs(estimate_NM: Matrix, truth: Truth) -> tuple[Matrix, Matrix]:

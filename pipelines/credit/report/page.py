@@ -13,6 +13,7 @@ import pandas as pd
 
 from empg.credit import Column
 from pipelines.credit.report.cards import title_of
+from pipelines.credit.report.results import model_title
 from pipelines.files import atomic_write_text
 from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.page.build import rendered
@@ -24,9 +25,8 @@ from pipelines.run_info import RunInfo
 
 _PROMPT, _TEXT = 4_000, 1_500  # characters
 _ENTROPY, _REWARD = Column("H", "step entropy", "nats"), Column("reward", "reward of the step")
-Played = tuple[
-    RunInfo, Sequence[str], pd.DataFrame
-]  # the methods' names and CHOSEN_TRAJECTORIES with a column for each
+# A run, its methods' names, and CHOSEN_TRAJECTORIES with a column for each.
+Played = tuple[RunInfo, Sequence[str], pd.DataFrame]
 
 
 def write_page(out: Path, name: str, claim: str, played: Sequence[Played], tables: Path, figures: Path) -> None:
@@ -74,7 +74,8 @@ def trajectories_of(played: Sequence[Played]) -> Trajectories:
 def environment_of(infos: Sequence[RunInfo]) -> Environment:
     """What the runs were made with, as each recorded it."""
     settings = {
-        (benchmark_title(info.benchmark), _model(info), info.panel_sha256): (info.panel_size, info) for info in infos
+        (benchmark_title(info.benchmark), model_title(info), info.panel_sha256): (info.panel_size, info)
+        for info in infos
     }
     versions = Counter(f"{name} {version}" for info in infos for name, version in info.versions.items())
     return Environment(
@@ -92,7 +93,7 @@ def environment_of(infos: Sequence[RunInfo]) -> Environment:
 def _run(info: RunInfo, columns: Sequence[Column], steps: pd.DataFrame, texts: Texts) -> dict[str, Any]:
     episodes = steps.assign(failure=~steps["success"]).groupby(["iteration", "failure", "group", "member"])
     return {
-        "setting": f"{benchmark_title(info.benchmark)} · {_model(info)}",
+        "setting": f"{benchmark_title(info.benchmark)} · {model_title(info)}",
         "cell": info.cell,
         "seed": info.seed,
         "trajectories": [_episode(rows.sort_values("step"), columns, texts) for _, rows in episodes],
@@ -118,7 +119,3 @@ def _episode(rows: pd.DataFrame, columns: Sequence[Column], texts: Texts) -> dic
 def _label(method: str) -> str:
     estimator, _, arm = method.partition("-")
     return f"{title_of(estimator)}, {arm}"
-
-
-def _model(info: RunInfo) -> str:
-    return f"stand-in for {info.model}" if info.stand_in else info.model

@@ -65,8 +65,7 @@ class CreditResult:
     @cached_property
     def title(self) -> str:
         run = self.about.run
-        model = f"stand-in for {run.model}" if run.stand_in else run.model
-        return f"{benchmark_title(run.benchmark)} · {model} · {run.cell}, seed {run.seed}"
+        return f"{benchmark_title(run.benchmark)} · {model_title(run)} · {run.cell}, seed {run.seed}"
 
     @property
     def methods(self) -> list[str]:
@@ -83,6 +82,10 @@ class CreditResult:
     def members(self, group_size: str) -> int:
         """A group size as a number."""
         return int(self.about.run.config["training"]["group_size"] if group_size == ALL else group_size)
+
+
+def model_title(run: RunInfo) -> str:
+    return f"stand-in for {run.model}" if run.stand_in else run.model
 
 
 def read_study(root: Path) -> list[CreditResult]:
