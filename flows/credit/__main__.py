@@ -5,7 +5,7 @@
   python -m flows.credit oracle runs/<cell>/seed0 [iterations=<numbers>] [steps=200] [continuations=32] [seed=0] [plan=true]
   python -m flows.credit gradients runs/<cell>/seed0 [oracle=<folder>]
   python -m flows.credit score runs/<cell>/seed0 [estimators=<names>] [modulators=<arms>] [sizes=2,4] [oracle=<folder>]
-  python -m flows.credit report results/credit [out=reports/credit]
+  python -m flows.credit report results/credit [tournament=results/tournament] [out=reports/credit]
 
 replay      what each estimator behind each modulator gives every step, without a rollout and without a model. Written are the
             advantages (credit.parquet: a row per step, a column per method), how far the methods agree (agreement.md, .csv,
@@ -20,6 +20,7 @@ gradients   how alike the gradients are that an oracle's steps give (products.np
 score       how well each method's credit agrees with an oracle that was written before, with intervals by a bootstrap over tasks:
             scores.md, .csv, paired differences by Holm (differences.csv), and what a report needs beside them
 report      of all scorings below a folder: tables, figures, a card for each method, report.html. It needs no run and no store.
+tournament  the results of runs that were trained by these methods: whether credit predicts learning
 sizes       of groups: also with so many members, drawn eight times
 oracle      the folder that an oracle wrote; default: credit/<run>-oracle
 estimators  names of the registry, e.g. grpo,gigpo. Default: all that the run's records allow.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flows.credit.__main__ import main
 
+_ARMS = "modulators=off,full,aem"
 _SIZES = (2, 4, 8, 16)  # of groups, those that are smaller than the run's own
 
 
@@ -16,7 +17,7 @@ def measured(run: Path, out: Path, artifacts: Path, group_size: int, numbers: Se
     how = [f"execution.artifacts={artifacts}", "execution.progress=false"]
     oracle = f"oracle={out / 'oracle'}"
     for command, *own in (
-        ("oracle", *numbers), ("replay",), ("gradients", oracle), ("score", oracle, f"sizes={sizes}"),
+        ("oracle", *numbers), ("replay", _ARMS), ("gradients", oracle), ("score", oracle, _ARMS, f"sizes={sizes}"),
     ):  # fmt: skip
         to = [] if command == "gradients" else [f"out={out / command}"]
         if code := main([command, str(run), *how, *own, *to]):

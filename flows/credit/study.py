@@ -1,5 +1,5 @@
-"""``make credit``: credit measured on a reference run of each benchmark, GRPO without modulation at laptop scale: what every method
-gives its steps, what these were worth, and how far the two agree.
+"""``make credit``: credit measured on a reference run of each benchmark, GRPO without modulation at laptop scale, in groups of 16: what
+every method gives its steps, what these were worth, and how far the two agree.
 
 The same command again does what is missing: runs are continued, and what an oracle played is found in the store.
 """
@@ -25,8 +25,16 @@ from pipelines.files import replaced_folder
 from pipelines.run_folder import is_finished
 from pipelines.workers import ordered_map, usable_cores
 
-SWEEP = ["+experiment=credit/alfworld_1.5b_grpo_off,credit/webshop_1.5b_grpo_off,credit/deepsearch_1.5b_grpo_off"]
-OUT, STUDY, REPORT = Path("credit"), Path("results/credit"), Path("reports/credit")
+SWEEP = [
+    "+experiment=credit/alfworld_1.5b_grpo_off,credit/webshop_1.5b_grpo_off,credit/deepsearch_1.5b_grpo_off",
+    "training.group_size=16",  # twice the scale's own, so that groups of 2, 4, 8 and 16 can be scored
+]
+OUT, STUDY, REPORT, TOURNAMENT = (
+    Path("credit"),
+    Path("results/credit"),
+    Path("reports/credit"),
+    Path("results/tournament"),
+)
 _ITERATIONS = 3  # the first, the middle and the last
 
 
@@ -58,7 +66,13 @@ def publish(folders: Sequence[Path]) -> int:
         with replaced_folder(STUDY) as draft:
             for folder in folders:
                 shutil.copytree(folder / "score", draft / folder.name)
-        return credit(["report", str(STUDY), f"out={REPORT}"])
+        return report()
+
+
+def report() -> int:
+    """Of the study, and of the tournament where there is one. Returns an exit code."""
+    beside = [f"tournament={TOURNAMENT}"] if TOURNAMENT.is_dir() else []
+    return credit(["report", str(STUDY), *beside, f"out={REPORT}"])
 
 
 def cost_lines(jobs: Sequence[Job], numbers: Numbers, cores: int) -> list[str]:

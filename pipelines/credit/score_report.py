@@ -39,6 +39,7 @@ def write(
     atomic_write_text(folder / results.SCORES_CSV, csv_text(results.SCORE_COLUMNS, _scores(scored)))
     atomic_write_text(folder / results.DIFFERENCES_CSV, csv_text(results.DIFFERENCE_COLUMNS, _differences(scored)))
     atomic_write_text(folder / results.PROFILES_CSV, csv_text(results.PROFILE_COLUMNS, _profiles(scored)))
+    atomic_write_text(folder / results.SIGNALS_CSV, csv_text(results.SIGNAL_COLUMNS, _signals(scored)))
     write_parquet(folder / CHOSEN_TRAJECTORIES.file, trajectories)
     about = {
         "run": info.values(),
@@ -84,6 +85,11 @@ def _profiles(scored: Scored) -> Iterator[Row]:
         for method, p in of.items():
             for bin_, (steps, *numbers) in enumerate(zip(p.steps, p.values, p.low, p.high, p.zero, strict=True)):
                 yield (name, method, bin_, int(steps), *map(_exact, numbers))
+
+
+def _signals(scored: Scored) -> Iterator[Row]:
+    for s in scored.signals:
+        yield (s.iteration, s.entropy, s.target, s.steps, *map(_exact, (s.value, s.low, s.high)))
 
 
 def _exact(value: float) -> str:

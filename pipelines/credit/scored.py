@@ -6,11 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipelines.config.views import AdvantageView
 from pipelines.credit.group_sizes import ALL, Batches, estimates_of, score_all
 from pipelines.credit.profiles import Profile, calibration, positions
 from pipelines.credit.replay import advantages
 from pipelines.credit.scores import SCORES, Difference, Scores, differences
+from pipelines.credit.signals import Signal, signals
 from pipelines.credit.truth import Measured
 from pipelines.environments.base import Tick
 
@@ -18,12 +21,14 @@ from pipelines.environments.base import Tick
 @dataclass(frozen=True, eq=False)
 class Scored:
     """``scores`` by iteration and group size (``ALL``: of all). ``differences`` by score, ``calibration`` and ``positions`` by method:
-    of all iterations and all members. ``milliseconds``: a method's time for one iteration's batch, the layout of its steps included."""
+    of all iterations and all members. ``signals``: what entropies say, by iteration and of all. ``milliseconds``: a method's time
+    for one iteration's batch, the layout of its steps included."""
 
     scores: Mapping[tuple[str, str], Scores]
     differences: Mapping[str, Sequence[Difference]]
     calibration: Mapping[str, Profile]
     positions: Mapping[str, Profile]
+    signals: Sequence[Signal]
     milliseconds: Mapping[str, float]
 
 
@@ -39,8 +44,15 @@ def score_methods(
         {name: differences(scores[ALL, ALL], name) for name in SCORES},
         calibration(estimates, measured.truth),
         positions(estimates, measured.truth),
+        _signals(batches, measured),
         {name: _milliseconds(batches, view) for name, view in methods.items()},
     )
+
+
+def _signals(batches: Batches, measured: Measured) -> list[Signal]:
+    iteration = np.array([i for i, *_ in measured.places])
+    parts = {str(i): measured.at(iteration == i) for i in batches} | {ALL: measured}
+    return [signal for name, of in parts.items() for signal in signals(name, batches, of)]
 
 
 def _milliseconds(batches: Batches, view: AdvantageView) -> float:

@@ -51,9 +51,11 @@ def write_scoring(folder: Path, run: Path) -> None:
         for method in METHODS
         for b in range(count)
     ]
+    confidence = [("all", "own", "A", 60, 0.1, 0.0, 0.2), ("all", "next", "A", 50, None, None, None)]
+    confidence += [("5", "own", "A", 60, -0.1, -0.2, 0.0)]
     for name, columns, lines in (
         (results.SCORES_CSV, results.SCORE_COLUMNS, rows), (results.DIFFERENCES_CSV, results.DIFFERENCE_COLUMNS, pairs),
-        (results.PROFILES_CSV, results.PROFILE_COLUMNS, bins),
+        (results.PROFILES_CSV, results.PROFILE_COLUMNS, bins), (results.SIGNALS_CSV, results.SIGNAL_COLUMNS, confidence),
     ):  # fmt: skip
         pd.DataFrame(lines, columns=list(columns)).to_csv(folder / name, index=False)
     steps = [
@@ -86,7 +88,7 @@ def _about(run: Path) -> dict[str, object]:
 
 def test_tables_by_hand(scored: Path) -> None:
     """Best first; a score that is not defined is a dash; the file's pair grpo − gigpo is shown as gigpo − grpo."""
-    whole, first, second, sizes, compared = document_of(read_study(scored)).tables
+    whole, confidence, first, second, sizes, compared = document_of(read_study(scored)).tables
     assert [row[0] for row in whole.rows] == ["gigpo-off", "gigpo-full", "grpo-off"]
     assert whole.rows[0] == (
         "gigpo-off", "0.30 (0.25 to 0.35)", "0.30 (0.25 to 0.35)", "30 (25 to 35)", "30 (25 to 35)", "–", "0.30 (0.25 to 0.35)"
@@ -95,6 +97,9 @@ def test_tables_by_hand(scored: Path) -> None:
     assert (first.title.split(": ")[-1], second.title.split(": ")[-1]) == (
         "iteration 0, reliability of the oracle –", "iteration 5, reliability of the oracle 0.50",
     )  # fmt: skip
+    assert [row[1:] for row in confidence.rows] == [
+        ("worth, A", "0.10 (0.00 to 0.20)", "-0.10 (-0.20 to 0.00)"), ("worth, A", "–", "–"),
+    ]  # fmt: skip
     assert sizes.names == ["method", "2", "4"]
     assert compared.rows == (("gigpo-off", "rank correlation", "+0.200", "+0.100", "+0.300", "0.010"),)
     assert compared.title.endswith(BASELINE)

@@ -50,7 +50,8 @@ def write_run(
     folder.mkdir(parents=True)
     config: dict[str, Any] = {
         "scale": "test", "seed": seed, "benchmark": {"name": "alfworld", "prompt": {"history": "full"}},
-        "model": {"name": model, "weights": "stand_in"}, "algorithm": {"name": algorithm}, "training": {"iterations": 2},
+        "model": {"name": model, "weights": "stand_in"}, "training": {"iterations": 2},
+        "algorithm": {"name": algorithm, "estimator": {"name": algorithm}},
         "empg": {"arm": arm, "k": 1.0, "k_future": 1.0, "zeta": 0.05, "normalization": "batch"},
     }  # fmt: skip
     for name, section in settings.items():
@@ -74,7 +75,13 @@ def write_run(
         for n, (won, score) in enumerate(zip(values, (scores or successes)[i], strict=True))
     ]
     pd.DataFrame(rows).to_parquet(folder / "evaluations.parquet")
-    metrics = [{"iteration": 0}, *({"iteration": i, "update/kl": 0.01 * i, "entropy/step_mean": 0.3} for i in (1, 2))]
+    metrics = [
+        {"iteration": 0},
+        *(
+            {"iteration": i, "update/kl": 0.01 * i, "entropy/step_mean": 0.3, "rollout/success": 0.1 * i}
+            for i in (1, 2)
+        ),
+    ]
     pd.DataFrame(metrics).to_parquet(folder / "metrics.parquet")
     write_checksums(folder)
 

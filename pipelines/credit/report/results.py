@@ -19,10 +19,14 @@ from pipelines.schemas import CHOSEN_TRAJECTORIES
 
 ALL = "all"
 CREDIT_JSON, SCORES_CSV, DIFFERENCES_CSV, PROFILES_CSV = "credit.json", "scores.csv", "differences.csv", "profiles.csv"
+SIGNALS_CSV = "signals.csv"
 SCORE_COLUMNS = ("iteration", "group_size", "method", "score", "value", "low", "high")
 DIFFERENCE_COLUMNS = ("score", "method", "other", "difference", "low", "high", "p_holm")
 PROFILE_COLUMNS = ("profile", "method", "bin", "steps", "value", "low", "high", "zero")
-_FILES = {SCORES_CSV: SCORE_COLUMNS, DIFFERENCES_CSV: DIFFERENCE_COLUMNS, PROFILES_CSV: PROFILE_COLUMNS}
+SIGNAL_COLUMNS = ("iteration", "entropy", "target", "steps", "value", "low", "high")
+_FILES = {
+    SCORES_CSV: SCORE_COLUMNS, DIFFERENCES_CSV: DIFFERENCE_COLUMNS, PROFILES_CSV: PROFILE_COLUMNS, SIGNALS_CSV: SIGNAL_COLUMNS,
+}  # fmt: skip
 _TEXT = {"iteration": str, "group_size": str, "method": str, "other": str}
 
 
@@ -54,12 +58,14 @@ class About(_Record):
 
 @dataclass(frozen=True, eq=False)
 class CreditResult:
-    """``scores``, ``differences``, ``profiles``: the files' rows; ``trajectories``: CHOSEN_TRAJECTORIES and a column a method."""
+    """``scores``, ``differences``, ``profiles``, ``signals``: the files' rows; ``trajectories``: CHOSEN_TRAJECTORIES with a column a
+    method."""
 
     about: About
     scores: pd.DataFrame
     differences: pd.DataFrame
     profiles: pd.DataFrame
+    signals: pd.DataFrame
     trajectories: pd.DataFrame
 
     @cached_property
@@ -102,8 +108,8 @@ def read_result(folder: Path) -> CreditResult:
         if (damaged := damaged_file(folder)) is not None:
             raise ValueError(f"{damaged} is not what was written")
         about = About.model_validate_json((folder / CREDIT_JSON).read_bytes())
-        scores, differences, profiles = (_read(folder / name, columns) for name, columns in _FILES.items())
-        return CreditResult(about, scores, differences, profiles, pd.read_parquet(folder / CHOSEN_TRAJECTORIES.file))
+        tables = (_read(folder / name, columns) for name, columns in _FILES.items())
+        return CreditResult(about, *tables, pd.read_parquet(folder / CHOSEN_TRAJECTORIES.file))
     except (OSError, ValueError, ValidationError) as error:
         raise DataError(f"{folder} is no scoring ({error}): python -m flows.credit score writes it again") from None
 

@@ -16,6 +16,8 @@ HEADINGS = {
     "gradient": "gradient cosine", "length_bias": "length bias",
 }  # fmt: skip
 _COMPARED = ("rank", "unexplained", "gradient")
+_SIGNALS = {"own": "low entropy of the step (as g)", "next": "low entropy of the next step (as f)"}
+_TARGETS = {"A": "worth, A", "|A|": "size of the worth, |A|"}
 _PERCENT = ("sign", "unexplained")
 NOTES = (
     "Rank correlation with A within a task, mean over tasks; corrected: without the attenuation by the oracle's own error.",
@@ -24,6 +26,8 @@ NOTES = (
     "correlation of that error with the length of the episode.",
     "Gradient cosine: of the policy gradients that the method's and the oracle's advantages give on the measured steps, in all weights "
     "of the policy that played, without the oracle's own error; “–” where the gradients were not measured (flows.credit gradients).",
+    "Confidence: the step's entropy, turned round, ranked within a task. EMPG's g falls with the step's own entropy and multiplies the "
+    "advantage, its f with the next step's and is added; the last step of an episode has no next one.",
     "Intervals: 95 %, bootstrap over tasks. p: by Holm over all pairs of methods in one score.",
 )
 
@@ -64,7 +68,10 @@ def _tables(result: CreditResult) -> list[Table]:
     single = [_scores(result, i) for i in iterations] if len(iterations) > 1 else []
     sizes = [_by_size(result)] if len(result.group_sizes()) > 1 else []
     compared = _differences(result)
-    return [_scores(result, ALL), *single, *sizes, *([compared] if compared.rows else [])]
+    entropies = _signals(result)
+    return [
+        _scores(result, ALL), *([entropies] if entropies.rows else []), *single, *sizes, *([compared] if compared.rows else []),
+    ]  # fmt: skip
 
 
 def _scores(result: CreditResult, iteration: str) -> Table:
@@ -87,6 +94,24 @@ def _by_size(result: CreditResult) -> Table:
     )
     title = f"{result.title}: corrected rank correlation by episodes of a group"
     return Table(title, (Heading("method"), *(Heading(str(result.members(size))) for size in sizes)), rows, words=1)
+
+
+def _signals(result: CreditResult) -> Table:
+    """What EMPG takes for granted: whether sure steps are the better ones, or those that matter more."""
+    signals = result.signals
+    iterations = list(dict.fromkeys(signals["iteration"]))
+    rows = [
+        (_SIGNALS[entropy], _TARGETS[target], *(_signal(of, iteration) for iteration in iterations))
+        for (entropy, target), of in signals.groupby(["entropy", "target"], sort=False)
+    ]
+    header = ("signal", "against", *("all iterations" if i == ALL else f"iteration {i}" for i in iterations))
+    title = f"{result.title}: rank correlation of the policy's confidence with the oracle"
+    return Table(title, tuple(map(Heading, header)), tuple(rows), words=2)
+
+
+def _signal(of: pd.DataFrame, iteration: str) -> str:
+    there = of[of["iteration"] == iteration]
+    return cell("rank", *there[["value", "low", "high"]].iloc[0]) if len(there) else "–"
 
 
 def _differences(result: CreditResult) -> Table:
