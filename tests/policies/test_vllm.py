@@ -181,7 +181,8 @@ def test_a_truncated_model_is_named(folder: Path, tmp_path: Path) -> None:
 
 def test_a_part_that_is_missing_is_named(folder: Path, tmp_path: Path) -> None:
     parts = damaged(folder, tmp_path / "parts")
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    (parts / "model.safetensors").rename(parts / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (parts / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(MissingCheckpoint, match=r"model-2\.safetensors"):
         VllmSampler(parts, EXACT)
