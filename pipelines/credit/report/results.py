@@ -108,8 +108,9 @@ def read_result(folder: Path) -> CreditResult:
         if (damaged := damaged_file(folder)) is not None:
             raise ValueError(f"{damaged} is not what was written")
         about = About.model_validate_json((folder / CREDIT_JSON).read_bytes())
-        tables = (_read(folder / name, columns) for name, columns in _FILES.items())
-        return CreditResult(about, *tables, pd.read_parquet(folder / CHOSEN_TRAJECTORIES.file))
+        scores, differences, profiles, signals = (_read(folder / name, columns) for name, columns in _FILES.items())
+        trajectories = pd.read_parquet(folder / CHOSEN_TRAJECTORIES.file)
+        return CreditResult(about, scores, differences, profiles, signals, trajectories)
     except (OSError, ValueError, ValidationError) as error:
         raise DataError(f"{folder} is no scoring ({error}): python -m flows.credit score writes it again") from None
 
