@@ -47,7 +47,7 @@ class Engine:
         self._lib = _load_library()
 
     def load(self, game: Mapping[str, Any], cache_folder: Path | None = None) -> None:
-        """Take a game (the JSON content of ``game.tw-pddl``)."""
+        """Take a game (the JSON content of ``game.tw-pddl``). Raises DataError: its grammar could run code."""
         self._actions, self._grammar = game_logic(game["pddl_domain"], game["grammar"])
         self._translation = translate(game["pddl_domain"], game["pddl_problem"], cache_folder)
         self._conditional = _conditional_actions(game["pddl_domain"])
@@ -102,7 +102,6 @@ class Engine:
         if text is None:
             template, mapping = self._actions[operator.split()[0]].template, self._mapping(operator)
             text = self._grammar.derive(template, self._state, self._infos, mapping)
-            text = text.format(**{ph.name: self._names[var.name] for ph, var in mapping.items()})
             self._command_texts[operator] = text
         return text
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.environments.alfworld.engine import Engine, EngineState
@@ -22,27 +24,31 @@ class AlfworldEnvironment:
     """An environment plays one episode. ``root`` holds ``json_2.1.1`` and ``cache_folder`` the translations. The reward is 1
     on success and else 0.
 
-    Raises (reset):
-        DataError: the game file is missing, damaged, or not the one the panel was made from.
+    Raises (reset, step):
+        DataError: the game file is missing, damaged, not the one the panel was made from, or no game that can be played.
     """
 
     def __init__(self, task: Task, root: Path, cache_folder: Path | None) -> None:
-        self._task, self._root, self._cache = task, root, cache_folder
+        self._task, self._path, self._cache = task, root / task.source, cache_folder
         self._engine: Engine | None = None
 
     def reset(self) -> Observation:
         if self._engine is not None:
             raise RuntimeError("an environment plays one episode")
-        game = _read_game(self._root / self._task.source, self._task.sha256)
+        game = _read_game(self._path, self._task.sha256)
         self._engine = _free.pop() if _free else Engine()
-        self._engine.load(game, self._cache)
-        return _observation(self._engine.reset())
+        with _playable(self._path):
+            self._engine.load(game, self._cache)
+            return _observation(self._engine.reset())
 
     def step(self, action: str) -> Outcome:
         if self._engine is None:
             raise RuntimeError("reset the environment before the first step")
         valid = self._engine.admits(action)
-        state = self._engine.step(action)
+        try:
+            state = self._engine.step(action)
+        except DataError as error:
+            raise DataError(f"{self._path}: {error}") from None
         won = state.won
         return Outcome(_observation(state), float(won), float(won), success=won, done=won, valid=valid)
 
@@ -56,6 +62,22 @@ class AlfworldEnvironment:
         if self._engine is not None:
             _free.append(self._engine)
             self._engine = None
+
+
+@contextmanager
+def _playable(path: Path) -> Iterator[None]:
+    """The parsers of games fail in every way (``AssertionError``, ``KeyError``, their own): the line says which game it was."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (OSError, MemoryError):  # the machine's
+        raise
+    except (Exception, SystemExit) as error:  # the translator's last word is ``sys.exit``
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(
+            f"{path} is no game that can be played ({why}): download or generate the games again"
+        ) from error
 
 
 def _observation(state: EngineState) -> Observation:

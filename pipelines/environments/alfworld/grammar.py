@@ -1,7 +1,7 @@
 """The game's own text grammar, parsed once and evaluated without copying.
 
 textworld's ``ContextSensitiveGrammar`` parses every template with TatSu at every step and deep-copies the context for
-every symbol. The symbols and rules here are textworld's own; only the evaluation is ours, and it gives the same text.
+every symbol. The symbols and rules here are textworld's own; only the evaluation is ours: it gives the same text and runs no code.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from types import CodeType
+from itertools import chain
 from typing import Any
 
 from textworld.envs.pddl import textgen
 from textworld.envs.pddl.logic import GameLogic
 from textworld.logic import Rule
 
+from pipelines.environments.alfworld.expressions import parsed, value
 from pipelines.environments.alfworld.patches import rules_of, symbols_of
+from pipelines.errors import DataError
 
 _GOAL = re.compile(r'("rhs": "Your task is to: )([A-Za-z0-9 ,\'-]+)(\.")')
 _PLACEHOLDER = "GOALPLACEHOLDER"
+_MOST = 100_000  # symbols and characters of one text; the longest genuine ones have some thousand
 
 
 _symbols = lru_cache(maxsize=256)(symbols_of)
@@ -30,20 +33,35 @@ def _query(expression: str) -> Rule:
     return Rule.parse_conjunctive_query(expression)
 
 
-@lru_cache(maxsize=256)
-def _code(expression: str) -> CodeType:
-    return compile(expression.strip(), "<grammar>", "eval")
-
-
 @lru_cache(maxsize=8)
 def _logic(domain: str, grammar: str) -> GameLogic:
-    return GameLogic(domain=domain, grammar=grammar)
+    """The game's logic, none of whose expressions can run code. Raises DataError."""
+    logic = GameLogic(domain=domain, grammar=grammar)
+    rules = chain.from_iterable(rules_of(logic.grammar).values())
+    templates = [text for action in logic.actions.values() for text in (action.template, action.feedback_rule)]
+    for symbol in chain(*(rule.rhs for rule in rules), *map(_symbols, templates)):
+        _check(symbol)
+    return logic
+
+
+def _check(symbol: Any) -> None:
+    match symbol:
+        case textgen.ListSymbol():
+            _check(symbol.symbol)
+        case textgen.ConditionalSymbol():
+            _check(symbol.expression)
+        case textgen.EvalSymbol():
+            parsed(symbol.expression)
 
 
 def game_logic(domain: str, grammar: str) -> tuple[Mapping[str, Any], Grammar]:
     """The game's actions by name, and its grammar. Games differ in their goal sentence alone: the grammar is parsed
     with a placeholder (24 ms, once) and the sentence substituted afterwards. A sentence that the pattern does not know
-    is parsed as it is."""
+    is parsed as it is.
+
+    Raises:
+        DataError: an expression of the grammar says more than the genuine ones do.
+    """
     match = _GOAL.search(grammar)
     if match is None:
         logic = _logic(domain, grammar)
@@ -56,9 +74,11 @@ class Grammar:
     """Derives text from (template, state, variables); see ``ContextSensitiveGrammar.derive``."""
 
     def __init__(self, rules: Mapping[str, list[Any]], goal: str) -> None:
-        self._rules, self._goal = rules, goal
+        self._rules, self._goal, self._room = rules, goal, 0
 
     def derive(self, template: str, state: Any, infos: Mapping[str, Any], mapping: Mapping[Any, Any]) -> str:
+        """Raises DataError: the text is endless, or an expression cannot be read."""
+        self._room = _MOST
         variables = {ph.name: infos[var.name] for ph, var in mapping.items()}
         return "".join(self._text(s, state, infos, variables, mapping) for s in _symbols(template))
 
@@ -73,6 +93,11 @@ class Grammar:
         return frozenset(names)
 
     def _text(self, symbol: Any, state: Any, infos: Any, variables: Mapping[str, Any], mapping: Any) -> str:
+        self._room -= 1 + (len(symbol.symbol) if isinstance(symbol, textgen.TerminalSymbol) else 0)
+        if self._room < 0:
+            raise DataError(
+                f"a text of its grammar is longer than {_MOST} characters: download or generate the games again"
+            )
         match symbol:
             case textgen.TerminalSymbol():
                 return str(symbol.symbol).replace(_PLACEHOLDER, self._goal) if self._goal else str(symbol.symbol)
@@ -80,7 +105,7 @@ class Grammar:
                 rule = self._applicable(str(symbol), state, mapping)
                 return "".join(self._text(s, state, infos, variables, mapping) for s in rule.rhs)
             case textgen.EvalSymbol():
-                return str(eval(_code(symbol.expression), {"__builtins__": {}}, dict(variables)))
+                return value(symbol.expression, variables)
             case textgen.ConditionalSymbol():
                 contexts = self._contexts(symbol.given, state, infos, variables, mapping)
                 return "".join(self._text(symbol.expression, state, infos, v, m) for v, m in contexts)
