@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -40,16 +41,43 @@ def remembered_sha256(path: Path, memo: Path) -> str:
 @cache
 def _remembered(path: Path, size: int, changed: int, memo: Path) -> str:
     note = memo / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
-    stamp = {"size": size, "changed": changed}
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        known = read_json(note)
-        if known["stamp"] == stamp and len(known["sha256"]) == 64:
+    stamp = {"path": str(path), "size": size, "changed": changed}
+    try:
+        known = unsealed(note.read_bytes())
+        if known["stamp"] == stamp:
             return str(known["sha256"])
+    except OSError:
+        pass
+    except (ValueError, KeyError, TypeError):
+        warn_damaged(note, "what it remembers is computed again")
     digest = sha256_file(path)
     with suppress(OSError):  # only a memory
         memo.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(note, json_text({"stamp": stamp, "sha256": digest}))
+        atomic_write_text(note, sealed({"stamp": stamp, "sha256": digest}).decode())
     return digest
+
+
+def sealed(value: Any) -> bytes:
+    """The value as JSON after a line with its checksum, for ``unsealed``: what a cache keeps."""
+    payload = json_text(value).encode()
+    return hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+def unsealed(content: bytes) -> Any:
+    """What ``sealed`` was given. Raises ValueError: a byte is not as it was written."""
+    digest, _, payload = content.partition(b"\n")
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        raise ValueError("its checksum differs")
+    try:
+        return json.loads(payload)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+@cache
+def warn_damaged(path: Path, remedy: str) -> None:
+    """Say, once of each, that a file of a cache is not as it was written, and what is done about it."""
+    print(f"warning: {path} is damaged: {remedy}", file=sys.stderr, flush=True)
 
 
 def write_checksums(folder: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
+import pickle
 import random
 from pathlib import Path
 
@@ -43,7 +46,9 @@ def test_a_problem_is_translated_once(tmp_path: Path, translated: list[str]) -> 
     assert len(files(tmp_path)) == 2
 
 
-def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path, translated: list[str]) -> None:
+def test_a_flipped_bit_is_noticed_wherever_it_is(
+    tmp_path: Path, translated: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     translate("d", "p", tmp_path)
     (file,) = files(tmp_path)
     whole = file.read_bytes()
@@ -55,9 +60,40 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path, translated: lis
         assert translate("d", "p", tmp_path) == MADE
         assert translated == ["p"]
         assert file.read_bytes() == whole
+    (said,) = capsys.readouterr().err.splitlines()
+    assert str(file) in said
 
 
-@pytest.mark.parametrize("length", [0, 1, 31, 32, 100])
+class Attack:
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (os.environ["MARK"], "w")
+
+
+def test_no_code_of_a_cached_file_runs(tmp_path: Path, translated: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write the folder can make the checksum fit."""
+    mark = tmp_path / "code ran"
+    monkeypatch.setenv("MARK", str(mark))
+    attack = pickle.dumps(Attack())
+    translate("d", "p", tmp_path)
+    (file,) = files(tmp_path)
+    for digest in (hashlib.sha256(attack).digest(), hashlib.sha256(attack).hexdigest().encode() + b"\n"):
+        file.with_suffix(".pickle").write_bytes(digest + attack)
+        file.write_bytes(digest + attack)
+        assert translate("d", "p", tmp_path) == MADE
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "payload", [b"null", b"{}", b"[]", b'{"sas": 1}', b"\xff", b"[" * 100_000], ids=lambda payload: payload[:12]
+)
+def test_what_is_no_translation_is_made_anew(tmp_path: Path, translated: list[str], payload: bytes) -> None:
+    translate("d", "p", tmp_path)
+    (file,) = files(tmp_path)
+    file.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    assert translate("d", "p", tmp_path) == MADE
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 100])
 def test_a_cut_file_is_made_anew(tmp_path: Path, translated: list[str], length: int) -> None:
     translate("d", "p", tmp_path)
     (file,) = files(tmp_path)

@@ -1,21 +1,27 @@
 """PDDL → SAS by the genuine Fast Downward translator, done once per problem and kept on disk.
 
 The stock engine translates four times per new game (twice at load, twice at reset) and once more for a planner that an
-agent never asks. A translation is a pure function of (domain, problem): its plain parts are pickled under their hash.
+agent never asks. A translation is a pure function of (domain, problem): its plain parts are kept under their hash, as JSON
+after a line with its checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FORMAT = 2  # raise when Translation's fields or the file's layout change
+from pipelines.files import sealed, unsealed, warn_damaged
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FORMAT = 3  # raise when Translation's fields or the file's layout change
 
 
 @dataclass(frozen=True)
@@ -29,33 +35,38 @@ class Translation:
     initial_facts: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def translate(domain: str, problem: str, cache: Path | None = None) -> Translation:
-    """Read the translation from ``cache``, or make it (50–650 ms) and keep it there, if it can be kept. A damaged cache
-    file is made anew."""
-    if cache is None:
+def translate(domain: str, problem: str, folder: Path | None = None) -> Translation:
+    """Read the translation from the cache ``folder``, or make it (50–650 ms) and keep it there, if it can be kept. A damaged file
+    is made anew, with a warning."""
+    if folder is None:
         return _translate(domain, problem)
     key = hashlib.sha256(f"{FORMAT}\0{domain}\0{problem}".encode()).hexdigest()
-    path = cache / key[:2] / f"{key}.pickle"
+    path = folder / key[:2] / f"{key}.json"
     try:
-        loaded = _unpack(path.read_bytes())
-        if isinstance(loaded, Translation):
-            return loaded
-    except Exception:  # absent, unreadable, or pickled by another version: the cache is only a cache
+        return _unpack(path.read_bytes())
+    except OSError:  # absent, or not to be read: the cache is only a cache
         pass
+    except ValueError:
+        warn_damaged(path, "its game is translated again")
     made = _translate(domain, problem)
     _keep(path, _pack(made))
     return made
 
 
+@cache
+def _form() -> TypeAdapter[Translation]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Translation)
+
+
 def _pack(translation: Translation) -> bytes:
-    """A cache file: the sha256 of the pickle, then the pickle."""
-    payload = pickle.dumps(translation)
-    return hashlib.sha256(payload).digest() + payload
+    return sealed(_form().dump_python(translation, mode="json"))
 
 
-def _unpack(content: bytes) -> object:
-    digest, payload = content[:32], content[32:]
-    return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
+def _unpack(content: bytes) -> Translation:
+    """Raises ValueError: a byte is not as it was written, or it is no translation."""
+    return _form().validate_python(unsealed(content))
 
 
 def _keep(path: Path, content: bytes) -> None:

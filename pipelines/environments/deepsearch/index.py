@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from pipelines.environments.deepsearch.documents import Document, numbered_documents, read_documents, title_key
 from pipelines.environments.deepsearch.scripts import spaced, words
 from pipelines.errors import DataError
-from pipelines.files import json_text, read_json, replaced_folder, sha256_file
+from pipelines.files import replaced_folder, sealed, sha256_file, unsealed, warn_damaged
 
 if TYPE_CHECKING:
     from tantivy import Document as TantivyDocument
     from tantivy import Schema, TextAnalyzer
 
-FORM = 3  # raise when the schema, the terms of some text or the folder's layout change
+FORM = 4  # raise when the schema, the terms of some text or the folder's layout change
 _ENGLISH = "english"
 _HEAP = 128_000_000
 _TITLE_BOOST = 2.0
@@ -150,22 +149,27 @@ def _write(corpus: Path, sha256: str, folder: Path) -> None:
         "tantivy": version("tantivy"),
         "files": files,
     }
-    (folder / "index.json").write_text(json_text(record))
+    (folder / "index.json").write_bytes(sealed(record))
 
 
 def _opened(folder: Path, sha256: str) -> Index | None:
     """The cached index, or None when there is none that is whole and of this corpus."""
     from tantivy import Index as TantivyIndex
 
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        record = read_json(folder / "index.json")
-        files = {path.name: _stamp(path) for path in _files(folder)}
-        made = (record["form"], record["corpus"], record["tantivy"], record["files"])
-        if made != (FORM, sha256, version("tantivy"), files):
+    if not folder.is_dir():
+        return None
+    try:
+        record = unsealed((folder / "index.json").read_bytes())
+        if record["tantivy"] != version("tantivy"):
             return None
-        index = Index(TantivyIndex.open(str(folder / "tantivy")), sha256)
-        return index if index.documents == record["documents"] else None
-    return None
+        if (record["form"], record["corpus"]) != (FORM, sha256):
+            raise ValueError("it is another corpus'")
+        if record["files"] != {path.name: _stamp(path) for path in _files(folder)}:
+            raise ValueError("a file differs from its record")
+        return Index(TantivyIndex.open(str(folder / "tantivy")), sha256)
+    except (OSError, ValueError, KeyError, TypeError):
+        warn_damaged(folder, "the index is built again")
+        return None
 
 
 def _files(folder: Path) -> list[Path]:

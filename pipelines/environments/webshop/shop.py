@@ -22,7 +22,7 @@ from pipelines.environments.webshop.goals import Goal, Pairs, goal_order, make_g
 from pipelines.environments.webshop.search import WORDS, Index, build_index
 from pipelines.environments.webshop.site import SHOWN
 from pipelines.errors import DataError
-from pipelines.files import damaged_file, remembered_sha256, write_checksums
+from pipelines.files import damaged_file, remembered_sha256, warn_damaged, write_checksums
 
 FORMAT = 1  # raise it when the kept files change, or the way in which they are made from the sources
 _ARRAYS = ("starts", "documents", "weights", "ties")
@@ -128,14 +128,17 @@ def _build(sources: Sources, seed: int, key: str) -> Shop:
 
 def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
     """The kept shop, or None where there is none that is whole; then it is built again."""
+    if not folder.is_dir():
+        return None
     try:
-        if damaged_file(folder) is not None:
-            return None
+        if (name := damaged_file(folder)) is not None:
+            raise ValueError(f"{name} is not as it was written")
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_ARRAYS, "ends", "order")}
         terms = json.loads((folder / "vocabulary.json").read_text("utf-8"))
         with (folder / "products.jsonl").open("rb") as file:
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError):
+        warn_damaged(folder, "the shop is built again")
         return None
     index = Index({term: i for i, term in enumerate(terms)}, *(arrays[name] for name in _ARRAYS))
     return Shop(key, Catalogue(block, arrays["ends"]), index, arrays["order"], human, seed)

@@ -146,7 +146,11 @@ def largest(folder: Path) -> Path:
     ],
 )
 def test_a_damaged_index_is_built_anew(
-    corpus: Path, tmp_path: Path, builds: list[Path | None], damage: Callable[[Path], object]
+    corpus: Path,
+    tmp_path: Path,
+    builds: list[Path | None],
+    damage: Callable[[Path], object],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     open_index(corpus, SHA, tmp_path / "cache")
     (folder,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
@@ -154,6 +158,8 @@ def test_a_damaged_index_is_built_anew(
     for _ in range(2):
         assert ids(open_index(corpus, SHA, tmp_path / "cache"), "Zulet")[0] == "1"
     assert len(builds) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert str(folder) in said
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(

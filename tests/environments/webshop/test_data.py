@@ -379,9 +379,9 @@ def test_sources_are_hashed_once_for_as_long_as_they_stay(small: Path, monkeypat
     assert len(hashed) == 4
 
 
-@pytest.mark.parametrize("name", ["products.jsonl", "weights.npy", "vocabulary.json", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["products.jsonl", "weights.npy", "ties.npy", "vocabulary.json", "SHA256SUMS"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
-def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None:
+def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str, capsys: pytest.CaptureFixture[str]) -> None:
     built = fresh(small)
     path = small / "cache" / f"{built.key}-{WORDS}" / name
     content = path.read_bytes()
@@ -396,6 +396,8 @@ def test_a_damaged_cache_is_made_anew(small: Path, name: str, harm: str) -> None
         )
     assert same(fresh(small), built)
     assert path.read_bytes() == content
+    (said,) = capsys.readouterr().err.splitlines()
+    assert str(path.parent) in said
 
 
 def test_what_a_killed_builder_left_is_removed(small: Path) -> None:
