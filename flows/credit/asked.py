@@ -59,6 +59,12 @@ class Asked:
             raise ConfigError(f"{key}={text}: give a whole number, at least {least}")
         return int(text)
 
+    def is_true(self, key: str, default: str) -> bool:
+        """Raises ConfigError: neither true nor false."""
+        if (text := self.values.get(key, default)) not in ("true", "false"):
+            raise ConfigError(f"{key}={text}: say true or false")
+        return text == "true"
+
     def bar(self) -> Bar:
         from flows.windows.terminal import Bar
 

@@ -23,7 +23,7 @@ def _oracle(asked: Asked) -> None:
     from pipelines.config.views import COMMON_PACKAGES, package_versions
     from pipelines.credit.lineage import finished_run, lineage
 
-    start, folder = time.monotonic(), asked.folder
+    start, folder, run = time.monotonic(), asked.folder, asked.run.resolve()
     info = finished_run(asked.run)
     experiment = validated(info.config).experiment
     experiment.check_runnable()
@@ -34,6 +34,7 @@ def _oracle(asked: Asked) -> None:
     from flows.launch.libraries import calm_libraries
 
     calm_libraries()
+    from flows.credit.pages import log_oracle, watched
     from pipelines.artifacts import full_disk_is_readable
     from pipelines.credit import oracle_report
     from pipelines.credit.costs import costs, seconds_a_step
@@ -48,27 +49,32 @@ def _oracle(asked: Asked) -> None:
         return
     bar = asked.bar()
     try:
-        with full_disk_is_readable(asked.artifacts), Session(store, numbers.workers) as session:
-            table = measure(
-                session, experiment, found, question, chosen, lambda done, what: bar.update(done, 1.0, what)
-            )
+        with (
+            full_disk_is_readable(asked.artifacts),
+            Session(store, numbers.workers) as session,
+            watched(bar, f"{run.parent.name}/{run.name} oracle", shown=numbers.pages) as observer,
+        ):
+            table = measure(session, experiment, found, question, chosen, observer)
         bar.finish()
     finally:
         bar.close()
     with full_disk_is_readable(folder):
-        oracle_report.write(folder, table, question, planned, info)
+        metrics = oracle_report.write(folder, table, question, planned, info)
+    if numbers.pages:
+        log_oracle(run, info, metrics)
     print(f"written: {folder}/oracle.parquet, .md, .csv, .json  ({time.monotonic() - start:.0f} s)")
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is asked of every iteration, and how it is played."""
+    """What is asked of every iteration, and how it is played. ``pages``: Prefect and the trackers show it."""
 
     steps: int
     continuations: int
     seed: int
     workers: int
     plan: bool
+    pages: bool
 
     @classmethod
     def of(cls, asked: Asked) -> Numbers:
@@ -76,10 +82,9 @@ class Numbers:
         continuations = asked.number("continuations", 32, 4)
         if continuations % 2:
             raise ConfigError(f"continuations={continuations}: give an even number, they are compared by halves")
-        if (plan := asked.values.get("plan", "false")) not in ("true", "false"):
-            raise ConfigError(f"plan={plan}: say true or false")
         steps, seed = asked.number("steps", 200, 1), asked.number("seed", 0, 0)
-        return cls(steps, continuations, seed, asked.number(_WORKERS, 1, 1), plan == "true")
+        plan, pages = asked.is_true("plan", "false"), asked.is_true("pages", "true")
+        return cls(steps, continuations, seed, asked.number(_WORKERS, 1, 1), plan, pages)
 
 
 def _iterations(asked: Asked, count: int) -> tuple[int, ...]:
@@ -106,4 +111,4 @@ def cost_lines(costs: Mapping[int, Cost], continuations: int, seconds_a_step: fl
     ]
 
 
-ORACLE = Command(_oracle, ("iterations", "steps", "continuations", "seed", "plan", "out", *HOW, _WORKERS))
+ORACLE = Command(_oracle, ("iterations", "steps", "continuations", "seed", "plan", "pages", "out", *HOW, _WORKERS))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, zip_longest
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +32,20 @@ from pipelines.stages.prefix import prefix_identities
 from pipelines.stages.reading import read_rollout
 from pipelines.stages.session import Session
 
+T = TypeVar("T")
 Place = tuple[int, int, int]  # group, member, step; of a prefix: its length
+
+
+class Observer(Protocol):
+    """Is told of the work as it goes on."""
+
+    def part(self, iteration: int, work: Callable[[], T]) -> T:
+        """Do a part of an iteration's continuations, and return what ``work`` does."""
+        ...
+
+    def progress(self, done: float, text: str) -> None:
+        """``done``: the share of all of it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,7 @@ def measure(
     lineage: Lineage,
     question: Question,
     chosen: Mapping[int, Chosen],
-    tick: Callable[[float, str], None],
+    observer: Observer,
 ) -> pa.Table:
     """ORACLE: a row per chosen step. Continuations are played in parts, each an artifact of the store: what was played is found. A
     part has about as many rows as the run's rollouts, so that whatever played these has room for it. Where the checkpoint that
@@ -110,7 +125,7 @@ def measure(
     Raises:
         ReplayDiffers, EnvironmentFailure: see ``continue_prefixes``.
     """
-    world = _world(session, experiment, lambda done: tick(0.0, "making the data"))
+    world = _world(session, experiment, lambda done: observer.progress(0.0, "making the data"))
     remember(session, experiment, lineage)
     size = max(1, experiment.training.tasks * experiment.training.group_size // question.continuations)
     total, done = sum(len(each.prefixes) for each in chosen.values()), 0
@@ -123,13 +138,14 @@ def measure(
             view = ContinuationsView.of(experiment, prefixes, continuations=question.continuations, seed=question.seed)
 
             def within(fraction: float, i: int = i, done: int = done, count: int = len(prefixes)) -> None:
-                tick((done + fraction * count) / total, f"iteration {i}")
+                observer.progress((done + fraction * count) / total, f"iteration {i}")
 
             within(0.0)
-            parts.append(stored.continuations(session, view, world, weights, played.rollout, within))
+            work = partial(stored.continuations, session, view, world, weights, played.rollout, within)
+            parts.append(observer.part(i, work))
             done += len(prefixes)
         tables.append(_table(i, each, parts, question.continuations))
-    tick(1.0, "")
+    observer.progress(1.0, "")
     return pa.concat_tables(tables)
 
 

@@ -30,8 +30,14 @@ _NOTES = (
 )
 
 
-def write(folder: Path, table: pa.Table, question: Question, costs: Mapping[int, Cost], info: RunInfo) -> None:
-    """Print the report, and write ``oracle.parquet``, ``oracle.md``, ``oracle.csv`` and ``oracle.json``."""
+_METRICS = {"mean V": "V", "sd of A": "A_sd", "reliability": "reliability"}  # that trackers show
+
+
+def write(
+    folder: Path, table: pa.Table, question: Question, costs: Mapping[int, Cost], info: RunInfo
+) -> dict[int, dict[str, float]]:
+    """Print the report, and write ``oracle.parquet``, ``oracle.md``, ``oracle.csv`` and ``oracle.json``. Returns metrics by iteration;
+    one that is not defined is left out."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_row(i, table.filter(pc.equal(table["iteration"], i)), cost, question) for i, cost in costs.items()]
     title = (
@@ -45,6 +51,13 @@ def write(folder: Path, table: pa.Table, question: Question, costs: Mapping[int,
     write_parquet(folder / ORACLE.file, table)
     write_json(folder / "oracle.json", {"run": info.fingerprint, **asdict(question)})
     show(document)
+    found = [dict(zip(_HEADER, row, strict=True)) for row in rows]
+    return {
+        int(row["iteration"]): {
+            f"oracle/{short}": row[name] for name, short in _METRICS.items() if not np.isnan(row[name])
+        }
+        for row in found
+    }
 
 
 def _row(iteration: int, steps: pa.Table, cost: Cost, question: Question) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from pipelines.credit.lineage import Iteration, Lineage
 from pipelines.experiment import run_experiment
 from pipelines.files import read_json, sha256_file, write_json
 from pipelines.run_folder import run_folder
+from tests.flows.prefect_home import with_prefect
 from tests.once import made_once
 from tests.pipelines.runs import Quiet, digests, small_config
+from tests.tracking.databases import with_mlflow
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def pages(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: Prefect's and MLflow's files come into it."""
+    (folder := tmp_path / "pages").mkdir()
+    with_mlflow(folder, tmp_path_factory)
+    monkeypatch.chdir(with_prefect(folder, tmp_path_factory))
+    return folder
+
+
+@pytest.fixture
 def oracle(run: Path, tmp_path: Path) -> list[str]:
     """The command, without its numbers."""
     store = run.parents[2] / "artifacts"
@@ -39,15 +51,16 @@ def oracle(run: Path, tmp_path: Path) -> list[str]:
 
 
 def test_steps_are_measured_under_the_checkpoint_that_played_and_the_command_continues(
-    run: Path, oracle: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, oracle: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], pages: Path
 ) -> None:
-    """Iteration 1 was played by the first update's weights, which were pruned: they are made again."""
+    """Iteration 1 was played by the first update's weights, which were pruned: they are made again. The second time Prefect and MLflow
+    show it."""
     numbers, root = ["iterations=1", "steps=3", "continuations=4"], run.parents[2]
     before = set(digests(root))
     assert main([*oracle, *numbers, "plan=true"]) == 0
     assert set(digests(root)) == before
     assert "3 steps of 2 tasks" in capsys.readouterr().out
-    assert main([*oracle, *numbers]) == 0
+    assert main([*oracle, *numbers, "pages=false"]) == 0
     table = pq.read_table(tmp_path / "oracle.parquet")
     value = {name: table[name].to_numpy() for name in table.column_names}
     assert table.num_rows == 3
@@ -67,7 +80,20 @@ def test_steps_are_measured_under_the_checkpoint_that_played_and_the_command_con
     assert main([*oracle, *numbers]) == 0
     assert (tmp_path / "oracle.parquet").read_bytes() == bytes_before
     assert digests(root) == kept
+    _shown(pages, run)
     _scored(run, oracle, tmp_path)
+
+
+def _shown(folder: Path, run: Path) -> None:
+    """A flow run whose tasks are the parts, and metrics on the run's own record."""
+    with sqlite3.connect(folder / ".prefect" / "prefect.db") as database:
+        (shown,) = database.execute("select name, state_type from flow_run").fetchall()
+        tasks = {name for (name,) in database.execute("select name from task_run").fetchall()}
+    assert shown == (f"{run.parent.name}/{run.name} oracle", "COMPLETED")
+    assert tasks == {"continuations 1"}
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        logged = dict(database.execute("select key, step from metrics").fetchall())
+    assert logged["oracle/V"] == 2
 
 
 def _scored(run: Path, oracle: list[str], folder: Path) -> None:

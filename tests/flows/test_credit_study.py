@@ -26,7 +26,7 @@ def test_a_warm_start_is_counted_once(tmp_path: Path) -> None:
 def test_the_costs_are_said_by_hand(tmp_path: Path) -> None:
     """3 iterations × 2 prefixes × 200 steps × 32 continuations × 10 of 20 steps at .0022 s: 845 s."""
     off, full = jobs(tmp_path)
-    numbers = Numbers(200, 32, 0, 1, False)
+    numbers = Numbers(200, 32, 0, 1, plan=False, pages=False)
     assert study.oracle_seconds(off.config.experiment, numbers) == pytest.approx(844.8)
     lines = study.cost_lines([off, full], numbers, cores=2)
     assert "2 of 2 runs to train" in lines[0]
