@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flows.launch.context import current_launch
 from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
 from flows.windows.terminal import Bar
-from flows.windows.tracked import open_trackers, tracked_run
+from flows.windows.tracked import open_trackers, owe_pages, tracked_run
 from pipelines.config import RunConfig
 from pipelines.files import atomic_write_text, write_json
 from pipelines.run_info import RunInfo
@@ -119,11 +119,12 @@ class Trackers(Part):
     """The trackers that the configuration chooses."""
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
         self._settings = open_trackers(config)
-        self._folder = folder
         self._trackers: Fan[Tracker] = Fan((), lambda _: None, "")  # until the run has started
 
     def run_started(self, info: RunInfo) -> None:
+        owe_pages(self._config, self._folder)
         self._trackers = run_trackers(self._settings, tracked_run(self._folder, info))
         self._trackers.each(lambda tracker: tracker.start())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from flows.launch.context import LaunchContext, handed_over
 from flows.launch.execution import Failure
 from flows.launch.jobs import Job
+from flows.windows.owed_pages import complete_pages
 from flows.windows.prefect_pages import Page, launch_page, launch_table
 from flows.windows.prefect_server import prefect_server
 from flows.windows.terminal import overview
@@ -32,6 +33,7 @@ class Windows:
             self._page.finish(text, failed=bool(failures), table=launch_table(self._jobs))
         if self._trackers is not None:
             self._trackers.end("FAILED" if failures else "FINISHED")
+        _complete_pages(self._jobs)
 
 
 @contextmanager
@@ -65,6 +67,14 @@ def show_finished(jobs: Sequence[Job]) -> None:
         trackers = TrackedJobs(jobs)
         trackers.start()
         trackers.end("FINISHED")
+    _complete_pages(jobs)
+
+
+def _complete_pages(jobs: Sequence[Job]) -> None:
+    """Also those of other launches' runs in the folder."""
+    for folder, whole in complete_pages(jobs[0].config):
+        if whole:
+            print(f"page completed: {folder}", flush=True)
 
 
 @contextmanager

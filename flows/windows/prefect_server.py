@@ -14,16 +14,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from flows.launch.libraries import exempt_loopback
+from flows.windows.prefect_watch import watched
 from pipelines.errors import ServerDead
 from pipelines.files import atomic_write_text
 
 HOME = Path(".prefect")
 _START_S = 90.0
+_IDLE_S = 20.0  # of a start without any progress
+_ANSWER_S = 8.0  # a healthy server answers in milliseconds, on a machine with much to do in seconds
+_LEAVE_S = 10.0
 _KILLED = "its process was killed"
 
 
@@ -53,13 +57,13 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
     Raises:
         ServerDead: it did not answer in time, and the message names its log; or ``.prefect/`` cannot be used.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     exempt_loopback()
     os.environ.update(settings())
     users = HOME / "users"
     mine, lock = users / str(os.getpid()), FileLock(HOME / "server.lock")
-    with _usable_home(users), lock:
+    with _usable_home(users), lock.acquire(timeout=_START_S):
         known = _server_record()["api"]
         started = None if known and _healthy(known) else _start(port or free_port())
         try:
@@ -74,19 +78,24 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
                 stop_process(started[0].pid)
             raise
     try:
-        yield address
+        with watched(_server_record()["pid"], lambda: _healthy(address)):
+            yield address
     finally:
-        with lock:
-            mine.unlink(missing_ok=True)
+        mine.unlink(missing_ok=True)
+        with suppress(Timeout), lock.acquire(timeout=_LEAVE_S):  # else whoever holds it stops the server, or adopts it
             if not any(_is_user(user) for user in users.iterdir()):
                 stop_process(_server_record()["pid"])
 
 
 @contextmanager
 def _usable_home(users: Path) -> Iterator[None]:
+    from filelock import Timeout
+
     try:
         users.mkdir(parents=True, exist_ok=True)
         yield
+    except Timeout:
+        raise ServerDead(f"another launch holds {HOME.absolute() / 'server.lock'} and does not go on: end it") from None
     except OSError as error:
         raise ServerDead(
             f"Prefect's server cannot use the folder {HOME.absolute()} ({error}): move what is there away, then launch again"
@@ -128,6 +137,8 @@ def stop_process(pid: int) -> None:
 
     for kill, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 1.0)):
         try:
+            if kill == signal.SIGTERM and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+                continue  # it would not hear
             os.killpg(pid, kill)
             psutil.Process(pid).wait(timeout=patience_s)
         except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.TimeoutExpired):
@@ -141,6 +152,10 @@ def free_port() -> int:
 
 
 def _start(port: int) -> tuple[subprocess.Popen[bytes], str]:
+    """Also ends the server that was known and does not answer, if it is one: it would hold the database."""
+    old = _server_record()
+    if _is_server(old["pid"], old["api"]):
+        stop_process(old["pid"])
     address = f"http://127.0.0.1:{port}/api"
     environment = {**os.environ, **settings(), "PREFECT_SERVER_UI_API_URL": address, "PREFECT_UI_API_URL": address}
     environment.pop("PREFECT_API_URL", None)
@@ -157,15 +172,40 @@ def _start(port: int) -> tuple[subprocess.Popen[bytes], str]:
     return process, address
 
 
+def _is_server(pid: int, address: str) -> bool:
+    """Whether the process is the server of that address; another may have got its number."""
+    import psutil
+
+    try:
+        command = psutil.Process(pid).cmdline()
+    except (psutil.Error, ValueError):
+        return False
+    return "prefect" in command and command[-1:] == [address.removesuffix("/api").rpartition(":")[2]]
+
+
 def _wait(process: subprocess.Popen[bytes], address: str) -> str:
-    deadline = time.monotonic() + _START_S
+    """For a server that starts, on a machine with much to do; one that has computed nothing for a while hangs."""
+    began, worked, computed = time.monotonic(), time.monotonic(), -1.0
     while not _healthy(address):
-        if process.poll() is not None or time.monotonic() > deadline:
+        now, until_now = time.monotonic(), _cpu_s(process.pid)
+        if until_now > computed:
+            worked, computed = now, until_now
+        if process.poll() is not None or now - worked > _IDLE_S or now - began > _START_S:
             raise ServerDead(
                 f"Prefect's server did not start at {address}: see {HOME / 'server.log'}, then launch again"
             )
         time.sleep(0.1)
     return address
+
+
+def _cpu_s(pid: int) -> float:
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return -1.0
+    return float(times.user + times.system)
 
 
 def _server_record() -> dict[str, Any]:
@@ -193,6 +233,6 @@ def _healthy(address: str) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{address}/health", timeout=2.0).is_success
+        return httpx.get(f"{address}/health", timeout=_ANSWER_S).is_success
     except httpx.HTTPError:
         return False

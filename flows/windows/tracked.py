@@ -51,6 +51,14 @@ def open_trackers(config: RunConfig) -> list[TrackerSettings]:
     return [settings for settings in config.execution.trackers.chosen() if settings.place not in closed]
 
 
+def owe_pages(config: RunConfig, folder: Path) -> None:
+    """Let the trackers that the launch could not open remember the run in that folder."""
+    opened = open_trackers(config)
+    for settings in config.execution.trackers.chosen():
+        if settings not in opened:
+            settings.owe(folder)
+
+
 class TrackedJobs:
     """The trackers of a launch of several runs, from its jobs."""
 

@@ -144,6 +144,14 @@ class TrackerSettings(BaseModel):
         """None: this tracker shows runs alone."""
         return None
 
+    def owe(self, folder: Path) -> None:
+        """Remember that nothing was said of the run in that folder, because the tracker could not be opened. A tracker whose records
+        are files needs no memory."""
+
+    def owes(self, folder: Path) -> bool:
+        """Whether it was not told everything of the run in that folder, which is finished."""
+        return False
+
     def pages(self, runs: Path, port: int) -> Pages | None:
         """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,11 +144,13 @@ def test_a_database_that_is_locked_for_a_while_costs_nothing(
     tracker.metrics(0, {"update/kl": 0.0})
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as lock:
         lock.execute("begin exclusive")
+        monkeypatch.setattr(tracker._client._deadline, "_seconds", 0.3)
         for iteration in range(1, 4):
             tracker.metrics(iteration, {"update/kl": iteration / 4})
         tracker.evaluation(3, pa.table({"task_id": ["a"]}))
-        assert "locked" in capsys.readouterr().err
+        assert uri in capsys.readouterr().err
         lock.execute("rollback")
+    monkeypatch.setattr(tracker._client._deadline, "_seconds", 60.0)
     tracker.end("FINISHED")
     from mlflow.tracking import MlflowClient
 
@@ -156,6 +159,83 @@ def test_a_database_that_is_locked_for_a_while_costs_nothing(
     history = client.get_metric_history(found.info.run_id, "update/kl")
     assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
     assert [a.path for a in client.list_artifacts(found.info.run_id)] == ["evaluations"]
+
+
+def test_what_a_locked_database_was_not_told_is_told_later(
+    uri: str, run: TrackedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is locked until the run has ended; another process completes the page, and no point is there twice."""
+    monkeypatch.setattr("pipelines.tracking.mlflow.run._FLUSH_S", -1.0)  # at once
+    settings = MlflowSettings(uri=uri)
+    tracker = MlflowRun(uri, run)
+    tracker.start()
+    tracker.metrics(0, {"update/kl": 0.0, "nan": math.nan})
+    with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as lock:
+        lock.execute("begin exclusive")
+        monkeypatch.setattr(tracker._client._deadline, "_seconds", 0.2)
+        for iteration in (1, 2):
+            tracker.metrics(iteration, {"update/kl": iteration / 4, "inf": math.inf})
+        tracker.end("FINISHED")
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 2
+        assert str(run.folder) in said[1]
+        assert "flows.sync" in said[1]
+        assert settings.owes(run.folder)
+        assert not MlflowSettings(uri="sqlite:///another.db").owes(run.folder)
+        lock.execute("rollback")
+    for thread in threading.enumerate():
+        if thread.name == "with a deadline":
+            thread.join()
+    later = settings.track_run(run)
+    later.start()
+    later.metrics(1, {"update/kl": 0.25})  # from the run's results
+    later.end("FINISHED")
+    from mlflow.tracking import MlflowClient
+
+    client, found = MlflowClient(uri), logged(uri, run)
+    assert found.info.status == "FINISHED"
+    history = client.get_metric_history(found.info.run_id, "update/kl")
+    assert [(m.step, m.value) for m in history] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+    assert [m.step for m in client.get_metric_history(found.info.run_id, "inf")] == [1, 2]
+    assert not settings.owes(run.folder)
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+
+
+def test_a_database_that_hangs_is_asked_twice_in_a_run(
+    run: TrackedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However long the run is: so what it costs is bounded."""
+    monkeypatch.setattr("pipelines.tracking.mlflow.run._PATIENCE_S", 0.0)
+    monkeypatch.setattr("pipelines.tracking.mlflow.run._PAUSE_S", 0.0)
+    asked: list[str] = []
+
+    def hang(*_: object, **__: object) -> None:
+        asked.append("asked")
+        raise TimeoutError("it did not answer")
+
+    client = SimpleNamespace(get_experiment_by_name=hang, create_run=hang)
+    monkeypatch.setattr(Database, "client", client)
+    settings = MlflowSettings(uri="sqlite://")
+    tracker = settings.track_run(run)
+    tracker.start()
+    for iteration in range(50):
+        tracker.evaluation(iteration, pa.table({"task_id": ["a"]}))
+        tracker.metrics(iteration, {"update/kl": 0.5})
+    tracker.end("FINISHED")
+    assert len(asked) == 2
+    assert settings.owes(run.folder)
+
+
+def test_a_page_that_is_owed_by_a_damaged_note_is_still_owed(
+    run: TrackedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = MlflowSettings(uri="sqlite://")
+    assert not settings.owes(run.folder)
+    settings.owe(run.folder)
+    (note,) = (path for path in run.folder.iterdir() if "mlflow" in path.name)
+    note.write_bytes(note.read_bytes()[:-1])
+    assert settings.owes(run.folder)
+    assert str(note) in capsys.readouterr().err
 
 
 def test_a_broken_database_does_not_stop_the_run(
@@ -172,7 +252,8 @@ def test_a_broken_database_does_not_stop_the_run(
     trackers.each(lambda tracker: tracker.evaluation(1, pa.table({"task_id": ["a"]})))
     assert len(capsys.readouterr().err.splitlines()) == 1
     trackers.each(lambda tracker: tracker.end("FINISHED"))
-    assert "logged there no further" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(run.folder) in line
 
 
 @pytest.mark.parametrize(

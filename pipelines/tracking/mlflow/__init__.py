@@ -36,6 +36,16 @@ class MlflowSettings(TrackerSettings):
 
         return MlflowLaunch(self.uri, launch)
 
+    def owe(self, folder: Path) -> None:
+        from pipelines.tracking.mlflow.owed import owe
+
+        owe(folder, self.uri)
+
+    def owes(self, folder: Path) -> bool:
+        from pipelines.tracking.mlflow.owed import owed
+
+        return owed(folder, self.uri) is not None
+
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees
         those. Raises what MLflow raises where the database cannot be read."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipelines.tracking.deadline import Bounded, Deadline
 from pipelines.tracking.guard import is_bad_value
 from pipelines.tracking.mlflow.patches import open_database_at_most
 
@@ -15,7 +16,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 # A server that is down costs a run some seconds; MLflow's own patience is minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 # So does a PostgreSQL that accepts connections and answers nothing.
@@ -23,6 +24,9 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 
 EXPERIMENT = "empg"  # of all benchmarks: a launch's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
+_ANSWER_S = 8.0  # a call waits so long; SQLite's own patience with a lock is 20 s under MLflow, PostgreSQL's endless
+_BYTES_PER_S = 5e6  # at least, of files that are logged
+_MIGRATION_S = 25.0
 _RETRIES = 3  # of opening a database, in about a second
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
@@ -32,11 +36,11 @@ def create_database(uri: str) -> None:
     """Create or migrate the database, or ask the server for a sign of life. Once, in the parent: several processes on a fresh
     database die in its migration. Raises whatever MLflow, the database's driver or the HTTP client raises."""
     if uri.startswith(("sqlite", "postgresql", "mysql")):
-        _migrate(uri)
-    else:
-        from mlflow.tracking import MlflowClient
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # takes seconds, which are no part of the deadline
 
-        MlflowClient(uri).search_experiments(max_results=1)
+        Deadline(_MIGRATION_S).call(lambda: _migrate(uri))
+    else:
+        Database(uri).client.search_experiments(max_results=1)
 
 
 def _migrate(uri: str) -> None:
@@ -58,8 +62,18 @@ def is_refusal(error: Exception) -> bool:
     return is_bad_value(error)
 
 
+def _copying_s(method: str, *arguments: Any) -> float:
+    """Seconds that the files take which a call logs."""
+    if not method.startswith("log_artifact"):
+        return 0.0
+    path = Path(arguments[1])
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files) / _BYTES_PER_S
+
+
 class Database:
-    """MLflow's client for ``uri``, connected when it is first used. All methods raise what MLflow raises."""
+    """MLflow's client for ``uri``, connected when it is first used. All methods raise what MLflow raises, and TimeoutError where
+    the database does not answer."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -69,7 +83,7 @@ class Database:
         from mlflow.tracking import MlflowClient
 
         open_database_at_most(_RETRIES)
-        return MlflowClient(self.uri)
+        return Bounded(MlflowClient(self.uri), Deadline(_ANSWER_S), _copying_s)
 
     def experiment(self) -> str:
         """Its id; several processes may want to create it at once."""

@@ -14,6 +14,7 @@ from pipelines.files import atomic_write_text, remembered
 from pipelines.tracking.guard import Refusals, warn
 from pipelines.tracking.mlflow.database import Database, is_refusal
 from pipelines.tracking.mlflow.names import acceptable
+from pipelines.tracking.mlflow.owed import Point, owe, owed, settle
 from pipelines.tracking.protocol import Status, TrackedRun, flat
 
 RUN_ID = "mlflow_run_id"  # file in the run's folder
@@ -21,23 +22,27 @@ PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last la
 _BATCH = 1000  # points that MLflow takes at once
 _FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
 _PAUSE_S = 30.0  # after a failure; it doubles
+_PATIENCE_S = 8.0  # that failures may take of a run; then it is tried once more, at the end
 
 
 class MlflowRun:
-    """Calls wait in a queue, in order, while the database cannot be reached; it is tried again now and then, and at the end."""
+    """Calls wait in a queue, in order, while the database cannot be reached; it is tried again now and then, and at the end. What it
+    was not told then is kept in the run's folder."""
 
     def __init__(self, uri: str, run: TrackedRun) -> None:
-        self._run, self._place = run, f"MLflow at {uri}"
+        self._run, self._uri, self._place = run, uri, f"MLflow at {uri}"
         self._database = Database(uri)
         self._refusals = Refusals("MLflow", is_refusal)
         self._lost = Refusals("MLflow", lambda error: True)
         self._calls: deque[tuple[str, Callable[[], None]]] = deque()
-        self._points: list[tuple[str, float, int, int]] = []  # name, value, iteration, milliseconds
+        self._points: list[Point] = []
         self._logged: set[tuple[str, int]] = set()
-        self._flushed, self._pause, self._not_before = time.monotonic(), _PAUSE_S, 0.0
+        self._flushed, self._pause, self._not_before, self._spent = time.monotonic(), _PAUSE_S, 0.0, 0.0
         self._id = ""
 
     def start(self) -> None:
+        self._points = owed(self._run.folder, self._uri) or []
+        owe(self._run.folder, self._uri, self._points)
         self._calls += [("the run", self._open), ("the configuration", self._log_parameters)]
         self._try(self._deliver_calls)
 
@@ -61,8 +66,14 @@ class MlflowRun:
         self._try(self._deliver_calls)
 
     def end(self, status: Status) -> None:
-        self._deliver()
-        self._client.set_terminated(self._id, status)
+        try:
+            self._deliver()
+            self._client.set_terminated(self._id, status)
+            settle(self._run.folder)
+        except Exception as error:
+            owe(self._run.folder, self._uri, self._points)
+            later = "any later launch, or python -m flows.sync, completes it"
+            warn(f"{self._place} failed, the page of {self._run.folder} is not complete ({later})", error)
 
     # ---------------------------------------------------------------------------------------------------------------
 
@@ -74,12 +85,15 @@ class MlflowRun:
         """After a failure, the next try waits."""
         if time.monotonic() < self._not_before:
             return
+        began = time.monotonic()
         try:
             deliver()
         except Exception as error:
             if not self._not_before:
                 warn(f"{self._place} failed, what this run logs waits for it", error)
-            self._not_before = time.monotonic() + self._pause
+            failed = time.monotonic()
+            self._spent += failed - began
+            self._not_before = failed + self._pause if self._spent < _PATIENCE_S else math.inf
             self._pause *= 2
 
     def _deliver_calls(self) -> None:
@@ -87,8 +101,8 @@ class MlflowRun:
             name, call = self._calls[0]
             try:
                 call()
-            except Exception:
-                if not self._id:
+            except Exception as error:
+                if not self._id or isinstance(error, TimeoutError):
                     raise
                 self._client.get_run(self._id)  # raises where the database is away: then the call waits
                 with self._lost.lose_only(name):
@@ -98,7 +112,10 @@ class MlflowRun:
     def _deliver(self) -> None:
         self._deliver_calls()
         self._flushed = time.monotonic()
-        points = [point for point in self._points if (acceptable(point[0]), point[2]) not in self._logged]
+        fresh: dict[tuple[str, int], Point] = {}  # what a folder kept, a resumed run tells again
+        for point in self._points:
+            fresh.setdefault((acceptable(point[0]), point[2]), point)
+        points = [point for key, point in fresh.items() if key not in self._logged]
         for at in range(0, len(points), _BATCH):
             self._log_points(points[at : at + _BATCH])
         self._points = []
@@ -121,7 +138,7 @@ class MlflowRun:
 
         self._log("params", [Param(acceptable(key), str(value)) for key, value in flat(self._run.config)])
 
-    def _log_points(self, points: list[tuple[str, float, int, int]]) -> None:
+    def _log_points(self, points: list[Point]) -> None:
         from mlflow.entities import Metric
 
         metrics = [Metric(acceptable(name), value, now, iteration) for name, value, iteration, now in points]

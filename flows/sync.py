@@ -1,0 +1,29 @@
+"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything.
+
+Overrides choose the folder of runs and the trackers, as for a launch: ``execution.runs=…``, ``tracker=[…]``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from flows.configure.compose import compose
+from flows.exits import exit_code, leave
+
+
+@exit_code
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 1 where a page still is not whole."""
+    config = compose(list(sys.argv[1:] if arguments is None else arguments))
+    from flows.windows.owed_pages import complete_pages
+
+    waiting = 0
+    for folder, whole in complete_pages(config):
+        print(f"{'completed' if whole else 'still waits'}: {folder}", flush=True)
+        waiting += not whole
+    return 1 if waiting else 0
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,104 @@
+"""The page of a finished run is completed from its results, by ``python -m flows.sync`` or any launch in the folder."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import sync
+from pipelines.run_folder import run_lock
+from pipelines.tracking.mlflow import MlflowSettings
+from tests.reporting.results import write_run
+from tests.tracking.databases import with_mlflow
+
+
+def settings() -> MlflowSettings:
+    """MLflow keeps what it has opened by its address: a relative one would be another test's."""
+    return MlflowSettings(uri=f"sqlite:///{Path.cwd() / 'mlflow.db'}")
+
+
+def synced() -> int:
+    return sync.main([f"execution.trackers.mlflow.uri={settings().uri}"])
+
+
+@pytest.fixture
+def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of which MLflow knows nothing, in the working folder; its model is in the store."""
+    monkeypatch.chdir(tmp_path)
+    with_mlflow(tmp_path, tmp_path_factory)
+    folder = tmp_path / "runs" / "cell" / "seed3"
+    write_run(
+        folder / "results", "grpo", "full", 3, {0: [0, 1], 2: [1, 1]}, said={"columns": [], "checkpoint": "update/abc"}
+    )
+    (folder / "params.yaml").write_text("seed: 3")
+    model = tmp_path / "artifacts" / "update" / "abc" / "model"
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"weights")
+    settings().owe(folder)
+    return folder
+
+
+def page() -> Any:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(settings().uri)
+    (found,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    return client, found
+
+
+def test_a_page_is_completed_from_the_results(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert synced() == 0
+    assert str(run.relative_to(Path.cwd())) in capsys.readouterr().out
+    client, found = page()
+    assert (found.info.status, found.data.tags["seed"]) == ("FINISHED", "3")
+    assert [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, "update/kl")] == [
+        (1, 0.01),
+        (2, 0.02),
+    ]
+    files = {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
+    assert files == {"params.yaml", "results", "model", "evaluations"}
+    names = [artifact.path for artifact in client.list_artifacts(found.info.run_id, "evaluations")]
+    assert len(names) == 2
+    table = json.loads((Path.cwd() / found.info.artifact_uri.removeprefix("file://") / names[1]).read_text())
+    assert len(table["data"]) == 2
+    assert "iteration" not in table["columns"]
+    assert synced() == 0  # nothing is left to do
+    assert capsys.readouterr().out == ""
+
+
+def test_a_database_that_is_still_locked_is_asked_once_for_all(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run.with_name("seed4")
+    write_run(other / "results", "grpo", "full", 4, {0: [0, 1]}, said={"columns": []})
+    (other / "params.yaml").write_text("seed: 4")
+    settings().owe(other)
+    monkeypatch.setattr("pipelines.tracking.mlflow.database._MIGRATION_S", 0.2)
+    with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as lock:
+        lock.execute("begin exclusive")
+        assert synced() == 1
+        lock.execute("rollback")
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 1
+    assert len(printed.out.splitlines()) == 2
+    assert settings().owes(run)
+    assert settings().owes(other)
+
+
+def test_a_run_that_is_executed_or_damaged_waits_for_its_launch(run: Path) -> None:
+    with run_lock(run):
+        assert synced() == 0
+    table = run / "results" / "metrics.parquet"
+    table.write_bytes(table.read_bytes()[:-1])
+    assert synced() == 0
+    assert settings().owes(run)
+
+
+def test_without_a_debt_no_tracker_is_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "mlflow_undelivered.json").unlink()
+    monkeypatch.setattr(MlflowSettings, "prepare", lambda self: pytest.fail("it was opened"))
+    assert synced() == 0
