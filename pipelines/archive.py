@@ -51,6 +51,17 @@ def archive_run(run: Path, store: Path, out: Path) -> None:
         ) from None
 
 
+def is_archived(run: Path, store: Path, out: Path) -> bool:
+    """Whether ``out`` holds what ``archive_run`` would write, byte for byte. Raises DataError: the run's results, or the records of
+    what it was made of, are not here."""
+    try:
+        return _holds(out, dict(_files(store / read_run_info(run / "results").checkpoint, store)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"run {run} is not here, or not whole ({error}): what it was archived from is not known"
+        ) from None
+
+
 def _is_below(name: str | None, *folders: Path) -> bool:
     return name is not None and any(Path(name).is_relative_to(folder) for folder in folders)
 

@@ -13,8 +13,9 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +25,8 @@ from pipelines.files import DISK_FULL, atomic_write_text, flush, json_text, read
 
 RECORD = "record.json"
 _DRAFT = ".draft-"
+_NOT_STAGES = frozenset({".locks", "cache"})  # folders of the root that hold no artifacts
+_PATIENCE_S, _PAUSE_S = 60.0, 0.02  # with those who hold an artifact: they load a model
 _FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})  # and "pruned", once it is
 
 
@@ -113,6 +116,13 @@ class Artifact:
         for name in self.files.keys() - self.pruned:
             self.path(name)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While the block runs, no ``prune`` of any process takes a file of the artifact. What was taken before is in ``lacks``. A
+        file system without locks holds nothing."""
+        with _folder_lock(self.folder, exclusive=False):
+            yield
+
     def is_complete(self, name: str) -> bool:
         """Whether the file is there in its full size; False when it was pruned, cut or lost."""
         path = self.folder / name
@@ -200,16 +210,48 @@ class ArtifactStore:
 
     def prune(self, artifact: Artifact, keep: frozenset[str] = frozenset({"metrics.json"})) -> Artifact:
         """Delete the payload of a finished artifact but for ``keep``. The stage is still done: its record stays, with
-        the checksums of what was deleted."""
+        the checksums of what was deleted. Waits for those who hold it; where one never lets go, everything stays."""
         pruned = frozenset(artifact.files) - keep
-        if pruned != artifact.pruned:
-            # The record first: a crash in between leaves files too many, never a file missing without a reason.
-            record = read_json(artifact.folder / RECORD) | {"pruned": sorted(pruned)}
-            with full_disk_is_readable(artifact.folder):
-                atomic_write_text(artifact.folder / RECORD, json_text(record))
-        for name in pruned:
-            (artifact.folder / name).unlink(missing_ok=True)
+        with _folder_lock(artifact.folder, exclusive=True) as locked:
+            if not locked:
+                return artifact
+            if pruned != artifact.pruned:
+                # The record first: a crash in between leaves files too many, never a file missing without a reason.
+                record = read_json(artifact.folder / RECORD) | {"pruned": sorted(pruned)}
+                with full_disk_is_readable(artifact.folder):
+                    atomic_write_text(artifact.folder / RECORD, json_text(record))
+            for name in pruned:
+                (artifact.folder / name).unlink(missing_ok=True)
         return replace(artifact, pruned=pruned, _verified=set())
+
+    def folders(self) -> Iterator[Path]:
+        """Of all artifacts, whole or not."""
+        return (
+            f
+            for f in sorted(self.root.glob("*/*"))
+            if f.is_dir() and f.parent.name not in _NOT_STAGES and f.name[0] != "."
+        )
+
+    def damage(self, folder: Path) -> str:
+        """What is wrong with the artifact of a folder, "" where nothing is. Reads all of it."""
+        try:
+            identity = str(read_json(folder / RECORD)["fingerprint"])
+            if self._folder(folder.parent.name, identity) != folder:
+                return "its record is another's"
+            found = self.find(folder.parent.name, identity)
+            if found is not None:
+                found.verify()
+        except CorruptArtifact as error:
+            return str(error).removesuffix(f"; {_remedy(folder)}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"its {RECORD} cannot be read ({error})"
+        return ""
+
+    def remove(self, folder: Path) -> None:
+        """An artifact that is damaged: the next that needs it makes it. Waits for those who hold it, and for who makes it."""
+        with self._locked(folder), _folder_lock(folder, exclusive=True) as locked:
+            if locked:
+                shutil.rmtree(folder)
 
     def _folder(self, stage: str, identity: str) -> Path:
         return self.root / stage / identity[:20]
@@ -222,10 +264,15 @@ class ArtifactStore:
         lock = self.root / ".locks" / f"{folder.parent.name}-{folder.name}"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=timeout):
-            yield
+            try:
+                yield
+            finally:
+                lock.unlink(
+                    missing_ok=True
+                )  # while it is held: whoever waits sees that, and takes the next file of the name
 
     def _sweep(self) -> None:
-        """Once per store, before the first write: remove the drafts of killed writers, those whose lock is free."""
+        """Once per store, before the first write: remove the drafts and locks of killed writers, those whose lock is free."""
         from filelock import Timeout
 
         if self._swept:
@@ -237,6 +284,10 @@ class ArtifactStore:
                     shutil.rmtree(draft, ignore_errors=True)
             except Timeout:
                 pass  # its writer is alive
+        for left in self.root.glob(".locks/*"):
+            stage, _, name = left.name.rpartition("-")
+            with suppress(Timeout), self._locked(self.root / stage / name, timeout=0):
+                pass
 
 
 def _read(folder: Path, identity: str) -> Artifact:
@@ -277,6 +328,37 @@ def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) 
     return Artifact(record["stage"], record["fingerprint"], folder, files)
 
 
+@contextmanager
+def _folder_lock(folder: Path, *, exclusive: bool) -> Iterator[bool]:
+    """The operating system's lock of a folder, held by many or ``exclusive``; whether it was had, for it is waited for."""
+    import fcntl
+
+    wanted = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # there is nothing to hold
+        yield True
+        return
+    try:
+        yield _is_had(lambda: fcntl.flock(descriptor, wanted))
+    finally:
+        os.close(descriptor)
+
+
+def _is_had(lock: Callable[[], None]) -> bool:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            lock()
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+            continue
+        except OSError:  # as of some network file systems
+            pass
+        return True
+    return False
+
+
 def _remedy(folder: Path) -> str:
     return f"remove the folder {folder} and launch again, the stage is then made anew"
 
@@ -288,8 +370,10 @@ def full_disk_is_readable(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in DISK_FULL
-        if isinstance(error, StoreFull) or not (full or "No space left on device" in str(error)):
+        too_large = "File too large" in str(error)
+        if isinstance(error, StoreFull) or not (full or too_large or "No space left on device" in str(error)):
             raise
+        remedy = "raise the limit on the size of files (ulimit -f)" if too_large else "free some space"
         raise StoreFull(
-            f"no space left while writing {folder} ({error}): free some space and launch again; what was finished stays"
+            f"no space left while writing {folder} ({error}): {remedy} and launch again; what was finished stays"
         ) from error

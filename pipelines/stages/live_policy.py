@@ -39,11 +39,11 @@ class LivePolicy:
         """The policy with the artifact's weights: as it is, loaded, or freshly built. A checkpoint whose weights were
         retired is made again, bit for bit, from the last one that is there: updates are cheap beside rollouts, and these are
         kept."""
-        replay = []
-        while self._holds != artifact.fingerprint and self._is_retired(artifact):
+        replay, policy = list[str](), self._loaded_if_there(artifact)
+        while policy is None:
             replay.append(artifact.fingerprint)
             artifact = self._updates[artifact.fingerprint].policy
-        policy = self._loaded(artifact)
+            policy = self._loaded_if_there(artifact)
         for fingerprint in reversed(replay):
             self._train(policy, self._updates[fingerprint])
             self._holds = fingerprint
@@ -67,6 +67,13 @@ class LivePolicy:
     def close(self) -> None:
         if self._policy is not None:
             self._policy.close()
+
+    def _loaded_if_there(self, artifact: Artifact) -> Policy | None:
+        """None: its weights were retired. Another run that shares it may be about to retire them."""
+        with artifact.held():
+            if self._holds != artifact.fingerprint and self._is_retired(artifact):
+                return None
+            return self._loaded(artifact)
 
     def _is_retired(self, artifact: Artifact) -> bool:
         return artifact.fingerprint in self._updates and bool(artifact.lacks())

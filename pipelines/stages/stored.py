@@ -316,12 +316,12 @@ def analysis(
     def make(draft: Draft) -> None:
         played = read_rollout(batches[0][0]).trajectories
         scored = {i: read_scored(*batch) for i, batch in batches.items()}
-        models = {}
-        if PROPOSITION1 not in absent_tables(view):
-            models = {"initial": weights.initial.tree("model"), "final": weights.current.tree("model")}
-        policy = session.policy(view.policy, weights.initial).at(weights.current)
-        for name, table in analyse(view, policy, played, scored, models).items():
-            write_parquet(draft.path(name), table)
+        policy, models = session.policy(view.policy, weights.initial).at(weights.current), {}
+        with weights.current.held():
+            if PROPOSITION1 not in absent_tables(view):
+                models = {"initial": weights.initial.tree("model"), "final": weights.current.tree("model")}
+            for name, table in analyse(view, policy, played, scored, models).items():
+                write_parquet(draft.path(name), table)
 
     inputs: dict[str, Input] = {"initial": weights.initial, "policy": weights.current}
     for i, (rollout, advantage) in batches.items():

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import permutations
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -271,6 +276,98 @@ class TestPrune:
         assert "model/weights.bin" in found.lacks()  # there, but nobody may count on it
         store.prune(found)
         assert not (artifact.folder / "model/weights.bin").exists()
+
+
+READER = ("enter", "read", "leave")
+ORDERS = sorted(set(permutations("aaabbbp")))  # two readers, each with three steps in their order, and who prunes
+
+
+class TestHeld:
+    """What a run reads, no other run takes from it."""
+
+    def test_every_order_of_two_readers_and_a_prune(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reader that entered reads all, or saw before that the files were gone; once nobody reads they are gone."""
+        monkeypatch.setattr("pipelines.artifacts._PAUSE_S", 0.0005)
+        monkeypatch.setattr(os, "fsync", lambda _: None)  # which takes most of the time
+        for order in ORDERS:
+            self.read_and_prune(ArtifactStore(tmp_path / "".join(order)), order)
+
+    def read_and_prune(self, store: ArtifactStore, order: tuple[str, ...]) -> None:
+        store.get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make)
+        readers = {name: ExitStack() for name in "ab"}
+        steps = {name: iter(READER) for name in "ab"}
+        found: dict[str, bool] = {}
+        pruning = Thread(target=lambda: store.prune(again(store)))
+        for name in order:
+            if name == "p":
+                pruning.start()
+                pruning.join(0.01 if found else 5)
+                continue
+            match next(steps[name]):
+                case "enter":
+                    readers[name].enter_context(again(store).held())
+                    found[name] = not again(store).lacks()
+                case "read" if found[name]:
+                    assert len(again(store).tree("model").joinpath("weights.bin").read_bytes()) == 700
+                case "leave":
+                    readers[name].close()
+                    del found[name]
+        pruning.join(5)
+        assert not pruning.is_alive()
+        assert len(again(store).lacks()) == 2
+
+    def test_another_process_that_reads_is_waited_for(self, store: ArtifactStore, artifact: Artifact) -> None:
+        holding = "import sys; from pathlib import Path; from pipelines.artifacts import Artifact\n"
+        holding += "with Artifact('s', 'f', Path(sys.argv[1]), {}).held(): print('held', flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", holding, str(artifact.folder)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "held\n"
+            pruning = Thread(target=lambda: store.prune(artifact))
+            pruning.start()
+            pruning.join(0.1)
+            assert pruning.is_alive()
+            assert again(store).lacks() == []
+            reader.kill()  # a lock goes with its process
+            pruning.join(5)
+        assert len(again(store).lacks()) == 2
+
+    def test_who_never_lets_go_keeps_it(
+        self, store: ArtifactStore, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pipelines.artifacts._PATIENCE_S", 0.02)
+        with artifact.held():
+            assert store.prune(artifact) is artifact
+        assert again(store).lacks() == []
+        assert len(store.prune(artifact).lacks()) == 2
+
+
+class TestLocks:
+    def test_locks_that_nobody_holds_are_removed(self, store: ArtifactStore, artifact: Artifact) -> None:
+        from filelock import FileLock
+
+        locks = store.root / ".locks"
+        assert list(locks.iterdir()) == []
+        for name in ("update-dead", "update-alive"):
+            (locks / name).touch()
+        with FileLock(locks / "update-alive"):
+            ArtifactStore(store.root).get_or_make("other", 1, {}, {}, make)
+            assert [path.name for path in locks.iterdir()] == ["update-alive"]
+
+    def test_a_lock_that_was_removed_while_it_was_waited_for_excludes_all_the_same(self, store: ArtifactStore) -> None:
+        """Many threads, each with its own look at the file, go in and out at once: one is inside at a time."""
+        inside, most = [0], [0]
+
+        def work(_: int) -> None:
+            for _ in range(20):
+                with store._locked(store.root / "stage" / "one"):
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                    inside[0] -= 1
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, range(8)))
+        assert most == [1]
 
 
 class TestFiles:
