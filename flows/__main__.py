@@ -18,6 +18,7 @@ from flows.launch.jobs import Job, in_order
 from flows.launch.launchers import choose_launcher, launcher_of
 from flows.launch.slurm import Slurm
 from flows.launch.slurm_settings import slurm_settings
+from pipelines.machine import check_limits
 from pipelines.registry import benchmark_spec
 from pipelines.run_folder import is_finished
 
@@ -52,9 +53,11 @@ def launch(command: Command) -> int:
     Raises:
         ConfigError, DataError: one of the runs cannot be executed here; nothing was started.
         RunLocked: another launch that is alive has some of them; nothing was started.
+        MachineFailure: this shell allows no run the memory that it takes; nothing was started.
     """
     from flows.job import run_job
 
+    check_limits()
     launcher = choose_launcher(command, run_job)
     todo = in_order(job for job in command.jobs if not _is_finished(job))
     for job in todo:

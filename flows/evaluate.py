@@ -39,6 +39,7 @@ from flows.exits import exit_code, leave
 from flows.launch.planning import show_plans
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
+from pipelines.machine import check_limits
 from pipelines.registry import benchmark_spec, policy_specs
 
 _OWN = ("checkpoint", "panel", "samples", "out")
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, key in _SHORT.items():
             message = message.replace(key, name)
         raise ConfigError(message) from None
+    check_limits()
     _evaluate(config, checkpoint, asked.out)
     return 0
 

@@ -6,11 +6,13 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec
 
+from flows.streams import spoken_to_whoever_listens
 from pipelines.errors import ConfigError, PlatformError
-from pipelines.files import DISK_FULL
+from pipelines.machine import missing_resource
 
 P = ParamSpec("P")
 # By the file system, what is asked of a path: it may not be written, or is no folder.
@@ -22,33 +24,39 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
 
     @wraps(main)
     def command(*arguments: P.args, **named: P.kwargs) -> int:
-        try:
-            return main(*arguments, **named)
-        except ConfigError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except PlatformError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                remedy = "free some space and launch again; what was finished stays"
-            elif error.errno in _REFUSED:
-                remedy = "change it, or choose another folder (execution.runs, execution.artifacts, the working folder)"
-            else:
-                raise
-            print(f"error: {error}: {remedy}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("interrupted: give the same command again to continue", file=sys.stderr)
-            return 130
+        with spoken_to_whoever_listens():
+            try:
+                return main(*arguments, **named)
+            except ConfigError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            except KeyboardInterrupt:
+                print("interrupted: give the same command again to continue", file=sys.stderr)
+                return 130
+            except Exception as error:
+                if (line := _line(error)) is None:
+                    raise
+                print(f"error: {line}", file=sys.stderr)
+                return 1
 
     return command
+
+
+def _line(error: Exception) -> str | None:
+    """What to tell of it; None: a bug."""
+    if isinstance(error, PlatformError):
+        return str(error)
+    if (missing := missing_resource(error)) is not None:
+        return missing
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return f"{error}: change it, or choose another folder (execution.runs, execution.artifacts, the working folder)"
+    return None
 
 
 def leave(code: int) -> NoReturn:
     """End the process now. Everything is on disk; what would still wait are Prefect's threads, for ever when its
     server is dead."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # nobody reads it, or it was closed before
+            stream.flush()
     os._exit(code)

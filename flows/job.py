@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from flows.launch.context import LaunchContext, current_launch
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
+from pipelines.machine import missing_resource
 from pipelines.run_folder import is_finished, run_folder
 
 
@@ -30,9 +31,11 @@ def run_job(config: RunConfig) -> None:
         _run(config, launch)
     except PlatformError as error:
         _keep(str(error), config, launch)
-    except Exception as error:  # a bug: its traceback is wanted
-        traceback.print_exc()
-        _keep(f"{type(error).__name__}: {error}", config, launch)
+    except Exception as error:
+        reason = missing_resource(error)
+        if reason is None:  # a bug: its traceback is wanted
+            traceback.print_exc()
+        _keep(reason or f"{type(error).__name__}: {error}", config, launch)
 
 
 def _run(config: RunConfig, launch: LaunchContext) -> None:
