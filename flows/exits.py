@@ -13,6 +13,7 @@ from typing import NoReturn, ParamSpec
 from flows.streams import spoken_to_whoever_listens
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.machine import missing_resource
+from pipelines.terminals import any_terminal
 
 P = ParamSpec("P")
 # By the file system, what is asked of a path: it may not be written, or is no folder.
@@ -24,6 +25,7 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
 
     @wraps(main)
     def command(*arguments: P.args, **named: P.kwargs) -> int:
+        any_terminal()
         with spoken_to_whoever_listens():
             try:
                 return main(*arguments, **named)
@@ -34,7 +36,7 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
                 print("interrupted: give the same command again to continue", file=sys.stderr)
                 return 130
             except Exception as error:
-                if (line := _line(error)) is None:
+                if (line := line_of(error)) is None:
                     raise
                 print(f"error: {line}", file=sys.stderr)
                 return 1
@@ -42,7 +44,7 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
     return command
 
 
-def _line(error: Exception) -> str | None:
+def line_of(error: Exception) -> str | None:
     """What to tell of it; None: a bug."""
     if isinstance(error, PlatformError):
         return str(error)

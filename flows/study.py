@@ -86,7 +86,8 @@ def _dvc(*arguments: str) -> None:
         [sys.executable, "-m", "dvc", *arguments],
         env={**os.environ, "PATH": path},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode:

@@ -151,12 +151,14 @@ class Draft:
 
 class ArtifactStore:
     """Folders of finished artifacts below ``root``. ``versions``, of the packages that bear on the numbers, are part of
-    every identity: after an upgrade nothing made before is taken for the same."""
+    every identity: after an upgrade nothing made before is taken for the same. ``made``: how many artifacts it made itself, as
+    opposed to those that it found."""
 
     def __init__(self, root: Path, versions: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._versions = dict(versions or {})
         self._swept = False
+        self.made = 0
 
     def find(self, stage: str, identity: str) -> Artifact | None:
         """The finished artifact, or None. Cheap: reads the record and the files' sizes.
@@ -206,20 +208,21 @@ class ArtifactStore:
             if (artifact := self.find(stage, identity)) is not None:
                 return artifact
             of = {"stage": stage, "version": version, "values": dict(values), "inputs": dict(inputs)}
-            return _write(folder, of | {"fingerprint": identity}, make)
+            artifact = _write(folder, of | {"fingerprint": identity}, make)
+            self.made += 1
+            return artifact
 
     def prune(self, artifact: Artifact, keep: frozenset[str] = frozenset({"metrics.json"})) -> Artifact:
         """Delete the payload of a finished artifact but for ``keep``. The stage is still done: its record stays, with
-        the checksums of what was deleted. Waits for those who hold it; where one never lets go, everything stays."""
+        the checksums of what was deleted. One that is kept stays as it is. Waits for those who hold it; where one never lets go,
+        everything stays."""
         pruned = frozenset(artifact.files) - keep
         with _folder_lock(artifact.folder, exclusive=True) as locked:
-            if not locked:
+            if not locked or self._mark(artifact).exists():
                 return artifact
             if pruned != artifact.pruned:
                 # The record first: a crash in between leaves files too many, never a file missing without a reason.
-                record = read_json(artifact.folder / RECORD) | {"pruned": sorted(pruned)}
-                with full_disk_is_readable(artifact.folder):
-                    atomic_write_text(artifact.folder / RECORD, json_text(record))
+                _record_pruned(artifact.folder, sorted(pruned))
             for name in pruned:
                 (artifact.folder / name).unlink(missing_ok=True)
         return replace(artifact, pruned=pruned, _verified=set())
@@ -252,6 +255,29 @@ class ArtifactStore:
         with self._locked(folder), _folder_lock(folder, exclusive=True) as locked:
             if locked:
                 shutil.rmtree(folder)
+
+    def keep(self, artifact: Artifact, make: Callable[[Draft], None]) -> Artifact:
+        """Never prune it from now on. ``make`` writes again what was pruned before, and no other file is taken from it.
+
+        Raises:
+            CorruptArtifact: what it wrote is not what was pruned.
+        """
+        mark, folder = self._mark(artifact), artifact.folder
+        with full_disk_is_readable(folder), self._locked(folder):
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
+            with artifact.held():  # who prunes it now is waited for, and nobody does afterwards
+                pruned = _read(folder, artifact.fingerprint).pruned
+            if pruned:
+                with _drafted(folder) as draft:
+                    make(Draft(draft))
+                    _put_back(artifact, pruned, draft)
+                _record_pruned(folder, [])
+        return replace(artifact, pruned=frozenset(), _verified=set())
+
+    def _mark(self, artifact: Artifact) -> Path:
+        """The file that says that it is kept."""
+        return self.root / ".kept" / f"{artifact.folder.parent.name}-{artifact.folder.name}"
 
     def _folder(self, stage: str, identity: str) -> Path:
         return self.root / stage / identity[:20]
@@ -304,13 +330,8 @@ def _read(folder: Path, identity: str) -> Artifact:
 
 
 def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) -> Artifact:
-    """Fill a draft, checksum and flush it, and rename it into place. The caller holds the lock. The draft is this process'
-    own: what a killed writer leaves is removed, but a worker that outlives it for a moment may still write there."""
-    for left in folder.parent.glob(f"{_DRAFT}{folder.name}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    draft = folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")
-    draft.mkdir(parents=True)
-    try:
+    """Fill a draft, checksum and flush it, and rename it into place. The caller holds the lock."""
+    with _drafted(folder) as draft:
         make(Draft(draft))
         if (draft / RECORD).exists():
             raise ValueError(f"{record['stage']}: {RECORD} is the store's own name, choose another for the payload")
@@ -321,9 +342,6 @@ def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) 
                 files[path.relative_to(draft).as_posix()] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         atomic_write_text(draft / RECORD, json_text(record | {"files": files}))
         draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     flush(folder.parent)
     return Artifact(record["stage"], record["fingerprint"], folder, files)
 
@@ -357,6 +375,42 @@ def _is_had(lock: Callable[[], None]) -> bool:
             pass
         return True
     return False
+
+
+@contextmanager
+def _drafted(folder: Path) -> Iterator[Path]:
+    """A folder to fill beside ``folder``, of which nothing stays. It is this process' own: what a killed writer leaves is removed,
+    but a worker that outlives it for a moment may still write there."""
+    for left in folder.parent.glob(f"{_DRAFT}{folder.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put_back(artifact: Artifact, pruned: frozenset[str], draft: Path) -> None:
+    """Move what was pruned from the draft to where it was, once all of it is as it was."""
+    for name in sorted(pruned):
+        made, expected = draft / name, artifact.files[name]["sha256"]
+        found = sha256_file(made) if made.is_file() else "of nothing, it was not written"
+        if found != expected:
+            raise CorruptArtifact(
+                f"{artifact.folder / name} was pruned, and made again it is another one (sha256 {found}, expected {expected}): "
+                "set execution.artifacts to a new folder, where the run is made from its start"
+            )
+        flush(made)
+    for name in sorted(pruned):
+        (artifact.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft / name).replace(artifact.folder / name)
+
+
+def _record_pruned(folder: Path, names: list[str]) -> None:
+    record = {key: value for key, value in read_json(folder / RECORD).items() if key != "pruned"}
+    with full_disk_is_readable(folder):
+        atomic_write_text(folder / RECORD, json_text(record | ({"pruned": names} if names else {})))
 
 
 def _remedy(folder: Path) -> str:

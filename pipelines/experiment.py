@@ -26,6 +26,7 @@ from pipelines.config.views import (
     ModelCheckView,
     PanelView,
     PlayingView,
+    PolicyView,
     PretrainedView,
     RolloutView,
     ScheduleView,
@@ -41,6 +42,7 @@ from pipelines.run_info import RunInfo
 from pipelines.schemas import EVALUATIONS
 from pipelines.stages import stored
 from pipelines.stages.analysis import TABLES, absent_tables
+from pipelines.stages.progress import ROLLOUT, Progress, Work
 from pipelines.stages.reading import read_metrics
 from pipelines.stages.results import run_info, write_results
 from pipelines.stages.session import Session
@@ -48,7 +50,6 @@ from pipelines.stages.setup import chat_remarks, evaluation_tasks
 from pipelines.stages.stored import Evaluated, Weights, World
 
 T = TypeVar("T")
-_ROLLOUT = 0.6  # of an iteration's time
 
 __all__ = ["Observer", "evaluate_model", "is_finished", "run_experiment", "run_folder"]
 
@@ -70,9 +71,7 @@ class Observer(Protocol):
         """``fraction`` is done of what is made once for many runs: no part of this run's own progress."""
         ...
 
-    def progress(self, done: float, total: float, text: str) -> None:
-        """``done`` of ``total`` units of estimated work (an iteration is one unit)."""
-        ...
+    def progress(self, work: Work, text: str) -> None: ...
 
     def run_finished(self, results: Path, model: Path | None) -> None: ...
 
@@ -94,7 +93,7 @@ def run_experiment(config: RunConfig, observer: Observer) -> Path:
             return folder
         write_params(folder, config)
         with _session(config) as session:
-            _Loop(config.experiment, session, observer).run(folder)
+            _Loop(config.experiment, session, observer).run(folder, config.command)
     return folder
 
 
@@ -108,7 +107,7 @@ def evaluate_model(config: RunConfig, tick: Callable[[str, float], None]) -> tup
         tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
         view, weights = EvaluationView.of(experiment), Weights(initial, initial)
         played = stored.evaluation(session, view, world, tasks, weights, lambda done: tick("playing", done))
-        return played, run_info(experiment, tasks, world.remarks)
+        return played, run_info(experiment, tasks, world.remarks, config.command)
 
 
 def _session(config: RunConfig) -> Session:
@@ -146,15 +145,16 @@ class _Loop:
         self.experiment, self.session, self.observer = experiment, session, observer
         self.schedule = ScheduleView.of(experiment)
         self.made: dict[tuple[str, int], Artifact] = {}
-        self.done = 0.0  # iterations, as the observer was told last
+        self.progress = Progress(experiment)
+        self.success = ""  # of the last rollout, as it is shown
 
-    def run(self, folder: Path) -> None:
+    def run(self, folder: Path, command: str) -> None:
         session, experiment, observer = self.session, self.experiment, self.observer
         world, model = self._stage(
             "setup", None, lambda: _set_up(session, experiment, self._preparing("making the data"))
         )
         tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
-        info = run_info(experiment, tasks, world.remarks)
+        info = run_info(experiment, tasks, world.remarks, command)
         observer.run_started(info)
         initial = self._stage(
             "warm_start", None, lambda: _warm_start(session, experiment, world, model, self._preparing("warm start"))
@@ -164,6 +164,7 @@ class _Loop:
             self._evaluate(i, world, tasks, weights)
             weights = self._iteration(i, world, weights)
         self._evaluate(self.schedule.iterations, world, tasks, weights)
+        weights = stored.last_policy(session, PolicyView.of(experiment), weights)
         final = weights.current
         info = info.model_copy(update={"checkpoint": final.folder.relative_to(session.store.root).as_posix()})
         results = write_results(folder, info, self.made, self._analysis(weights))
@@ -174,27 +175,27 @@ class _Loop:
         """One iteration; returns the weights after it."""
         session, views, seconds = self.session, self.experiment, dict[str, float]()
         rollout = self._stage("rollout", i, lambda: stored.rollout(
-            session, RolloutView.of(views, i), world, weights, self._tick("rollout", i, share=_ROLLOUT)), seconds)  # fmt: skip
+            session, RolloutView.of(views, i), world, weights, self._tick("rollout", ROLLOUT)), ROLLOUT, seconds)  # fmt: skip
         advantage = self._stage("advantage", i, lambda: stored.advantage(
-            session, AdvantageView.of(views), rollout), seconds)  # fmt: skip
-        self._progress(i + _ROLLOUT, "update")
+            session, AdvantageView.of(views), rollout), 0.0, seconds)  # fmt: skip
         updated = self._stage("update", i, lambda: stored.update(
-            session, UpdateView.of(views, i), weights, rollout, advantage), seconds)  # fmt: skip
+            session, UpdateView.of(views, i), weights, rollout, advantage), 1.0 - ROLLOUT, seconds)  # fmt: skip
         if weights.current.stage == "update":  # A later checkpoint is safe: this one's weights may go.
             session.store.prune(weights.current)
         self.made |= {("rollout", i): rollout, ("advantage", i): advantage, ("update", i): updated}
         values = {k: v for artifact in (rollout, advantage, updated) for k, v in read_metrics(artifact).items()}
         self.observer.metrics(i + 1, values | session.measurements() | {f"seconds/{k}": v for k, v in seconds.items()})
-        self._progress(i + 1.0, f"success {values.get('rollout/success', float('nan')):.2f}")
+        self.success = f", success {values.get('rollout/success', float('nan')):.2f}"
         return Weights(updated, weights.initial)
 
     def _evaluate(self, i: int, world: World, tasks: tuple[Task, ...], weights: Weights) -> None:
         """Before the first iteration, after every ``every``-th and after the last."""
         if i % self.schedule.every and i != self.schedule.iterations:
             return
-        view, tick = EvaluationView.of(self.experiment), self._tick("evaluate", i, share=0.0)
+        view, share = EvaluationView.of(self.experiment), self.progress.evaluation
+        tick = self._tick("evaluate", share)
         played = self._stage(
-            "evaluate", i, lambda: stored.evaluation(self.session, view, world, tasks, weights, tick).whole
+            "evaluate", i, lambda: stored.evaluation(self.session, view, world, tasks, weights, tick).whole, share
         )
         self.made["evaluate", i] = played
         self.observer.evaluation(i, pq.read_table(played.path(EVALUATIONS.file)))
@@ -208,22 +209,37 @@ class _Loop:
         batches = {i: (self.made["rollout", i], self.made["advantage", i]) for i in (0, last)}
         return self._stage("analysis", None, lambda: stored.analysis(self.session, view, weights, batches))
 
-    def _stage(self, name: str, i: int | None, work: Callable[[], T], seconds: dict[str, float] | None = None) -> T:
-        start = time.perf_counter()
+    def _stage(
+        self,
+        name: str,
+        i: int | None,
+        work: Callable[[], T],
+        share: float = 0.0,
+        seconds: dict[str, float] | None = None,
+    ) -> T:
+        """``share``: of an iteration's time."""
+        start, made = time.perf_counter(), self.session.store.made
+        if share or name == "analysis":
+            self._tell(name)
         result = self.observer.stage(name, i, work, retries=1 if name in ("rollout", "evaluate") else 0)
         if seconds is not None:
             seconds[name] = time.perf_counter() - start
+        self.progress.after(share, found=self.session.store.made == made)
+        if share:
+            self._tell(name)
         return result
+
+    def _tell(self, name: str) -> None:
+        self.observer.progress(self.progress.work, f"{name}{self.success}")
 
     def _preparing(self, what: str) -> Tick:
         return lambda fraction: self.observer.preparing(what, fraction)
 
-    def _tick(self, text: str, i: int, *, share: float) -> Tick:
-        """Progress inside a stage, of which ``fraction`` is done. ``share``: what the whole stage is of an iteration; an
-        evaluation is no part of one."""
-        return lambda fraction: self._progress(i + share * fraction, text)
+    def _tick(self, name: str, share: float) -> Tick:
+        """Progress inside a stage, of which ``fraction`` is done."""
 
-    def _progress(self, done: float, text: str) -> None:
-        """Never backwards: a stage that is tried again begins anew, and the run does not."""
-        self.done = max(self.done, done)
-        self.observer.progress(self.done, self.schedule.iterations, text)
+        def tick(fraction: float) -> None:
+            self.progress.inside(share * fraction)
+            self._tell(name)
+
+        return tick

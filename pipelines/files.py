@@ -83,7 +83,7 @@ def warn_damaged(path: Path, remedy: str) -> None:
 def write_checksums(folder: Path) -> None:
     """``SHA256SUMS`` over the folder's other files, as ``sha256sum -c`` reads it."""
     files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in files))
+    (folder / CHECKSUMS).write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in files), "utf-8")
 
 
 def damaged_file(folder: Path) -> str | None:

@@ -45,8 +45,16 @@ def find_checkpoint(folder: Path, store: Path) -> Checkpoint:
         return _of_run(folder, store)
     raise MissingCheckpoint(
         f"checkpoint={folder} is no model folder (no config.json), no checkpoint (no model/) and no run (no params.yaml)"
-        + ("" if folder.is_dir() else ": there is no such folder")
+        + _hint(folder)
     )
+
+
+def _hint(folder: Path) -> str:
+    """What may have been meant: a cell's folder holds those of its seeds."""
+    seeds = sorted(path.parent for path in folder.glob("*/params.yaml"))
+    if seeds:
+        return f": it holds {len(seeds)} run{'s' if len(seeds) > 1 else ''}, name one: checkpoint={seeds[0]}"
+    return "" if folder.is_dir() else ": there is no such folder"
 
 
 def _of_run(run: Path, store: Path) -> Checkpoint:

@@ -14,6 +14,7 @@ from pydantic import Tag
 
 from flows.configure.cells import CHOICE, cells
 from flows.configure.cells import CONF as CONF
+from pipelines.tracking.guard import without_passwords
 
 _LONG = 300
 
@@ -36,12 +37,12 @@ def closest(key: str, keys: Sequence[str]) -> str:
         k for k in keys if section and k.startswith(f"{section}.") and k not in inside
     ]  # where a key may have moved
     below.sort(key=lambda k: not k.endswith(".name"))  # what chooses the others comes first
-    return _did_you_mean(list(dict.fromkeys(close))[:3]) or known(inside + below or [k for k in keys if "." not in k])
+    top = sorted([*(k for k in keys if "." not in k), *_OF_OTHER_FORM])
+    return _did_you_mean(list(dict.fromkeys(close))[:3]) or known((inside if section else top) + below or top)
 
 
 def known(alternatives: Sequence[str]) -> str:
-    shown = ", ".join(alternatives[:20])
-    return f"; known: {shown}{', …' if len(alternatives) > 20 else ''}"
+    return f"; known: {', '.join(alternatives)}"
 
 
 def short(text: str) -> str:
@@ -60,6 +61,7 @@ def _join(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name
 
 
+_OF_OTHER_FORM = ("+experiment", "hydra/launcher", "training.adapter")  # groups, as they are written
 _SHOWN = 4  # wrong values in one line
 _SECTIONS = {
     "config.yaml": "", "scale": "", "cluster": "policy.cluster.", "cluster/gpu": "policy.cluster.gpu.",
@@ -149,7 +151,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return f"{key} = {short(repr(problem['input']))}: choose one of {', '.join(_names_of(key))}"
     if not key or isinstance(problem["input"], dict):  # a section: the message names its values
         return f"{key}: {message}" if key else message
-    return f"{key} = {short(repr(problem['input']))}: {message}"
+    return without_passwords(f"{key} = {short(repr(problem['input']))}: {message}")
 
 
 def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
@@ -290,7 +292,7 @@ def _parts() -> dict[str, str]:
     return {
         part: f"{path.parent.name}={path.stem}"
         for path in sorted(CONF.glob("*/*.yaml"))
-        for part in re.findall(r"^ *- /(\w+)@", path.read_text(), re.MULTILINE)
+        for part in re.findall(r"^ *- /(\w+)@", path.read_text("utf-8"), re.MULTILINE)
     }
 
 
@@ -347,7 +349,7 @@ def _keys(conf: Path) -> list[tuple[str, bool, Path]]:
         folder, group = str(path.parent.relative_to(conf)), path.relative_to(conf).parts[0]
         if group == "experiment":  # cells set what stands elsewhere
             continue
-        text = path.read_text()
+        text = path.read_text("utf-8")
         section = _package(text) or _SECTIONS.get(folder, _SECTIONS.get(group, f"{group}."))
         values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         found += [(key, is_section, path) for key, is_section in walk(section, values)]

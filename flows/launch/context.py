@@ -66,7 +66,7 @@ def handed_over(context: LaunchContext) -> Iterator[None]:
 @cache
 def _read(folder: Path) -> LaunchContext:
     try:
-        values = json.loads((folder / _FILE).read_text())
+        values = json.loads((folder / _FILE).read_text("utf-8"))
     except OSError as error:
         raise MachineFailure(
             f"the folder of this run's launch cannot be read ({error}): launch in a working folder that all machines see"

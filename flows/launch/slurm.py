@@ -69,7 +69,7 @@ class Slurm(Launcher):
         machines = jobs[0].config.experiment.policy.machines
         asked = self._settings.for_sbatch()
         ray = f"ray={shlex.quote(str(Path(sys.executable).with_name('ray')))}"
-        lines = [*asked["setup"], ray, Path(__file__).with_name("slurm_ray.sh").read_text().rstrip()]
+        lines = [*asked["setup"], ray, Path(__file__).with_name("slurm_ray.sh").read_text("utf-8").rstrip()]
         if machines.gpus and self._settings.gpus_per_node is None:
             asked["gpus_per_node"] = machines.gpus
         asked |= {"setup": lines, "additional_parameters": {"nodes": machines.nodes} | asked["additional_parameters"]}

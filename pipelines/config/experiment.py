@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -112,9 +112,21 @@ class ExperimentConfig(Section):
         if made is not None and self.evaluation.games > made:
             raise ValueError(
                 f"evaluation.games={self.evaluation.games} but data.{benchmark.evaluation_split}={made}: lower one or "
-                "raise the other"
+                f"raise the other{self._another_panel()}"
             )
         benchmark.check_data(data)
+
+    def _another_panel(self) -> str:
+        """Where the panel that is asked for is empty, the one that is not."""
+        asked = type(self.benchmark).model_fields["evaluation_split"].annotation
+        made = {split: self.data.holds(split) or 0 for split in get_args(asked)}
+        if made[self.benchmark.evaluation_split]:
+            return ""
+        return "".join(
+            f", or choose benchmark.evaluation_split={split}, which has {number}"
+            for split, number in made.items()
+            if number
+        )
 
     def _check_temperatures(self) -> None:
         lowest, highest = self.policy.temperatures
@@ -205,8 +217,10 @@ class ExecutionConfig(Section):
 
 
 class RunConfig(Section):
-    """A whole configuration: what it is, and how it is executed. ``plan``: it is not, only told what it would need."""
+    """A whole configuration: what it is, and how it is executed. ``plan``: it is not, only told what it would need. ``command``:
+    what makes it again, as a shell reads it; "" where nobody has spelled it."""
 
     experiment: ExperimentConfig
     execution: ExecutionConfig = ExecutionConfig()
     plan: bool = False
+    command: str = ""

@@ -42,7 +42,7 @@ def host_memory_gib() -> float:
 
     total = int(psutil.virtual_memory().total)
     try:
-        total = min(total, int(_CGROUP.read_text()))
+        total = min(total, int(_CGROUP.read_text("utf-8")))
     except (OSError, ValueError):  # no limit
         pass
     return round(total / 2**30, 1)

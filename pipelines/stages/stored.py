@@ -24,6 +24,7 @@ from pipelines.config.views import (
     DataView,
     EvaluationView,
     ModelCheckView,
+    PolicyView,
     PretrainedView,
     RolloutView,
     StandInView,
@@ -255,6 +256,16 @@ def update(session: Session, view: UpdateView, weights: Weights, rollout: Artifa
     updated = _get_or_make(session, "update", view, inputs, make)
     live.remember(this, updated)
     return updated
+
+
+def last_policy(session: Session, view: PolicyView, weights: Weights) -> Weights:
+    """The policy that a run ends with, which stays: a longer run that goes on from it does not prune it, and what one pruned
+    before is trained again, bit for bit."""
+
+    def make(draft: Draft) -> None:
+        session.policy(view, weights.initial).at(weights.current).learner.save(draft.folder)
+
+    return Weights(session.store.keep(weights.current, make), weights.initial)
 
 
 def evaluation(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pipelines.config import RunConfig
 from pipelines.run_info import RunInfo
+from pipelines.stages.progress import Work
 from tests.environments.small import small
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Quiet:
 
     def preparing(self, what: str, fraction: float) -> None: ...
 
-    def progress(self, done: float, total: float, text: str) -> None: ...
+    def progress(self, work: Work, text: str) -> None: ...
 
     def run_finished(self, results: Path, model: Path | None) -> None:
         self.finished = results

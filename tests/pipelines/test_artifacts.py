@@ -277,6 +277,25 @@ class TestPrune:
         store.prune(found)
         assert not (artifact.folder / "model/weights.bin").exists()
 
+    def test_what_is_kept_is_made_again_and_stays(self, store: ArtifactStore, artifact: Artifact) -> None:
+        whole = (artifact.folder / "record.json").read_bytes()
+        kept = store.keep(store.prune(artifact), make)
+        assert kept.tree("model").joinpath("weights.bin").read_bytes() == b"weights" * 100
+        assert (artifact.folder / "record.json").read_bytes() == whole
+        assert store.prune(kept).lacks() == again(store).lacks() == []
+        store.keep(kept, lambda _: pytest.fail("made twice"))
+
+    def test_other_bytes_are_not_what_was_pruned(self, store: ArtifactStore, artifact: Artifact) -> None:
+        def other(draft: Draft) -> None:
+            draft.path("model/weights.bin").write_bytes(b"weights" * 99)
+            draft.path("model/config.json").write_bytes(b"{}")
+
+        store.prune(artifact)
+        with pytest.raises(CorruptArtifact, match=r"model/weights\.bin .*execution\.artifacts"):
+            store.keep(artifact, other)
+        assert sorted(again(store).lacks()) == ["model/config.json", "model/weights.bin"]
+        assert not list(artifact.folder.parent.glob(".draft-*"))
+
 
 READER = ("enter", "read", "leave")
 ORDERS = sorted(set(permutations("aaabbbp")))  # two readers, each with three steps in their order, and who prunes

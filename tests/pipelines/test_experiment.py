@@ -21,6 +21,8 @@ from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFul
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.files import read_json
 from pipelines.run_folder import run_lock
+from pipelines.run_info import read_run_info
+from pipelines.stages.progress import Work
 from pipelines.versions import STAGES
 from tests.empg.reference import empg
 from tests.once import made_once
@@ -51,15 +53,14 @@ def test_another_seed_moves_the_numbers_and_execution_does_not(finished: Path, t
 
 def test_progress_never_runs_backwards(tmp_path: Path) -> None:
     """Also after an evaluation, and when a rollout fails half-way and is tried again."""
-    told: list[tuple[float, str]] = []
+    told: list[tuple[Work, str]] = []
 
     class Watching(Quiet):
         failed = False
 
-        def progress(self, done: float, total: float, text: str) -> None:
-            assert total == 2
-            told.append((done, text))
-            if text == "rollout" and done > 1 and not self.failed:
+        def progress(self, work: Work, text: str) -> None:
+            told.append((work, text))
+            if text.startswith("rollout, success ") and work.done > told[-2][0].done and not self.failed:
                 self.failed = True
                 raise OSError("too many open files")
 
@@ -70,11 +71,32 @@ def test_progress_never_runs_backwards(tmp_path: Path) -> None:
                 return work()
 
     steps = {"training__tasks": 4, "training__group_size": 12, "data__valid_unseen": 24, "evaluation__games": 24}
-    run_experiment(small_config(tmp_path, **steps), Watching())
-    shares = [done for done, _ in told]
+    observer = Watching()
+    run_experiment(small_config(tmp_path, **steps), observer)
+    assert observer.failed
+    shares = [work.done for work, _ in told]
     assert shares == sorted(shares)
-    assert shares[-1] == 2.0
-    assert {done for done, text in told if text == "evaluate"} == {0.0, 1.0, 2.0}  # no part of an iteration
+    # An iteration plays 48 episodes in 60 % of its time: each of the three evaluations, of 24, takes 30 %.
+    assert {round(work.total, 6) for work, _ in told} == {2.9}
+    assert shares[-1] == pytest.approx(2.9)
+    assert told[-1][0].worked == pytest.approx(2.9)
+    evaluated = [work.done for work, text in told if text.startswith("evaluate")]
+    assert (evaluated[0], evaluated[-1]) == (0.0, pytest.approx(2.9))
+
+
+def test_what_is_found_is_done_and_not_worked(finished: Path, tmp_path: Path) -> None:
+    """A run that goes on where another was: two of its three iterations, and three of its four evaluations, were there."""
+    told: list[Work] = []
+
+    class Watching(Quiet):
+        def progress(self, work: Work, text: str) -> None:
+            told.append(work)
+
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    run_experiment(small_config(tmp_path, training__iterations=3), Watching())
+    evaluation = 0.6 * 6 / 4
+    assert told[-1].done == told[-1].total == pytest.approx(3 + 4 * evaluation)
+    assert told[-1].worked == pytest.approx(1 + evaluation)
 
 
 def test_a_second_launch_does_nothing(finished: Path) -> None:
@@ -236,6 +258,30 @@ def test_a_finished_run_is_evaluated_more_often_without_playing_again(finished: 
     assert again == rollouts
     (expected,) = (finished / "runs").rglob("evaluations.parquet")  # small_config evaluates at every iteration
     assert (folder / "results" / "evaluations.parquet").read_bytes() == expected.read_bytes()
+
+
+def test_fewer_iterations_end_with_their_own_policy_whatever_a_longer_run_pruned(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Both orders: a longer run before, whose checkpoints were pruned, and a longer one afterwards."""
+
+    def run(iterations: int) -> Path:
+        config = small_config(tmp_path, training__iterations=iterations)
+        folder = run_experiment(config, Quiet())
+        return config.execution.artifacts / read_run_info(folder / "results").checkpoint
+
+    longer, shorter = run(3), run(2)
+    (expected,) = (finished / "runs").rglob("results")  # of two iterations
+    whole = finished / "artifacts" / read_run_info(expected).checkpoint
+    assert shorter.name == whole.name
+    assert _contents(shorter) == _contents(whole)
+    assert run(4) != longer
+    for checkpoint in (shorter, longer):
+        assert (checkpoint / "model" / "model.safetensors").is_file()
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_non_finite_loss_takes_no_step(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class AlfworldBenchmark(Benchmark):
 
     def expert(self, task: Task, folder: Path) -> Expert:
         path = (self.root(folder) / task.source).with_name("traj_data.json")
-        goal = json.loads(path.read_text())["pddl_params"]
+        goal = json.loads(path.read_text("utf-8"))["pddl_params"]
         return Expert(task.task_type, goal["object_target"].lower(), goal["parent_target"].lower())
 
     def corpus(self, folder: Path) -> Iterator[str]:
@@ -69,7 +69,7 @@ class AlfworldBenchmark(Benchmark):
         of some of the games, as the agent reads them."""
         tasks = self.panels(folder)["train"].tasks
         for task in tasks:
-            problem = json.loads((self.root(folder) / task.source).read_text())["pddl_problem"]
+            problem = json.loads((self.root(folder) / task.source).read_text("utf-8"))["pddl_problem"]
             for kind in sorted(set(_TYPE.findall(problem))):
                 yield f"{kind.lower()} 1"
                 yield f" {kind.lower()} 1"

@@ -94,7 +94,7 @@ def _shipped() -> tuple[str, str, dict[str, Any]]:
     from alfworld.gen import goal_library
     from alfworld.info import ALFRED_PDDL_PATH, ALFRED_TWL2_PATH
 
-    return Path(ALFRED_PDDL_PATH).read_text(), Path(ALFRED_TWL2_PATH).read_text(), goal_library.gdict
+    return Path(ALFRED_PDDL_PATH).read_text("utf-8"), Path(ALFRED_TWL2_PATH).read_text("utf-8"), goal_library.gdict
 
 
 def _pddl_name(text: str) -> str:
@@ -221,6 +221,6 @@ def write_game(game: Game, data: Path) -> None:
     """Write the three files of a game below ``data/json_2.1.1``."""
     folder = data / "json_2.1.1" / game.folder
     folder.mkdir(parents=True)
-    (folder / "game.tw-pddl").write_text(json.dumps(game.game, sort_keys=True))
-    (folder / "traj_data.json").write_text(json.dumps(game.trajectory, sort_keys=True))
-    (folder / "initial_state.pddl").write_text(game.problem)
+    (folder / "game.tw-pddl").write_text(json.dumps(game.game, sort_keys=True), "utf-8")
+    (folder / "traj_data.json").write_text(json.dumps(game.trajectory, sort_keys=True), "utf-8")
+    (folder / "initial_state.pddl").write_text(game.problem, "utf-8")

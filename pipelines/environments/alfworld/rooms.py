@@ -110,8 +110,8 @@ def load_room(number: int) -> Room | None:
     poses_file = layouts / f"FloorPlan{number}-openable.json"
     if not poses_file.exists():
         return None
-    poses = json.loads(poses_file.read_text())
-    types = json.loads((layouts / f"FloorPlan{number}-objects.json").read_text())
+    poses = json.loads(poses_file.read_text("utf-8"))
+    types = json.loads((layouts / f"FloorPlan{number}-objects.json").read_text("utf-8"))
     known = receptacle_types()
     return Room(
         number,

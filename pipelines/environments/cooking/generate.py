@@ -68,9 +68,9 @@ def make_game(settings: CookingGenerated, split: str, index: int, path: Path) ->
         ) from None
     path.with_suffix(".ni").unlink()  # the story's source
     about = path.with_suffix(".json")
-    game = json.loads(about.read_text())
+    game = json.loads(about.read_text("utf-8"))
     game["KB"]["text_grammars_path"] = ""  # where TextWorld is installed; only its generator asks for it
-    about.write_text(json.dumps(game))
+    about.write_text(json.dumps(game), "utf-8")
     story = bytearray(path.read_bytes())
     story[_SERIAL] = b"000000"
     path.write_bytes(story)
