@@ -36,12 +36,14 @@ from flows.configure.checkpoints import Checkpoint, find_checkpoint
 from flows.configure.compose import compose, validated
 from flows.configure.explain import explain, known, options
 from flows.exits import exit_code, leave
+from flows.launch.folders import check_folder
 from flows.launch.planning import show_plans
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 from pipelines.machine import check_limits
 from pipelines.registry import benchmark_spec, policy_specs
 
+EVALUATIONS_FOLDER = Path("evaluations")
 _OWN = ("checkpoint", "panel", "samples", "out")
 _SHORT = {"panel": "benchmark.evaluation_split", "samples": "evaluation.samples"}
 # Defaults, as conf/config.yaml has them for what is trained.
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = configure(asked, checkpoint)
         if config.plan:
             return show_plans([config])
-        _check(config)
+        _check(config, asked.out)
     except ConfigError as error:
         message = str(error)
         for name, key in _SHORT.items():
@@ -101,8 +103,6 @@ def parse(arguments: Sequence[str]) -> Asked:
         hint = f" ({meant}?)" if meant else ""
         raise ConfigError(f"checkpoint=<folder> is missing{hint}; see python -m flows.evaluate --help")
     rest = [argument for argument in arguments if argument.partition("=")[0] not in _OWN]
-    if "out" in own and Path(own["out"]).is_file():
-        raise ConfigError(f"out={own['out']} is a file: name a folder")
     rest += [f"{key}={own[name]}" for name, key in _SHORT.items() if name in own]
     return Asked(Path(own["checkpoint"]), Path(own["out"]) if "out" in own else None, tuple(rest))
 
@@ -162,7 +162,7 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
         if key == "policy":
             if value not in _evaluators():
                 raise ConfigError(f"policy={value} evaluates no run{known(_evaluators())}")
-            plain.policy = yaml.safe_load((CONF / "policy" / f"{value}.yaml").read_text())
+            plain.policy = yaml.safe_load((CONF / "policy" / f"{value}.yaml").read_text("utf-8"))
         else:
             OmegaConf.update(plain, key, value)
     values = OmegaConf.to_container(plain, resolve=True)
@@ -170,7 +170,7 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     return validated({str(key): value for key, value in values.items()}, asked.overrides)
 
 
-def _check(config: RunConfig) -> None:
+def _check(config: RunConfig, out: Path | None) -> None:
     """Before anything heavy is imported. Raises ConfigError, DataError."""
     experiment = config.experiment
     policy = experiment.policy
@@ -180,6 +180,8 @@ def _check(config: RunConfig) -> None:
     experiment.check_fits()
     experiment.check_machine()
     benchmark_spec(experiment.benchmark.name).build(experiment.benchmark, experiment.data).check()
+    check_folder("execution.artifacts", config.execution.artifacts)
+    check_folder("out", out or EVALUATIONS_FOLDER)
 
 
 def _evaluators() -> list[str]:
@@ -205,12 +207,12 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
 
     def progress(what: str, done: float) -> None:
         """The bar counts what is played; what comes before is its text."""
-        bar.update(done if what == "playing" else 0.0, 1.0, what if what == "playing" else f"{what} {done:.0%}")
+        bar.share(done if what == "playing" else 0.0, what if what == "playing" else f"{what} {done:.0%}")
 
     try:
         played, info = evaluate_model(config, progress)
         bar.finish()
-        folder = out or Path("evaluations") / f"{checkpoint.name}-{split}-{played.whole.fingerprint[:6]}"
+        folder = out or EVALUATIONS_FOLDER / f"{checkpoint.name}-{split}-{played.whole.fingerprint[:6]}"
         with full_disk_is_readable(folder):
             answers = pa.concat_tables([pq.read_table(part.path(ANSWERS.file)) for part in played.parts])
             report(folder, pq.read_table(played.whole.path(EVALUATIONS.file)), answers, info)

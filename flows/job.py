@@ -9,10 +9,12 @@ import time
 import traceback
 from contextlib import nullcontext, suppress
 
+from flows.exits import line_of
 from flows.launch.context import LaunchContext, current_launch
+from flows.launch.run_state import RunState
+from flows.windows.run_log import RunLog
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
-from pipelines.machine import missing_resource
 from pipelines.run_folder import is_finished, run_folder
 
 
@@ -32,7 +34,7 @@ def run_job(config: RunConfig) -> None:
     except PlatformError as error:
         _keep(str(error), config, launch)
     except Exception as error:
-        reason = missing_resource(error)
+        reason = line_of(error)
         if reason is None:  # a bug: its traceback is wanted
             traceback.print_exc()
         _keep(reason or f"{type(error).__name__}: {error}", config, launch)
@@ -42,10 +44,14 @@ def _run(config: RunConfig, launch: LaunchContext) -> None:
     """As a flow run of Prefect's, whose tasks are the stages."""
     from flows.windows.final_tables import run_table
     from flows.windows.observers import RunObserver, run_name
+
+    folder = run_folder(config)
+    if launch.overview and launch.prefect:
+        folder.mkdir(parents=True, exist_ok=True)
+        RunState("starting Prefect").write(folder)  # which takes some seconds to import
     from flows.windows.prefect_pages import run_page
     from pipelines.experiment import run_experiment
 
-    folder = run_folder(config)
     with run_page(config, launch) if launch.prefect else nullcontext() as page:
         observer = RunObserver(config, folder, in_flow=page is not None and page.is_open)
         try:
@@ -67,8 +73,9 @@ def _keep(reason: str, config: RunConfig, launch: LaunchContext) -> None:
     reason = reason.replace("\n", " ")
     folder = run_folder(config)
     print(f"error: {folder}: {reason}", file=sys.stderr, flush=True)
+    RunLog(folder).say(f"error: {reason}")
     with suppress(OSError):  # a full disk: it was printed
-        launch.failure_file(folder).write_text(reason)
+        launch.failure_file(folder).write_text(reason, "utf-8", "backslashreplace")
 
 
 def _end_with(launch: LaunchContext) -> None:

@@ -32,7 +32,7 @@ def _gradients(asked: Asked) -> None:
     bar = asked.bar()
     try:
         with Session(store, 1) as session:
-            products = measure_products(session, experiment, found, table, lambda done: bar.update(done, 1.0, ""))
+            products = measure_products(session, experiment, found, table, lambda done: bar.share(done, ""))
     finally:
         bar.close()
     write_products(folder, products)

@@ -31,7 +31,7 @@ class Watched:
         return self._stages.call("continuations", iteration, work, 0)
 
     def progress(self, done: float, text: str) -> None:
-        self._bar.update(done, 1.0, text)
+        self._bar.share(done, text)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def _replay(asked: Asked) -> None:
 
     bar = asked.bar()
     try:
-        table = replay(found, iterations, chosen, lambda done: bar.update(done, 1.0, ""))
+        table = replay(found, iterations, chosen, lambda done: bar.share(done, ""))
     finally:
         bar.close()
     notes = [*left_out]

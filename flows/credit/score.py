@@ -45,7 +45,7 @@ def _score(asked: Asked) -> None:
     batches = {i: read_rollout(found.iterations[i].rollout).batch() for i in measured.iterations}
     bar = asked.bar()
     try:
-        scored = score_methods(sizes, batches, chosen, measured, lambda done: bar.update(done, 1.0, ""))
+        scored = score_methods(sizes, batches, chosen, measured, lambda done: bar.share(done, ""))
     finally:
         bar.close()
     with full_disk_is_readable(folder):

@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.launch.context import current_launch
 from flows.launch.jobs import Job
 from flows.launch.launcher import Launcher
+from flows.launch.run_state import has_begun
 from pipelines.run_folder import is_finished
 
 _KILLED = "its process ended without an error (killed?); launch again to continue"
@@ -48,7 +49,7 @@ def _execute(launcher: Launcher, jobs: Sequence[Job]) -> dict[Path, str]:
                 continue  # its end stands among the failures
             print("warning: the process of a run was killed (out of memory?): going on with the others, and at the end with "
                   "those that were running, one by one", file=sys.stderr, flush=True)  # fmt: skip
-            running = [job for job in left if _has_begun(job) and not is_finished(job.config)] or left
+            running = [job for job in left if has_begun(job.folder) and not is_finished(job.config)] or left
             suspects += running
             waiting = [job for job in left if job not in running]
         finally:
@@ -70,15 +71,10 @@ def _end_processes() -> None:
         executor.terminate(kill_workers=True)
 
 
-def _has_begun(job: Job) -> bool:
-    """In this launch: what earlier ones wrote is removed when it starts (``windows.terminal``)."""
-    return (job.folder / "progress.json").exists()
-
-
 def _own_reason(job: Job) -> str:
     """Why the run failed in this launch, by its own record; empty where it left none."""
     launch = current_launch()
     try:
-        return launch.failure_file(job.folder).read_text() if launch else ""
+        return launch.failure_file(job.folder).read_text("utf-8") if launch else ""
     except OSError:
         return ""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.launch.context import current_launch
+from flows.launch.run_state import FINISHED, WARM_START, RunState
+from flows.windows.pace import RECENT_ITERATIONS, RECENT_SHARE, RecentPace
+from flows.windows.run_log import RunLog
 from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
 from flows.windows.terminal import Bar
 from flows.windows.tracked import open_trackers, owe_pages, tracked_run
 from pipelines.config import RunConfig
-from pipelines.files import atomic_write_text, write_json
+from pipelines.files import write_json
 from pipelines.run_info import RunInfo
 from pipelines.tracking.guard import Fan, run_trackers
 from pipelines.tracking.protocol import Status, Tracker
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipelines.stages.progress import Work
 
 T = TypeVar("T")
 _WRITE_S = 1.0  # at least between two progress files, but for the first and the last of something
@@ -38,10 +43,10 @@ class Part:
 
     def evaluation(self, iteration: int, table: pa.Table) -> None: ...
 
-    def preparing(self, what: str, fraction: float, text: str) -> None:
-        """``text``: ``what`` with the fraction and an estimate of what is left."""
+    def preparing(self, what: str, fraction: float, left: float | None) -> None:
+        """``left``: seconds, None where it is too early to say."""
 
-    def progress(self, done: float, total: float, text: str) -> None: ...
+    def progress(self, work: Work, text: str, pace: RecentPace) -> None: ...
 
     def run_finished(self, results: Path, model: Path | None) -> None: ...
 
@@ -60,8 +65,11 @@ class RunObserver:
         launch = current_launch()
         shown = config.execution.progress and not (launch and launch.overview)
         self._parts = [ProgressBar(run_name(folder), shown=shown), ProgressFile(folder), Trackers(config, folder)]
+        self._log = RunLog(folder)
+        self._log.begins()
         self._iteration = 0
-        self._stage_began = time.monotonic()
+        self._pace = RecentPace(RECENT_ITERATIONS, time.monotonic())
+        self._preparing = RecentPace(RECENT_SHARE, time.monotonic())
 
     @property
     def in_flow(self) -> bool:
@@ -74,13 +82,28 @@ class RunObserver:
             part.run_started(info)
 
     def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
-        self._stage_began = time.monotonic()
+        self._preparing = RecentPace(RECENT_SHARE, time.monotonic())
         for part in self._parts:
             part.stage_started(name, iteration)
-        return self._stages.call(name, iteration, self._clock.timed(work), retries)
+        return self._stages.call(name, iteration, self._clock.timed(self._logged(name, iteration, work)), retries)
+
+    def _logged(self, name: str, iteration: int | None, work: Callable[[], T]) -> Callable[[], T]:
+        """The same work, whose end stands in the run's log."""
+
+        def logged() -> T:
+            start, outcome = time.monotonic(), "failed"
+            try:
+                result = work()
+                outcome = "done"
+                return result
+            finally:
+                self._log.stage(name, iteration, time.monotonic() - start, outcome)
+
+        return logged
 
     def metrics(self, iteration: int, values: Mapping[str, float]) -> None:
         self._iteration = max(self._iteration, iteration)
+        self._log.metrics(iteration, values)
         for part in self._parts:
             part.metrics(iteration, values)
 
@@ -89,13 +112,14 @@ class RunObserver:
             part.evaluation(iteration, table)
 
     def preparing(self, what: str, fraction: float) -> None:
-        left = (time.monotonic() - self._stage_began) * (1.0 - fraction) / max(fraction, 1e-9)
+        self._preparing.saw(fraction, time.monotonic())
         for part in self._parts:
-            part.preparing(what, fraction, f"{what} {fraction:.0%}, {left:.0f} s left")
+            part.preparing(what, fraction, self._preparing.left(fraction, 1.0))
 
-    def progress(self, done: float, total: float, text: str) -> None:
+    def progress(self, work: Work, text: str) -> None:
+        self._pace.saw(work.worked, time.monotonic())
         for part in self._parts:
-            part.progress(done, total, text)
+            part.progress(work, text, self._pace)
 
     def run_finished(self, results: Path, model: Path | None) -> None:
         for part in self._parts:
@@ -107,6 +131,7 @@ class RunObserver:
         self.ended("FINISHED")
 
     def ended(self, status: Status) -> None:
+        self._log.say(status.lower())
         for part in self._parts:
             part.ended(status)
 
@@ -149,12 +174,16 @@ class ProgressBar(Part):
         self._bar = Bar(name, shown=shown)
         self._done, self._total = 0.0, 1.0
 
-    def preparing(self, what: str, fraction: float, text: str) -> None:
-        self._bar.update(self._done, self._total, text)
+    def stage_started(self, name: str, iteration: int | None) -> None:
+        if iteration is None:
+            self._bar.update(self._done, self._total, _words(name))
 
-    def progress(self, done: float, total: float, text: str) -> None:
-        self._done, self._total = done, total
-        self._bar.update(done, total, text)
+    def preparing(self, what: str, fraction: float, left: float | None) -> None:
+        self._bar.update(self._done, self._total, f"{what} {fraction:.0%}", left)
+
+    def progress(self, work: Work, text: str, pace: RecentPace) -> None:
+        self._done, self._total = work.done, work.total
+        self._bar.update(work.done, work.total, text, pace.left(work.done, work.total))
 
     def run_finished(self, results: Path, model: Path | None) -> None:
         self._bar.finish()
@@ -164,35 +193,35 @@ class ProgressBar(Part):
 
 
 class ProgressFile(Part):
-    """``progress.json``, which the overview of a launch reads. ``made``: the fraction of the warm start, while this run makes
-    it."""
+    """``progress.json``, which the overview of a launch reads."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "progress.json"
-        self._written, self._done, self._total = float("-inf"), 0.0, 1.0
+        self._folder, self._state = folder, RunState()
+        self._written = float("-inf")
 
     def stage_started(self, name: str, iteration: int | None) -> None:
         if iteration is None:  # may wait for another run that prepares the same
-            self._write(name.replace("_", " "))
+            self._tell(text=_words(name), made=None, left=None)
 
-    def preparing(self, what: str, fraction: float, text: str) -> None:
-        if time.monotonic() - self._written > _WRITE_S:
-            self._write(text, made=fraction if what == "warm start" else None)
+    def preparing(self, what: str, fraction: float, left: float | None) -> None:
+        self._tell(text=f"{what} {fraction:.0%}", made=fraction if what == WARM_START else None, left=left)
 
-    def progress(self, done: float, total: float, text: str) -> None:
-        self._done, self._total = done, total
-        if time.monotonic() - self._written > _WRITE_S:
-            self._write(text)
+    def progress(self, work: Work, text: str, pace: RecentPace) -> None:
+        seconds = pace.seconds_per_unit(work.total)
+        self._tell(
+            text=text, share=work.done / work.total, made=None, left=pace.left(work.done, work.total),
+            run_seconds=None if seconds is None else seconds * work.total,
+        )  # fmt: skip
 
     def run_finished(self, results: Path, model: Path | None) -> None:
-        self._done = self._total
-        self._write("finished")
+        self._tell(text=FINISHED, share=1.0, made=None, left=0.0)
 
-    def _write(self, text: str, made: float | None = None) -> None:
-        self._written = time.monotonic()
-        state = {"done": self._done, "total": self._total, "text": text, "made": made}
-        with contextlib.suppress(OSError):  # a log
-            atomic_write_text(self._path, json.dumps(state))
+    def _tell(self, **news: Any) -> None:
+        """At once where another thing is being done, else once a second."""
+        stage, self._state = self._state.stage, replace(self._state, **news)
+        if stage != self._state.stage or time.monotonic() - self._written > _WRITE_S:
+            self._written = time.monotonic()
+            self._state.write(self._folder)
 
 
 class Clock:
@@ -239,6 +268,10 @@ class Clock:
             yield
         finally:
             self._stages += time.perf_counter() - entered
+
+
+def _words(stage: str) -> str:
+    return stage.replace("_", " ")
 
 
 def run_name(folder: Path) -> str:

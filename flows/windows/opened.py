@@ -43,6 +43,8 @@ def windows(todo: Sequence[Job], jobs: Sequence[Job], folder: Path) -> Iterator[
     chosen = [each for job in todo for each in job.config.execution.trackers.chosen()]
     closed = cache(lambda: tuple(prepare(chosen, "the launch goes on without it")))  # once, with or without a server
     with ExitStack() as stack:
+        if any(job.config.execution.progress for job in todo):
+            print("starting Prefect", file=sys.stderr, flush=True)
         try:
             prefect = stack.enter_context(prefect_server(meanwhile=closed))
         except ServerDead as error:

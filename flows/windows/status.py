@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import heapq
-import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from flows.launch.context import current_launch
 from flows.launch.jobs import Job, names
+from flows.launch.run_state import FINISHED, WARM_START, RunState, read_state
+from flows.windows.pace import LEAST
 from pipelines.run_folder import is_finished
 
-_PRIOR_S = 60.0  # of seconds as expected, which the measured ones outweigh little by little
-_FOUND = 5.0  # times faster than expected: not made but found, which is no measure of the pace
+_ALMOST = 0.999  # of its work: whether a run is finished is for its results to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +22,6 @@ class Left:
 
     seconds: float
     shared: str = ""
-
-
-@dataclass
-class Pace:
-    """Measured over expected seconds of the work that was seen being done."""
-
-    _measured: float = field(default=_PRIOR_S)
-    _expected: float = field(default=_PRIOR_S)
-
-    @property
-    def factor(self) -> float:
-        return self._measured / self._expected
-
-    def saw(self, expected: float, measured: float) -> None:
-        """Work of ``expected`` seconds was done while ``measured`` passed."""
-        if expected <= _FOUND * measured:
-            self._expected += expected
-            self._measured += measured
 
 
 def seconds_left(
@@ -64,14 +45,25 @@ def seconds_left(
 
 @dataclass
 class Run:
-    """``share``: of its own work; ``made``: of the warm start, while it makes it."""
+    """``told``: what it said last; ``share``: of its own work."""
 
     job: Job
     name: str
     state: Literal["waiting", "running", "done", "failed"] = "waiting"
     share: float = 0.0
-    made: float | None = None
+    told: RunState = field(default_factory=RunState)
     text: str = ""
+
+    def look(self) -> None:
+        """A finished run says so; only then are its results looked at, which takes reading them."""
+        launch = current_launch()
+        if launch is not None and launch.failure_file(self.job.folder).exists():
+            self.state, self.text, self.told = "failed", "failed", RunState()
+        elif (told := read_state(self.job.folder)) is not None:
+            self.told, self.text, self.state = told, told.text, "running"
+            self.share = max(self.share, min(told.share, _ALMOST))
+            if told.text == FINISHED and is_finished(self.job.config):
+                self.state, self.share = "done", 1.0
 
 
 class LaunchStatus:
@@ -87,9 +79,10 @@ class LaunchStatus:
         # What is left of each warm start, as a fraction. One that some run is past was made.
         self._unmade = {job.shared.key: 1.0 for job in todo if job.shared.key}
         self._cost = {job.shared.key: job.shared.seconds for job in todo}
-        self._pace = Pace()
+        self._makers: dict[str, Run] = {}
+        self._factor: float | None = None  # measured over expected seconds
+        self._by_runs = False
         self._processes = 1
-        self._looked = time.monotonic()
         self._see_what_is_made()
 
     @property
@@ -111,51 +104,61 @@ class LaunchStatus:
         return 1.0 - open_ / total
 
     @property
-    def seconds_left(self) -> float:
+    def seconds_left(self) -> float | None:
+        """By what the runs measured of late; None: it is too early to say."""
+        if self._factor is None or self.share < LEAST:
+            return None
         running = [self._left(run) for run in self.running]
         waiting = [self._left(run) for run in self.runs if run.state == "waiting"]
-        making = {key: self._cost[key] * left for key, left in self._unmade.items()}
-        return self._pace.factor * seconds_left(running, waiting, making, self._processes)
+        making = {key: self._making(key) for key in self._unmade}
+        return seconds_left(running, waiting, making, self._processes)
 
     def look(self) -> None:
         """Read again what the runs write."""
-        now = time.monotonic()
-        passed, self._looked = now - self._looked, now
         for run in self.runs:
             if run.state in ("waiting", "running"):
-                self._look_at(run, passed)
+                run.look()
         self._see_what_is_made()
         self._processes = max(self._processes, len(self.running))
-
-    def _look_at(self, run: Run, passed: float) -> None:
-        share, made = run.share, run.made or 0.0
-        _read(run)
-        if run.made is not None and run.made > 0:
-            self._unmade[run.job.shared.key] = 1 - run.made
-            self._pace.saw((run.made - made) * run.job.shared.seconds, passed)
-        elif share > 0 and run.state != "failed":
-            self._pace.saw((run.share - share) * run.job.seconds, passed)
+        self._makers = {run.job.shared.key: run for run in self.running if run.told.made is not None}
+        for run in self.running:
+            self._say_what_it_waits_for(run)
+        self._measure()
 
     def _see_what_is_made(self) -> None:
         for run in self.runs:
             if run.share > 0:
                 self._unmade.pop(run.job.shared.key, None)
+            elif run.told.made and run.job.shared.key in self._unmade:
+                self._unmade[run.job.shared.key] = 1 - run.told.made
+
+    def _say_what_it_waits_for(self, run: Run) -> None:
+        maker = self._makers.get(run.job.shared.key)
+        if run.text == WARM_START and maker not in (None, run):
+            run.text = f"waiting for {maker.name}'s warm start"
+
+    def _measure(self) -> None:
+        """How much longer things take here than expected, by the runs that are at work; before, by the warm starts."""
+        measured = [(run.told.run_seconds, run.job.seconds) for run in self.running if run.told.run_seconds is not None]
+        self._by_runs = self._by_runs or bool(measured)
+        if not self._by_runs:
+            measured = [
+                (run.told.left, self._cost[key] * self._unmade[key])
+                for key, run in self._makers.items()
+                if key in self._unmade and run.told.left is not None
+            ]
+        if measured:
+            self._factor = sum(pair[0] for pair in measured) / max(sum(pair[1] for pair in measured), 1e-9)
 
     def _left(self, run: Run) -> Left:
-        return Left(run.job.seconds * (1 - run.share), run.job.shared.key)
+        seconds = run.told.run_seconds
+        if seconds is None:
+            seconds = run.job.seconds * (self._factor or 1.0)
+        return Left(seconds * (1 - run.share), run.job.shared.key)
 
-
-def _read(run: Run) -> None:
-    """A finished run says so; only then are its results looked at, which takes reading them."""
-    launch = current_launch()
-    if launch is not None and launch.failure_file(run.job.folder).exists():
-        run.state, run.text, run.made = "failed", "failed", None
-        return
-    try:
-        state = json.loads((run.job.folder / "progress.json").read_text())
-        run.share = max(run.share, min(state["done"] / max(state["total"], 1e-9), 0.999))
-        run.state, run.text, run.made = "running", str(state["text"]), state["made"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if run.text == "finished" and is_finished(run.job.config):
-        run.state, run.share, run.made = "done", 1.0, None
+    def _making(self, key: str) -> float:
+        """Seconds until a warm start is made; by its maker, where that is far enough to know."""
+        maker = self._makers.get(key)
+        if maker is not None and maker.told.left is not None:
+            return maker.told.left
+        return self._cost[key] * self._unmade[key] * (self._factor or 1.0)

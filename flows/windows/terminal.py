@@ -10,21 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from flows.launch.execution import Failure
 from flows.launch.jobs import Job, names
+from flows.launch.run_state import forget_state
+from flows.windows.bars import bars, shortened
+from flows.windows.pace import RECENT_SHARE, RecentPace, hours, left_text
 from flows.windows.status import LaunchStatus
-
-_LINES_S = 30.0  # between plain lines where there is no terminal
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
-    )  # fmt: skip
 
 
 class Bar:
@@ -35,28 +28,42 @@ class Bar:
         self._live = shown and self._console.is_terminal
         self._lines = shown and not self._console.is_terminal
         self._started = time.monotonic()
+        self._pace = RecentPace(RECENT_SHARE, self._started)
         self._last = self._started - _LINES_S  # the first line comes at once
         if self._live:
-            self._progress = _progress(self._console)
-            self._task = self._progress.add_task(name, total=1.0, note="")
+            self._progress = bars(self._console)
+            self._task = self._progress.add_task(shortened(name, self._console), total=1.0, note="")
             self._progress.start()
 
-    def update(self, done: float, total: float, text: str) -> None:
+    def update(self, done: float, total: float, text: str, left: float | None = None) -> None:
+        """``left``: seconds, None where it is too early to say."""
+        note = f"{left_text(left)}{text}"
         if self._live:
-            self._progress.update(self._task, completed=done, total=total, note=text)
+            self._progress.update(self._task, completed=done, total=total, note=note)
         elif self._lines and time.monotonic() - self._last > _LINES_S:
             self._last = time.monotonic()
             share = done / total if total else 1.0
-            spent = self._last - self._started
-            left = f", {spent * (1 - share) / share:.0f} s left" if share > 0.02 else ""
-            print(f"{self._name}: {share:4.0%} after {spent:.0f} s{left}  {text}", file=sys.stderr, flush=True)
+            print(
+                f"{self._name}: {share:4.0%} after {duration(self._last - self._started)}, {note}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def share(self, done: float, text: str) -> None:
+        """``done`` of 1; the bar sees itself how fast that grows."""
+        self._pace.saw(done, time.monotonic())
+        self.update(done, 1.0, text, self._pace.left(done, 1.0))
 
     def finish(self) -> None:
         """Show that the run is finished."""
         if self._live:
             self._progress.update(self._task, note="finished")
         elif self._lines:
-            print(f"{self._name}: finished after {time.monotonic() - self._started:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{self._name}: finished after {duration(time.monotonic() - self._started)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self) -> None:
         if self._live:
@@ -66,6 +73,7 @@ class Bar:
 _LINES_S = 30.0  # between plain lines where there is no terminal
 _LOOK_S = 1.0  # between two looks at what the runs tell
 _SHOWN = 4  # running ones in a plain line
+_NAMED = 8  # finished runs, by their folders
 _WIDTH = 10_000  # where there is no terminal: a reason stays one line, for whoever searches it
 
 
@@ -74,7 +82,7 @@ def overview(todo: Sequence[Job], jobs: Sequence[Job]) -> Iterator[None]:
     """Show the launch as a whole and each running job. ``todo``: what is launched, in order, of all its ``jobs``."""
     stop = threading.Event()
     for job in todo:
-        (job.folder / "progress.json").unlink(missing_ok=True)
+        forget_state(job.folder)
     watcher = threading.Thread(target=_watch, args=(LaunchStatus(todo, jobs), stop), daemon=True)
     watcher.start()
     try:
@@ -85,11 +93,12 @@ def overview(todo: Sequence[Job], jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def report(failures: Sequence[Failure], todo: Sequence[Job], jobs: Sequence[Job]) -> None:
-    """The last lines of a launch. ``todo``: what was launched, of all its ``jobs``, whose names tell them apart."""
+    """How the runs of a launch ended. ``todo``: what was launched, of all its ``jobs``, whose names tell them apart."""
     failed = {failure.job.folder for failure in failures}
-    for job in todo:
-        if job.folder not in failed:
-            print(f"finished: {job.folder}", flush=True)
+    finished = [job.folder for job in todo if job.folder not in failed]
+    named = finished if len(finished) <= _NAMED else [f"{len(finished)} runs below {finished[0].parents[1]}"]
+    for each in named:
+        print(f"finished: {each}", flush=True)
     if failures and len(jobs) > 1:
         _show_failures(failures, jobs)
 
@@ -129,19 +138,20 @@ def _write(status: LaunchStatus, stop: threading.Event) -> None:
 def line(status: LaunchStatus, spent: float) -> str:
     """The launch in one line: the share of its work, its counts, what is left, and what is running."""
     runs = status.running
-    shown = "; ".join(f"{run.name} {run.share:.0%} {run.text}" for run in runs[:_SHOWN])
+    shown = "; ".join(f"{run.name} {run.share:.0%} {left_text(run.told.left)}{run.text}" for run in runs[:_SHOWN])
     more = f"; and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
-    return f"all: {status.share:4.0%} after {duration(spent)}, {_counts(status)}, {_left(status)}  {shown}{more}"
+    return f"all: {status.share:4.0%} after {duration(spent)}, {_whole(status)}  {shown}{more}"
 
 
-def _counts(status: LaunchStatus) -> str:
+def _whole(status: LaunchStatus) -> str:
+    """The time left first: what stands behind it may be cut."""
     counts: Counter[str] = Counter(run.state for run in status.runs)
     shown = ["done", "running", "waiting"] + ["failed"] * bool(counts["failed"])
-    return ", ".join(f"{counts[state]} {state}" for state in shown)
-
-
-def _left(status: LaunchStatus) -> str:
-    return f"about {duration(status.seconds_left)} left" if status.has_begun else "starting"
+    said = ", ".join(f"{counts[state]} {state}" for state in shown)
+    left = status.seconds_left
+    if left is not None:
+        return f"{hours(left)} left, {said}"
+    return said if status.has_begun else f"starting, {said}"
 
 
 def duration(seconds: float) -> str:
@@ -153,21 +163,21 @@ def duration(seconds: float) -> str:
 
 
 def _draw(status: LaunchStatus, stop: threading.Event, console: Console) -> None:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
-        whole = progress.add_task(f"all {len(status.runs)} runs", total=1.0, note="")
-        bars = {run.name: progress.add_task(f"  {run.name}", total=1.0, note="", visible=False) for run in status.runs}
+    with bars(console) as progress:
+        whole = progress.add_task(f"all {len(status.runs)} runs", total=1.0, note="starting")
+        tasks = {
+            run.name: progress.add_task(shortened(run.name, console), total=1.0, note="", visible=False)
+            for run in status.runs
+        }
         begun: set[str] = set()
         while not stop.wait(_LOOK_S):
             status.look()
-            progress.update(whole, completed=status.share, note=f"{_counts(status)}, {_left(status)}")
+            progress.update(whole, completed=status.share, note=_whole(status))
             for run in status.running:
                 if run.name not in begun:
                     begun.add(run.name)
-                    progress.reset(bars[run.name])  # its clock starts now
+                    progress.reset(tasks[run.name])  # its clock starts now
             for run in status.runs:
                 shown = run.state == "running"
-                progress.update(bars[run.name], completed=run.share, note=run.text, visible=shown)
+                note = f"{left_text(run.told.left)}{run.text}"
+                progress.update(tasks[run.name], completed=run.share, note=note, visible=shown)

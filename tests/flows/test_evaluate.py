@@ -227,6 +227,7 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
         ([], 2, "checkpoint=<folder> is missing; see python -m flows.evaluate --help"),
         (["chekpoint=x"], 2, "checkpoint=<folder> is missing (chekpoint=x?); see"),
         (["checkpoint=nowhere"], 1, "checkpoint=nowhere is no model folder (no config.json), no checkpoint"),
+        (["CELL"], 1, "it holds 1 run, name one: checkpoint="),
         (["RUN", "--fast"], 2, "cannot read --fast: write key=value"),
         (["RUN", "panel=nope"], 2, "panel = 'nope': Input should be 'test' or 'dev'"),
         (["RUN", "evaluation.games=7"], 2, "evaluation.games=7 but data.test=6: lower one or raise the other"),
@@ -280,6 +281,7 @@ def test_a_mistake_is_one_line(
     (frob / "config.json").write_text(json.dumps(config | {"model_type": "frobnicate"}))
     folders = {
         "RUN": trained,
+        "CELL": trained.parent,
         "FROB": frob,
         "MODEL": here / "artifacts" / run["checkpoint"],
         "GEMMA": gemma,

@@ -11,6 +11,7 @@ from flows.windows import observers as module
 from flows.windows.observers import RunObserver
 from pipelines.config import RunConfig
 from pipelines.errors import EnvironmentFailure
+from pipelines.stages.progress import Work
 from tests.pipelines.runs import small_config
 
 
@@ -62,17 +63,21 @@ def test_progress_and_timing_are_written(
 ) -> None:
     observer.stage("setup", None, lambda: None)
     told = tmp_path / "progress.json"
-    assert json.loads(told.read_text()) == {"done": 0.0, "total": 1.0, "text": "setup", "made": None}
+    assert json.loads(told.read_text())["text"] == "setup"
     monkeypatch.setattr(module, "_WRITE_S", -1.0)  # else at most once a second
     for what, made in (("making the data", None), ("warm start", 0.25)):
         observer.preparing(what, 0.25)
         said = json.loads(told.read_text())
-        assert (said["done"], said["made"]) == (0.0, made)  # the run's own progress has not begun
-        assert said["text"].startswith(f"{what} 25%, ")
-    observer.progress(3.0, 3.0, "evaluate")
-    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "evaluate", "made": None}
+        assert (said["share"], said["made"]) == (0.0, made)  # the run's own progress has not begun
+        assert said["text"] == f"{what} 25%"
+    observer.stage("rollout", 0, lambda: None)
+    observer.progress(Work(3.0, 4.0, 3.0), "evaluate")
+    said = json.loads(told.read_text())
+    assert (said["text"], said["share"], said["made"]) == ("evaluate", 0.75, None)
+    assert said["run_seconds"] == pytest.approx(4 * said["left"])
     observer.run_finished(tmp_path, None)
-    assert json.loads(told.read_text()) == {"done": 3.0, "total": 3.0, "text": "finished", "made": None}
+    said = json.loads(told.read_text())
+    assert (said["text"], said["share"], said["left"]) == ("finished", 1.0, 0.0)
     timing = json.loads((tmp_path / "timing.json").read_text())
     assert timing["run_s"] == pytest.approx(timing["stages_s"] + timing["overhead_s"])
     assert 0 <= timing["overhead_share"] <= 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from flows.launch.jobs import Job
+from flows.launch.run_state import RunState
+from flows.windows.bars import bars, shortened
 from flows.windows.status import LaunchStatus
 from flows.windows.terminal import Bar, duration, line
 from tests.flows.launches import launched
@@ -24,13 +27,14 @@ def test_lines_come_every_30_seconds_and_at_the_end(
     bar = Bar("run", shown=True)
     for word in range(1, 41):
         now += 2.0
-        bar.update(min(word, 20), 20, "evaluate" if word > 20 else "rollout")
+        left = {1: 100.0, 17: 200.0}.get(word)
+        bar.update(min(word, 20), 20, "evaluate" if word > 20 else "rollout", left)
     bar.finish()
     bar.close()
     assert capsys.readouterr().err.splitlines() == [
-        "run:   5% after 2 s, 38 s left  rollout",
-        "run:  85% after 34 s, 6 s left  rollout",
-        "run: 100% after 66 s, 0 s left  evaluate",
+        "run:   5% after 2 s, 0:02 h left, rollout",
+        "run:  85% after 34 s, 0:04 h left, rollout",
+        "run: 100% after 66 s, evaluate",
         "run: finished after 80 s",
     ]
 
@@ -57,8 +61,6 @@ class Launch:
     """Two cells of one warm start, three seeds; 100 s a run and 300 s of warm start, two processes, a clock of ours."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setattr("flows.windows.status.time.monotonic", lambda: self.now)
         monkeypatch.setattr("flows.launch.jobs.run_seconds", lambda _: 100.0)
         monkeypatch.setattr("flows.launch.jobs._TOKEN_S", 300.0 / 7_000_000)
         monkeypatch.setattr("flows.windows.status.is_finished", lambda config: config in self.finished)
@@ -67,19 +69,18 @@ class Launch:
         self.jobs = jobs_of("empg=off,full", "seed=0,1,2", f"execution.runs={root}")
         self.status = LaunchStatus(self.jobs, self.jobs)
 
-    def tell(self, number: int, share: float, made: float | None = None, text: str = "rollout") -> None:
+    def tell(self, number: int, text: str = "rollout", **told: float | None) -> None:
+        """``told``: fields of a run's state."""
         folder = self.job(number).folder
         folder.mkdir(parents=True, exist_ok=True)
-        told = {"done": 24 * share, "total": 24, "text": text, "made": made}
-        (folder / "progress.json").write_text(json.dumps(told))
+        RunState(text, **told).write(folder)  # type: ignore[arg-type]
         if text == "finished":
             self.finished.append(self.job(number).config)
 
     def fail(self, number: int) -> None:
         self.context.failure_file(self.job(number).folder).write_text("no luck")
 
-    def look(self, at: float) -> LaunchStatus:
-        self.now = at
+    def look(self) -> LaunchStatus:
         self.status.look()
         return self.status
 
@@ -95,55 +96,62 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
 def test_it_says_what_runs_and_what_is_left(launch: Launch) -> None:
     """900 s of work. One run is half done, one has just begun, so two processes have 50 and 100 before them, and four more
     runs: the first process ends at 50 + 100 + 100 = 250, the second at 100 + 100 + 100 = 300."""
-    assert line(launch.look(1), 1.0).startswith("all:   0% after 1 s, 0 done, 0 running, 6 waiting, starting")
-    launch.tell(0, 0.5)
-    launch.tell(1, 0.0, text="setup")
-    assert line(launch.look(2), 31.0) == (
-        "all:  39% after 31 s, 0 done, 2 running, 4 waiting, about 5 min left  off seed0 50% rollout; off seed1 0% setup"
+    assert line(launch.look(), 1.0).startswith("all:   0% after 1 s, starting, 0 done, 0 running, 6 waiting")
+    launch.tell(0, share=0.5, left=50.0, run_seconds=100.0)
+    launch.tell(1, text="setup")
+    assert line(launch.look(), 31.0) == (
+        "all:  39% after 31 s, 0:05 h left, 0 done, 2 running, 4 waiting  "
+        "off seed0 50% 0:01 h left, rollout; off seed1 0% setup"
     )
     assert launch.status.seconds_left == 300.0
 
 
 def test_what_is_left_while_a_warm_start_is_made(launch: Launch) -> None:
-    """Its 300 s first, then six runs on two processes: 600. Half of it made as expected: 450. One more process changes
-    nothing before it is there."""
-    launch.tell(0, 0.0, made=0.0, text="warm start 0%")
-    launch.tell(1, 0.0, text="warm start")
-    assert launch.look(1).seconds_left == pytest.approx(600.0)
-    for second in range(1, 151):
-        launch.tell(0, 0.0, made=second / 300, text="warm start")
-        launch.look(1 + second)
-    assert launch.status.seconds_left == pytest.approx(450.0, rel=0.01)
+    """Its 300 s first, then six runs on two processes: 600. It takes twice as long as expected: half of it made, 300 s are left,
+    and then three runs one after the other, of 200 s each."""
+    launch.tell(0, made=0.0, text="warm start 0%")
+    launch.tell(1, text="warm start")
+    assert launch.look().seconds_left is None  # nobody has measured anything
+    launch.tell(0, made=0.5, left=300.0, text="warm start 50%")
+    assert launch.look().seconds_left == pytest.approx(300 + 3 * 200)
     assert launch.status.share == pytest.approx(150 / 900)
 
 
-def test_a_slow_machine_is_noticed(launch: Launch) -> None:
-    """Twice as slow as expected for 300 s: what is left, 300 + 75 + 200 as expected, is told nearly twice as long: the pace
-    is (60 + 300) / (60 + 150)."""
-    launch.tell(0, 0.0, made=1e-6)
-    launch.look(0)
-    for second in range(1, 301):
-        launch.tell(0, 0.0, made=second / 600)
-        launch.look(second)
-    expected = 150 + 3 * 100  # half of the warm start, and with the second process three runs each
-    launch.tell(1, 0.0, text="warm start")
-    assert launch.look(301).seconds_left == pytest.approx(expected * 360 / 210, rel=0.01)
+def test_who_waits_for_whom_is_said(launch: Launch) -> None:
+    launch.tell(0, made=0.2, left=240.0, text="warm start 20%")
+    launch.tell(1, text="warm start")
+    said = line(launch.look(), 40.0)
+    assert "off seed0 0% 0:04 h left, warm start 20%" in said
+    assert "off seed1 0% waiting for off seed0's warm start" in said
+
+
+def test_a_runs_own_pace_counts(launch: Launch) -> None:
+    """One run is slow, 400 s, and the others as it: the first process ends at 200 + 400 + 400, the second at 3 · 400."""
+    launch.tell(0, share=0.5, left=200.0, run_seconds=400.0)
+    launch.tell(1, text="setup")
+    assert launch.look().seconds_left == pytest.approx(1200.0)
+
+
+def test_a_run_that_was_found_up_to_now_is_no_measure_of_the_pace(launch: Launch) -> None:
+    launch.tell(0, share=0.9)
+    assert launch.look().seconds_left is None
+    launch.tell(0, share=0.93, left=14.0, run_seconds=200.0)
+    assert launch.look().seconds_left == pytest.approx(14 + 5 * 200)
 
 
 def test_a_warm_start_that_is_there_already_is_no_work(launch: Launch) -> None:
-    """Found at once: neither does it count any longer, nor is the machine taken for a fast one."""
-    launch.tell(0, 0.01)
-    launch.tell(1, 0.01)
-    assert launch.look(1).seconds_left == pytest.approx(99 + 200)
+    launch.tell(0, share=0.03, left=97.0, run_seconds=100.0)
+    launch.tell(1, share=0.01)
+    assert launch.look().seconds_left == pytest.approx(99 + 200)
 
 
 def test_a_failed_run_is_no_work_and_no_end(launch: Launch) -> None:
-    launch.tell(0, 1.0, text="finished")
-    launch.tell(1, 0.3)
+    launch.tell(0, share=1.0, text="finished")
+    launch.tell(1, share=0.3)
     launch.fail(1)
-    launch.tell(2, 0.5)
-    said = line(launch.look(1), 95)
-    assert ", 1 done, 1 running, 3 waiting, 1 failed, about " in said
+    launch.tell(2, share=0.5, left=50.0, run_seconds=100.0)
+    said = line(launch.look(), 95)
+    assert "0:06 h left, 1 done, 1 running, 3 waiting, 1 failed" in said
     assert "off seed2 50%" in said
     assert launch.status.seconds_left == 50 + 300  # one process was seen at work
 
@@ -153,4 +161,19 @@ def test_what_was_done_before_counts_as_done(launch: Launch) -> None:
     status = LaunchStatus(launch.jobs[4:], launch.jobs)
     assert [run.state for run in status.runs] == ["done"] * 4 + ["waiting"] * 2
     assert status.share == pytest.approx(7 / 9)
-    assert status.seconds_left == 200
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_at_any_width_the_time_is_seen_and_the_bar_is_one(width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    name = shortened("laptop-alfworld-qwen2.5-1.5b-grpo-full-5aed7f/seed0", console)
+    assert name.endswith("full-5aed7f/seed0")
+    progress = bars(console)
+    note = "11:20 h left, waiting for table1/alfworld_1.5b_grpo_full seed0's warm start"
+    progress.add_task(name, total=1.0, completed=1.0, note=note)
+    console.print(progress.get_renderable())
+    (shown,) = [row for row in console.file.getvalue().splitlines() if row.strip()]  # type: ignore[attr-defined]
+    for part in (name, "100% ", "0:00:00", "11:20 h left, "):
+        assert part in shown
+    assert shown.count("━") == width // 5
+    assert len(shown) <= width

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.windows.status import Left, Pace, seconds_left
+from flows.windows.pace import RecentPace, hours
+from flows.windows.status import Left, seconds_left
 
 NOTHING: dict[str, float] = {}
 
@@ -42,16 +43,34 @@ def test_the_last_long_one_is_what_is_left() -> None:
     assert seconds_left([Left(100), Left(1)], [Left(2), Left(3)], NOTHING, 2) == 100
 
 
-def test_the_pace_is_measured_over_expected() -> None:
-    """Begins as expected; 540 s for 240 expected weigh more than the 60 s it began with: (60 + 540) / (60 + 240)."""
-    pace = Pace()
-    assert pace.factor == 1
-    for _ in range(540):
-        pace.saw(240 / 540, 1.0)
-    assert pace.factor == pytest.approx(2.0)
+def test_the_pace_is_that_of_the_last_units() -> None:
+    """Ten units of 5 s, then three of 20 s: 7 more take 140 s."""
+    pace, now = RecentPace(3.0, 0.0), 0.0
+    for unit in range(1, 14):
+        now += 5.0 if unit <= 10 else 20.0
+        pace.saw(float(unit), now)
+    assert pace.left(13.0, 20.0) == pytest.approx(140.0)
 
 
-def test_what_was_found_in_the_store_says_nothing_of_the_pace() -> None:
-    pace = Pace()
-    pace.saw(expected=120.0, measured=1.0)
-    assert pace.factor == 1
+def test_what_was_found_says_nothing_of_the_pace() -> None:
+    """Ten of 20 units are found within a second: nothing is told, and after two units of 30 s, 8 · 30 s."""
+    pace = RecentPace(3.0, 0.0)
+    for tenth in range(10):
+        pace.saw(0.0, tenth / 10)
+    assert pace.left(10.0, 20.0) is None
+    pace.saw(1.0, 30.9)
+    pace.saw(2.0, 60.9)
+    assert pace.left(12.0, 20.0) == pytest.approx(240.0)
+
+
+def test_nothing_is_told_below_two_percent() -> None:
+    pace = RecentPace(3.0, 0.0)
+    pace.saw(1.9, 10.0)
+    assert pace.left(1.9, 100.0) is None
+    pace.saw(2.0, 11.0)
+    assert pace.left(2.0, 100.0) == pytest.approx(98 * 11 / 2)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0:01 h"), (61, "0:02 h"), (3600, "1:00 h"), (58_835, "16:21 h")])
+def test_hours_and_minutes(seconds: float, said: str) -> None:
+    assert hours(seconds) == said

@@ -43,7 +43,7 @@ def test_trackers_are_given_how_a_run_ended(
     error: BaseException, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_experiment(config: RunConfig, observer: Any) -> None:
-        run_folder(config).mkdir(parents=True)
+        run_folder(config).mkdir(parents=True, exist_ok=True)
         observer.run_started(record())
         raise error
 
@@ -106,7 +106,7 @@ def test_a_folder_that_prefect_cannot_use_is_one_warning(
     monkeypatch.setattr("flows.windows.opened.prepare", lambda *_: ["MLflow"])
     (tmp_path / ".prefect").write_text("a file")
     (tmp_path / "launch").mkdir()
-    jobs = jobs_of("seed=0")
+    jobs = jobs_of("seed=0", "execution.progress=false")
     with windows(jobs, jobs, tmp_path / "launch"):
         launch = current_launch()
     assert launch is not None
