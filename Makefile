@@ -5,8 +5,6 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export DO_NOT_TRACK := 1
-# Of make demo: alfworld, webshop or deepsearch.
-BENCHMARK ?= alfworld
 # Of make grid. RLOO's rows, which the paper took from GiGPO, would not fit into its 90 minutes.
 CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
@@ -28,8 +26,8 @@ setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for 
 setup-real: setup
 	@bash scripts/setup_real.sh
 
-demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=webshop, deepsearch)
-	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
+demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=alfworld, webshop)
+	@$(PY) -m flows.demo $(if $(BENCHMARK),benchmark=$(BENCHMARK))
 
 real: setup-real ## a pretrained model, SmolLM2-135M-Instruct: warm start, GRPO with EMPG off and full, 2 seeds, table and report
 	@$(PY) -m flows.real
@@ -64,8 +62,8 @@ lint: setup ## ruff, mypy, import floors
 bench: setup ## speed ratios, each pair measured side by side; writes benchmarks/results.json
 	@$(PY) -m benchmarks
 
-ui: setup ## pages of Prefect and of the trackers, of this folder's runs, on loopback only
-	@$(PY) -m flows.ui
+ui: setup ## pages of Prefect and of the trackers, of this folder's runs, on loopback only (PORT=8420, and those behind it)
+	@$(PY) -m flows.ui $(if $(PORT),--port $(PORT))
 
 lock: ## compile requirements/lock.txt from requirements/*.in (UPGRADE=1 takes the newest versions)
 	@bash scripts/lock.sh

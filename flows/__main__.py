@@ -14,20 +14,34 @@ from typing import Any
 from flows.configure.compose import CONF, composer
 from flows.exits import exit_code, leave
 from flows.launch.command import Command, read_command
-from flows.launch.jobs import Job, in_order
+from flows.launch.folders import check_folders
+from flows.launch.jobs import Job, in_order, with_commands
 from flows.launch.launchers import choose_launcher, launcher_of
 from flows.launch.slurm import Slurm
 from flows.launch.slurm_settings import slurm_settings
+from pipelines.commit import code_commit, version
 from pipelines.machine import check_limits
 from pipelines.registry import benchmark_spec
 from pipelines.run_folder import is_finished
+
+_NAMED = 8  # runs, by their folders
 
 
 @exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    command = read_command(sys.argv[1:] if arguments is None else arguments)
-    return show(command) if command.shows else launch(command)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--version" in arguments:
+        print(f"empg {version()}, commit {code_commit()}")
+        return 0
+    command = read_command(arguments)
+    if command.shows:
+        return show(command)
+    code = launch(command)
+    from flows.windows.ending import show_end
+
+    show_end(command.jobs)
+    return code
 
 
 def show(command: Command) -> int:
@@ -59,10 +73,12 @@ def launch(command: Command) -> int:
 
     check_limits()
     launcher = choose_launcher(command, run_job)
-    todo = in_order(job for job in command.jobs if not _is_finished(job))
+    todo = in_order(job for job in command.jobs if not is_finished(job.config))
+    _say_what_is_done(command.jobs, todo)
     for job in todo:
         benchmark, data = job.config.experiment.benchmark, job.config.experiment.data
         benchmark_spec(benchmark.name).build(benchmark, data).check()
+    check_folders(job.config for job in todo)
     from flows.launch.claims import claimed
     from flows.launch.execution import execute
     from flows.launch.libraries import calm_libraries
@@ -73,6 +89,7 @@ def launch(command: Command) -> int:
         show_finished(command.jobs)
         return 0
     calm_libraries()
+    todo = with_commands(todo)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     with (
         claimed([job.folder for job in todo], todo[0].config.execution.runs) as folder,
@@ -84,11 +101,11 @@ def launch(command: Command) -> int:
     return 1 if failures else 0
 
 
-def _is_finished(job: Job) -> bool:
-    finished = is_finished(job.config)
-    if finished:
-        print(f"done already: {job.folder}", flush=True)
-    return finished
+def _say_what_is_done(jobs: Sequence[Job], todo: Sequence[Job]) -> None:
+    left = {job.folder for job in todo}
+    done = [job.folder for job in jobs if job.folder not in left]
+    for each in done if len(done) <= _NAMED else [f"{len(done)} of {len(jobs)} runs"]:
+        print(f"done already: {each}", flush=True)
 
 
 def _show_plan(command: Command) -> int:

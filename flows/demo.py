@@ -1,4 +1,5 @@
-"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table, figures and a report.
+"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table, figures and a report. Of the
+benchmarks the quickest, unless one is chosen.
 
 The study "demo" is always the last demo's; the runs of all stay in ``runs``."""
 
@@ -7,40 +8,52 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from flows.__main__ import launch, show
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
+from flows.launch.jobs import Job, core_seconds
+from flows.windows.terminal import duration
+from pipelines.run_folder import is_finished
+from pipelines.workers import usable_cores
 
+QUICKEST = "deepsearch"  # of those that learn clearly: docs/results.md
 SWEEP = ["algorithm=grpo,dapo", "empg=off,full", "seed=0,1"]
 
 
 @exit_code
 def main(overrides: Sequence[str]) -> int:
     """``overrides`` go to every run, e.g. ``scale=smoke``. Returns the launch's exit code, or 1 if the report failed."""
-    command = read_command(["-m", *SWEEP, *overrides])
+    chosen = [] if any(override.startswith("benchmark=") for override in overrides) else [f"benchmark={QUICKEST}"]
+    command = read_command(["-m", *SWEEP, *chosen, *overrides])
     if command.shows:
         return show(command)
+    print(what_happens(command.jobs), flush=True)
     start = time.monotonic()
     code = launch(command)
     if code:
         return code
     from flows.study import publish, study_lock
-    from pipelines.reporting.cells import specification_of
-    from pipelines.reporting.printing import summary_of
-    from pipelines.reporting.rendering import show as show_table
-    from pipelines.reporting.results import read_study
-    from pipelines.reporting.tables import make_table
+    from flows.windows.ending import show_end
 
     with study_lock():
         report = publish([job.config for job in command.jobs], "demo")
-        runs = read_study(Path("results/demo"))
-        show_table(summary_of(make_table(specification_of(runs), runs)))
-    print(f"table:   {report / 'tables' / 'cells.md'}")
-    print(f"report:  {report / 'report.html'}")
-    print(f"took {time.monotonic() - start:.0f} s; `make ui` opens the MLflow and Prefect pages")
+    print(f"took {duration(time.monotonic() - start)}; tables: {report / 'tables'}\n")
+    show_end(command.jobs, report / "report.html")
     return 0
+
+
+def what_happens(jobs: Sequence[Job]) -> str:
+    """In three lines, before anything starts."""
+    todo = [job for job in jobs if not is_finished(job.config)]
+    experiment, cores = jobs[0].config.experiment, usable_cores()
+    done = f", {len(jobs) - len(todo)} of them done already" if len(todo) < len(jobs) else ""
+    return (
+        f"{len(jobs)} runs on {experiment.benchmark.name}{done}: about {duration(core_seconds(todo) / cores)} on {cores} cores.\n"
+        "First one of them makes what all share, the data and a warm start by imitation; then each trains "
+        f"{experiment.training.iterations} iterations.\n"
+        "The curves grow in `make ui`, in another terminal. Ctrl-C stops; the same command goes on."
+    )
 
 
 if __name__ == "__main__":

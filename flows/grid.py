@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.__main__ import launch, show
@@ -15,6 +15,8 @@ from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job
 from flows.study import archive, publish, study_lock
+from flows.windows.ending import show_end
+from flows.windows.terminal import duration
 from pipelines.errors import ConfigError, DataError
 from pipelines.reporting.comparable import Planned, check_study, planned_study
 from pipelines.run_folder import is_finished
@@ -43,10 +45,9 @@ def main(overrides: Sequence[str]) -> int:
     finished = [job for job in command.jobs if is_finished(job.config)]
     missing = len(command.jobs) - len(finished)
     if finished:
-        _publish(finished)
-        print(
-            f"took {(time.monotonic() - start) / 60:.0f} min; `make ui` opens MLflow's comparison and Prefect's pages"
-        )
+        report = _publish(finished)
+        print(f"took {duration(time.monotonic() - start)}\n")
+        show_end(command.jobs, report / "report.html")
     if missing:
         what = (
             f"the tables lack {missing} of {len(command.jobs)} runs"
@@ -73,29 +74,15 @@ def check_fits_study(jobs: Sequence[Job], study: Path) -> None:
         ) from None
 
 
-def _publish(jobs: Sequence[Job]) -> None:
+def _publish(jobs: Sequence[Job]) -> Path:
+    """Returns the report's folder."""
     configs = [job.config for job in jobs]
     with study_lock():
         report = publish(configs, "grid")
-        _show_tables({cell.partition("/")[0] for job in jobs for cell in job.cells})
-        print(f"report:       {report / 'report.html'}")
-        print(f"tables:       {report / 'tables'}   figures: {report / 'figures'}", flush=True)
+        print(f"tables:  {report / 'tables'}   figures: {report / 'figures'}", flush=True)
         archived = archive(configs, "grid")
-    print(f"trajectories: {archived} (tracked by DVC; `dvc push` sends them, and the last checkpoints, to its remote)")
-
-
-def _show_tables(asked: Iterable[str]) -> None:
-    """``asked``: folders of conf/experiment."""
-    from pipelines.reporting.printing import summary_of
-    from pipelines.reporting.rendering import show
-    from pipelines.reporting.results import read_study
-    from pipelines.reporting.specification import specifications
-    from pipelines.reporting.tables import make_table
-
-    runs = read_study(_STUDY)
-    for name, specification in specifications().items():
-        if name.startswith(tuple(asked)):
-            show(summary_of(make_table(specification, runs)))
+    print(f"played:  {archived} (tracked by DVC; `dvc push` sends it, and the last checkpoints, to its remote)")
+    return report
 
 
 if __name__ == "__main__":

@@ -43,9 +43,11 @@ def main(overrides: Sequence[str]) -> int:
     if code:
         return code
     publish(command)
-    print(f"table:   {REPORT / 'tables' / 'cells.md'}")
-    print(f"report:  {REPORT / 'report.html'}")
-    print(f"took {(time.monotonic() - start) / 60:.0f} min; `make ui` opens the MLflow and Prefect pages")
+    from flows.windows.ending import show_end
+    from flows.windows.terminal import duration
+
+    print(f"took {duration(time.monotonic() - start)}; tables: {REPORT / 'tables'}\n")
+    show_end(command.jobs, REPORT / "report.html")
     return 0
 
 
@@ -78,25 +80,14 @@ def read(overrides: Sequence[str]) -> Command:
 
 def publish(command: Command) -> None:
     """The study, which is the last launch's alone, its table, figures and report."""
-    from flows.paper_settings import paper_settings
+    from flows.report import make_report
     from flows.study import study_lock
-    from pipelines.files import write_json
-    from pipelines.reporting.figures import FIGURES, write_figure
-    from pipelines.reporting.page.build import write_page
-    from pipelines.reporting.printing import summary_of
-    from pipelines.reporting.rendering import show as show_table
-    from pipelines.reporting.report import collect, write_table
+    from pipelines.reporting.report import collect
 
-    settings = REPORT / "paper_settings.json"
     with study_lock():
         shutil.rmtree(STUDY, ignore_errors=True)
         collect([job.folder for job in command.jobs], STUDY)
-        REPORT.mkdir(parents=True, exist_ok=True)
-        write_json(settings, paper_settings())
-        show_table(summary_of(write_table("cells", STUDY, settings, REPORT / "tables")))
-        for name in FIGURES:
-            write_figure(name, STUDY, REPORT / "figures")
-        write_page(STUDY, REPORT)
+        make_report(STUDY, REPORT)
 
 
 if __name__ == "__main__":

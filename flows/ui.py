@@ -1,70 +1,135 @@
-"""``make ui``: the pages of Prefect and of the trackers, of this folder's runs, on loopback only, until Ctrl-C."""
+"""``make ui``: the pages of Prefect and of the trackers, of this folder's runs, on loopback only, until Ctrl-C.
+
+They have ports in a row, from --port on (`make ui PORT=9000`): a page of links, the trackers, Prefect. What is printed answers.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flows.configure.compose import compose
-from flows.windows.prefect_server import free_port, prefect_server, stop_process
+from flows.exits import exit_code, leave
+from flows.windows.prefect_server import prefect_server, stop_process
+from flows.windows.start_page import path_of, start_page
 from pipelines.config import RunConfig
-from pipelines.errors import PlatformError
+from pipelines.errors import ConfigError, ServerDead
 from pipelines.tracking.guard import prepare, warn
 from pipelines.tracking.protocol import Pages
 
+PORT = 8420
 _LOOK_S = 1.0
+_PATIENCE_S = 120.0
+
+Programs = Mapping[str, subprocess.Popen[bytes]]
 
 
+@exit_code
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m flows.ui", description=__doc__)
-    parser.add_argument("overrides", nargs="*", help="of the configuration, e.g. tracker=[mlflow,tensorboard]")
-    parser.add_argument("--port", type=int, default=0, help="of the first tracker's pages; 0: any free port")
-    parser.add_argument("--prefect-port", type=int, default=0, help="0: any free port, or that of a running launch")
-    options = parser.parse_args(arguments)
+    options = _options(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config, start = compose(options.overrides), f"http://127.0.0.1:{options.port}"
+    check_free(options.port)
+    print("starting the pages, which takes some seconds", file=sys.stderr, flush=True)
     try:
         with ExitStack() as stack:
             addresses, programs = dict[str, str](), dict[str, subprocess.Popen[bytes]]()
-            for pages in _pages(compose(options.overrides), options.port):
+            for pages in _pages(config, options.port + 1):
                 programs[next(iter(pages.addresses))] = stack.enter_context(serving(pages))
                 addresses |= pages.addresses
-            prefect = stack.enter_context(prefect_server(options.prefect_port))
+            prefect = stack.enter_context(prefect_server(options.port + 1 + len(programs)))
             addresses["Prefect"] = f"{prefect.removesuffix('/api')}/runs"
-            for name, address in addresses.items():
-                print(f"{name}: {address}")
-            print("Ctrl-C ends them", flush=True)
-            while all(program.poll() is None for program in programs.values()):
+            wait_for(addresses, programs)
+            stack.enter_context(start_page(options.port, addresses))
+            _show(start, addresses)
+            while True:
+                check_alive(programs, addresses)
                 time.sleep(_LOOK_S)  # until an interrupt, which is an exception
-            ended = next(name for name, program in programs.items() if program.poll() is not None)
-            print(f"error: {ended}'s server ended; is its port taken? ({addresses[ended]})", file=sys.stderr)
-            return 1
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 0
 
 
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flows.ui", description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="of the configuration, e.g. tracker=[mlflow,tensorboard]")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help=f"of the page of links, default {PORT}; the others follow"
+    )
+    return parser.parse_args(arguments)
+
+
 def _pages(config: RunConfig, port: int) -> Iterator[Pages]:
-    """Those of the trackers that have some and can be opened."""
+    """Those of the trackers that have some and can be opened, from ``port`` on."""
     for settings in config.execution.trackers.chosen():
         if prepare([settings], "so there is no page of it"):
             continue
+        check_free(port)
         try:
-            pages = settings.pages(config.execution.runs, port or free_port())
+            pages = settings.pages(config.execution.runs, port)
         except Exception as error:
             warn(f"{settings.place} failed, so there is no page of it", error)
             continue
         if pages is not None:
-            port = 0
+            port += 1
             yield pages
+
+
+def check_free(port: int) -> None:
+    """Raises ConfigError: something else answers there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"port {port} cannot be used ({error}): make ui PORT=<another> (--port)") from None
+
+
+def wait_for(addresses: Mapping[str, str], programs: Programs) -> None:
+    """Until every page answers. Raises ServerDead: one does not, or its program has ended."""
+    deadline = time.monotonic() + _PATIENCE_S
+    for name, address in addresses.items():
+        while address.startswith("http") and not answers(address):
+            check_alive(programs, addresses)
+            if time.monotonic() > deadline:
+                raise ServerDead(
+                    f"{name} does not answer at {address}: stop what is left of an earlier one, or choose --port"
+                )
+            time.sleep(0.2)
+
+
+def answers(address: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(address.partition("#")[0], timeout=5.0).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def check_alive(programs: Programs, addresses: Mapping[str, str]) -> None:
+    """Raises ServerDead: a program has ended."""
+    for name, program in programs.items():
+        if program.poll() is not None:
+            raise ServerDead(f"{name}'s server ended; is its port taken? ({addresses[name]})")
+
+
+def _show(start: str, addresses: Mapping[str, str]) -> None:
+    for name, address in addresses.items():
+        print(f"{name}: {f'{start}{path_of(name)}' if address.startswith('http') else address}")
+    print(f"all of them: {start}/")
+    served = [start, *(address for address in addresses.values() if address.startswith("http"))]
+    ports = sorted({urlsplit(address).port or 80 for address in served})
+    forwarded = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
+    print(f"from elsewhere: ssh -N {forwarded} {socket.gethostname()}\nCtrl-C ends them", flush=True)
 
 
 @contextmanager
@@ -85,4 +150,4 @@ def serving(pages: Pages) -> Iterator[subprocess.Popen[bytes]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

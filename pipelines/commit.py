@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,20 @@ def code_commit() -> str:
         return commit.stdout.strip() + ("+" if _git("diff", "--quiet", "HEAD", check=False).returncode else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def version() -> str:
+    """The package's, as the repository says."""
+    return str(tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+
+
+@cache
+def commit_date(commit: str) -> str:
+    """The day of a commit that ``code_commit`` named, as 2026-01-31; "" where the repository does not know it."""
+    try:
+        return _git("show", "-s", "--format=%cs", commit.removesuffix("+")).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -72,8 +72,10 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def write_params(folder: Path, config: RunConfig) -> None:
     """The resolved configuration, once, for everybody: ``params.yaml`` (experiment values only: paths and worker
-    counts are not part of what the run is)."""
+    counts are not part of what the run is), below the command that makes it again."""
     import yaml
 
     text = yaml.safe_dump(config.experiment.values(), sort_keys=False, allow_unicode=True)
+    if config.command:
+        text = f"# {config.command}\n{text}"
     atomic_write_text(folder / "params.yaml", text)

@@ -38,7 +38,8 @@ class RunInfo(_Record):
     code, with "+" for uncommitted changes. ``measures``: the columns of an evaluation that tables show, with their names there.
     ``averages``: names of means over task types. ``remarks``: what a reader must know of how the run was scored. ``absent``: why
     a table of the analysis is not there, by its file name. ``columns``: what the run's method declares for every step.
-    ``checkpoint``: the last policy in the artifact store, "" before the run is finished."""
+    ``checkpoint``: the last policy in the artifact store, "" before the run is finished. ``command``: what makes the run again, as
+    a shell reads it; "" where it was not launched by one. ``committed``: the day of the commit."""
 
     cell: str
     seed: int
@@ -55,6 +56,8 @@ class RunInfo(_Record):
     absent: dict[str, str]
     columns: tuple[Column, ...] = EMPG_COLUMNS
     checkpoint: str = ""
+    command: str = ""
+    committed: str = ""
 
     @field_validator("config")
     @classmethod

@@ -21,17 +21,17 @@ from pipelines.errors import ConfigError
 
 _GLOBAL = "# @package _global_"  # its values are the run's, not those of a section of their own
 
-__all__ = ["CONF", "compose", "compose_all", "composer", "expand", "validated"]
+__all__ = ["CONF", "compose", "compose_all", "composed", "composer", "expand", "validated"]
 
 
-def validated(composed: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+def validated(plain: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
     """A composed Hydra configuration (plain containers) as a ``RunConfig``.
 
     Raises:
         ConfigError: one line per wrong value, joined by "; ".
     """
-    values = {key: value for key, value in composed.items() if key not in ("execution", "hydra", "plan", "shared")}
-    how = {key: composed[key] for key in ("execution", "plan") if key in composed}
+    values = {key: value for key, value in plain.items() if key not in ("execution", "hydra", "plan", "shared")}
+    how = {key: plain[key] for key in ("execution", "plan") if key in plain}
     try:
         return RunConfig.model_validate({"experiment": values, **how})
     except ValidationError as error:
@@ -49,16 +49,16 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
     Raises:
         ConfigError: the first job that is wrong; where its cell alone would be, its file is named.
     """
-    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
     configs = []
     with composer():
         for job in jobs:
             _check_one_cell(job)
             rest, seed = _apart(job)
             try:
-                if rest not in composed:
-                    composed[rest] = _composed(rest)
-                configs.append(validated(composed[rest] | seed, job))
+                if rest not in known:
+                    known[rest] = composed(rest)
+                configs.append(validated(known[rest] | seed, job))
             except ConfigError as error:
                 raise _blamed(error, job) from None
     return configs
@@ -105,7 +105,8 @@ def _apart(job: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
     return tuple(override for override in job if override not in seeds), {"seed": int(seeds[0].partition("=")[2])}
 
 
-def _composed(overrides: Sequence[str]) -> dict[str, Any]:
+def composed(overrides: Sequence[str]) -> dict[str, Any]:
+    """The plain configuration, inside of a ``composer``. Raises ConfigError."""
     from hydra import compose as hydra_compose
     from omegaconf import OmegaConf
 
@@ -133,10 +134,10 @@ def _blamed(error: ConfigError, job: Sequence[str]) -> ConfigError:
     cell = cell_of(job)
     if cell is None or cell not in cells():
         return error
-    if not (CONF / "experiment" / f"{cell}.yaml").read_text().startswith(_GLOBAL):
+    if not (CONF / "experiment" / f"{cell}.yaml").read_text("utf-8").startswith(_GLOBAL):
         return ConfigError(f"conf/experiment/{cell}.yaml: its first line must be {_GLOBAL}")
     try:
-        validated(_composed([f"{CHOICE}{cell}"]))
+        validated(composed([f"{CHOICE}{cell}"]))
     except ConfigError as own:
         return ConfigError(f"conf/experiment/{cell}.yaml: {own}")
     return error

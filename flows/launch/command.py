@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flows.configure.compose import as_group, compose_all, expand
+from flows.configure.remade import with_remade
 from flows.launch.jobs import Job, is_launchers, make_jobs
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 
 _ANSWERED_BY_HYDRA = ("help", "hydra_help", "info", "cfg", "shell_completion")
+_IGNORED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir", "hydra.job.name")
 _UNSUPPORTED = ("config_path", "config_name", "config_dir", "experimental_rerun")
 
 
@@ -52,10 +54,13 @@ def read_command(arguments: Sequence[str]) -> Command:
     """
     options, overrides = _parse(arguments)
     own = tuple(argument for argument in arguments if argument not in overrides)
-    overrides = [as_group(override) for override in overrides]
+    overrides = [as_group(override) for override in with_remade(overrides)]
     asks_hydra = any(getattr(options, name) for name in _ANSWERED_BY_HYDRA)
     if options.help or options.hydra_help:
         return Command((), ("--help" if options.help else "--hydra-help",), False, True, (), ())
+    if options.shell_completion:  # its overrides say what is asked for
+        return Command(tuple(overrides), own, False, True, (), ())
+    _refuse_ignored(overrides)
     combinations = expand(overrides) if options.multirun else [overrides]
     configs = compose_all(combinations)
     jobs = make_jobs(combinations, configs)
@@ -63,6 +68,17 @@ def read_command(arguments: Sequence[str]) -> Command:
     if len(jobs) < len(combinations) and not command.shows:
         print(f"{len(combinations)} combinations are {len(jobs)} runs: cells of several tables may be the same one")
     return command
+
+
+def _refuse_ignored(overrides: Sequence[str]) -> None:
+    """Raises ConfigError: what Hydra itself would heed, and a launch does not."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.startswith(_IGNORED):
+            raise ConfigError(
+                f"{override}: a launch does not heed {key}, it writes into the working folder: set execution.runs and "
+                "execution.artifacts, or change the folder"
+            )
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

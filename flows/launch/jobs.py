@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from flows.configure.cells import cell_of
+from flows.configure.spelled import spelled
 from pipelines.config import ExperimentConfig, RunConfig, StandIn, StandInWarmStart
 from pipelines.config.views import DataView, StandInView, WarmStartView
 from pipelines.registry import benchmark_spec
@@ -99,6 +100,13 @@ def make_jobs(combinations: Sequence[Sequence[str]], configs: Sequence[RunConfig
         known = jobs.get(job.folder)
         jobs[job.folder] = replace(known, cells=(*known.cells, *job.cells)) if known else job
     return list(jobs.values())
+
+
+def with_commands(jobs: Sequence[Job]) -> list[Job]:
+    """The same runs, which say what makes them again."""
+    return [
+        replace(job, config=config) for job, config in zip(jobs, spelled([job.config for job in jobs]), strict=True)
+    ]
 
 
 def is_launchers(override: str) -> bool:

@@ -5,7 +5,9 @@ Prefect is a window, not a pillar: whatever it raises costs its page, with one w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
@@ -19,16 +21,25 @@ from flows.windows.prefect_server import mark_crashed
 from flows.windows.stages import warn_without_prefect
 from pipelines.config import RunConfig
 from pipelines.run_folder import run_folder
+from pipelines.tracking.guard import without_passwords
 
 _DRAIN_S = 5.0
 
 
 class Page:
-    """A flow run around a ``with`` block, whose errors pass. ``name``: of the flow; ``title``: of this run of it; ``parent``: the
-    flow run above it."""
+    """A flow run around a ``with`` block, whose errors pass. ``name``: of the flow; ``title``: of this run of it; ``parameters``:
+    what the page shows as such; ``parent``: the flow run above it."""
 
-    def __init__(self, name: str, title: str, tags: Sequence[str] = (), parent: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        parent: str | None = None,
+    ) -> None:
         self._name, self._title, self._tags, self._parent = name, title, tags, parent
+        self._parameters = dict(parameters or {})
         self._opened: ExitStack | None = None
         self._engine: Any = None
         self._table: tuple[str, Callable[[], str]] | None = None
@@ -82,7 +93,12 @@ class Page:
         with get_client(sync_client=True) as client:
             above = None if self._parent is None else _task_run(client, flow, UUID(self._parent))
             flow_run = client.create_flow_run(
-                flow, name=self._title, tags=self._tags, parent_task_run_id=above, state=Pending()
+                flow,
+                name=self._title,
+                parameters=self._parameters,
+                tags=self._tags,
+                parent_task_run_id=above,
+                state=Pending(),
             )
         self._engine = FlowRunEngine(flow=flow, flow_run=flow_run)
         with ExitStack() as stack:
@@ -110,7 +126,8 @@ def launch_page(jobs: Sequence[Job], prefect: str | None) -> Page | None:
         return None
     name = f"{title(jobs)} {digest(jobs)[:6]}"
     mark_crashed(prefect, name)
-    return Page("grid", name)
+    command = without_passwords(shlex.join(["python", "-m", "flows", *sys.argv[1:]]))
+    return Page("grid", name, {"command": command, "runs": [str(job.folder) for job in jobs]})
 
 
 def launch_table(jobs: Sequence[Job]) -> tuple[str, Callable[[], str]]:
@@ -126,7 +143,10 @@ def run_page(config: RunConfig, launch: LaunchContext) -> Page:
         experiment.algorithm.name,
         f"empg-{experiment.empg.arm}",
     ]
-    return Page("run", run_name(folder), [*labels, f"seed-{experiment.seed}", experiment.scale], launch.flow_run)
+    parameters = {"command": config.command, **experiment.values()}
+    return Page(
+        "run", run_name(folder), parameters, [*labels, f"seed-{experiment.seed}", experiment.scale], launch.flow_run
+    )
 
 
 def _task_run(client: Any, flow: Any, flow_run: UUID) -> UUID:

@@ -210,7 +210,7 @@ def _cpu_s(pid: int) -> float:
 
 def _server_record() -> dict[str, Any]:
     try:
-        record = json.loads((HOME / "server.json").read_text())
+        record = json.loads((HOME / "server.json").read_text("utf-8"))
         return {"api": str(record["api"]), "pid": int(record["pid"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {"api": "", "pid": -1}

@@ -26,6 +26,7 @@ def tracked_run(folder: Path, info: RunInfo) -> TrackedRun:
         "git_commit": info.commit,
         "config_fingerprint": info.fingerprint,
         "panel_sha256": info.panel_sha256,
+        "command": info.command,
         "cell": info.cell,
         "seed": str(info.seed),
         **remembered(folder / _TAGS),

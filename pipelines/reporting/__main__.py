@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml: a table, figures, or the report of a study."""
+"""The stages of dvc.yaml: a table, figures, the summary, or the report of a study."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError
 from pipelines.reporting.figures import FIGURES, write_figure
+from pipelines.terminals import any_terminal
 
 
 def main() -> int:
+    any_terminal()
     options = _options()
     try:
         match options.what:
@@ -21,6 +23,10 @@ def main() -> int:
             case "figures":
                 for name in options.names or FIGURES:
                     write_figure(name, options.runs, options.out)
+            case "summary":
+                from pipelines.reporting.summary import write_summary
+
+                write_summary(options.runs, options.out)
             case "page":
                 from pipelines.reporting.page.build import write_page
 
@@ -38,15 +44,16 @@ def _options() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="what", required=True)
     table = commands.add_parser("table", help="one of the paper's tables, or `cells`: every cell that was run")
     table.add_argument("name", choices=[*specifications(), "cells"])
-    figures = commands.add_parser("figures", help="figures as PNG and SVG")
+    figures = commands.add_parser("figures", help="figures as PNG, SVG and PDF")
     figures.add_argument("names", metavar="NAME", nargs="*", help=f"default: all ({', '.join(FIGURES)})")
+    summary = commands.add_parser("summary", help="metrics.json and curves.csv, for dvc metrics and dvc plots")
     page = commands.add_parser("page", help="report.html from the results, the tables and the figures")
-    for command in (table, figures, page):
+    for command in (table, figures, summary, page):
         command.add_argument(
             "--runs", type=Path, required=True, help="folder with finished runs' results, at any depth"
         )
     table.add_argument("--settings", type=Path, required=True, help="what `python -m flows.paper_settings FILE` wrote")
-    for command in (table, figures):
+    for command in (table, figures, summary):
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
     page.add_argument("--report", type=Path, required=True, help="the study's folder with tables/ and figures/")
     options = parser.parse_args()

@@ -31,13 +31,26 @@ def specification_of(runs: Sequence[RunResult]) -> Specification:
     )
 
 
+def _measures(runs: Sequence[RunResult]) -> dict[str, str]:
+    """Success first. A measure that equals it in every episode stands beside its name, and has no columns of its own."""
+    first, *others = sorted(runs[0].info.measures.items(), key=lambda item: item[0] != "success")
+    equal = [
+        label
+        for measure, label in others
+        if all(
+            (run.evaluations[measure].astype(float) == run.evaluations["success"].astype(float)).all() for run in runs
+        )
+    ]
+    return {first[0]: " = ".join([first[1], *equal])} | {m: label for m, label in others if label not in equal}
+
+
 def _columns(runs: Sequence[RunResult], several: bool) -> Iterator[Column]:
     """``several``: there are other benchmarks, so that the headings name this one."""
     info = runs[0].info
     types = parts_in_order(info.benchmark, runs[0].evaluations["task_type"])
     averages = [name for name, members in info.averages.items() if members and set(members) <= set(types)]
     parts = [*averages, *(types if len(types) > 1 else [])]
-    for measure, label in sorted(info.measures.items(), key=lambda item: item[0] != "success"):
+    for measure, label in _measures(runs).items():
         group = f"{benchmark_title(info.benchmark)} {label}" if several else label[0].upper() + label[1:]
         if any(run.last > 0 for run in runs):
             yield Column(group=group, name="before RL", of="all", measure=measure, at="start")

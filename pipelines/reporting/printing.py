@@ -210,7 +210,10 @@ def _percent(share: float) -> str:
 
 
 def _mean(e: Estimate | None) -> str:
-    return _NONE if e is None else f"{_percent(e.mean)} ± {_percent(e.sd)}"
+    """Of one seed there is no deviation."""
+    if e is None:
+        return _NONE
+    return _percent(e.mean) if math.isnan(e.sd) else f"{_percent(e.mean)} ± {_percent(e.sd)}"
 
 
 def _interval(e: Estimate | None) -> str:

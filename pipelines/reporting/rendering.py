@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -138,17 +140,31 @@ def show(document: Document) -> None:
     """Print the document to the terminal."""
     here = console()
     here.print(document.title, "", sep="\n", soft_wrap=True)
-    for table in document.tables:
-        show_table(here, table)
+    show_tables(document)
     for note in document.notes:
         here.print(note, soft_wrap=True)
+
+
+def show_tables(document: Document) -> None:
+    """Print its tables alone."""
+    here = console()
+    for table in document.tables:
+        show_table(here, table)
 
 
 def console() -> Console:
     from rich.console import Console
 
     here = Console(highlight=False, markup=False)
-    return here if here.is_terminal else Console(width=_LOG_COLUMNS, highlight=False, markup=False)
+    return here if here.is_terminal else Console(width=_columns(), highlight=False, markup=False)
+
+
+def _columns() -> int:
+    """Of what is read through a pipe (``| tee log``), those of the terminal that it ends on."""
+    for stream in (2, 0):
+        with suppress(OSError):
+            return os.get_terminal_size(stream).columns
+    return _LOG_COLUMNS
 
 
 def show_table(console: Console, table: Table) -> None:

@@ -24,10 +24,10 @@ def write_table(name: str, runs: Path, settings: Path, out: Path) -> StudyTable:
     table = make_table(specification, study, read_settings(settings))
     document = document_of(table)
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.md").write_text(markdown(document))
-    (out / f"{name}.tex").write_text(latex(document, name))
-    (out / f"{name}.csv").write_text(numbers_csv(table))
-    (out / f"{name}_differences.csv").write_text(differences_csv(table))
+    (out / f"{name}.md").write_text(markdown(document), "utf-8")
+    (out / f"{name}.tex").write_text(latex(document, name), "utf-8")
+    (out / f"{name}.csv").write_text(numbers_csv(table), "utf-8")
+    (out / f"{name}_differences.csv").write_text(differences_csv(table), "utf-8")
     return table
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.artifacts import Artifact
-from pipelines.commit import code_commit
+from pipelines.commit import code_commit, commit_date
 from pipelines.config import ExperimentConfig
 from pipelines.config.views import AdvantageView, AnalysisView, run_versions
 from pipelines.files import flush, read_json, replaced_folder, write_checksums, write_json, write_parquet
@@ -22,11 +22,12 @@ from pipelines.stages import setup
 from pipelines.stages.analysis import absent_tables
 
 
-def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Sequence[str]) -> RunInfo:
+def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Sequence[str], command: str) -> RunInfo:
     """What identifies the run in every log and table.
 
     Args:
-        tasks: the evaluation's, in the order in which they are played. remarks: the benchmark's, on its results.
+        tasks: the evaluation's, in the order in which they are played. remarks: the benchmark's, on its results. command: what
+            makes the run again.
     """
     return RunInfo(
         cell=experiment.cell,
@@ -36,13 +37,15 @@ def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Seque
         panel_size=len(tasks),
         stand_in=experiment.model.weights == "stand_in",
         config=experiment.values(),
-        commit=code_commit(),
+        commit=(commit := code_commit()),
         versions=run_versions(experiment),
         measures=experiment.benchmark.measures,
         averages=experiment.data.averages,
         remarks=list(remarks),
         absent=absent_tables(AnalysisView.of(experiment)),
         columns=(*AdvantageView.of(experiment).columns, FINAL_COLUMN),
+        command=command,
+        committed="" if commit == "unknown" else commit_date(commit),
     )
 
 

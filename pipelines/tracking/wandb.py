@@ -127,7 +127,7 @@ class WandbRun:
         memory = self._run.folder / RUN_ID
         if not memory.exists():
             atomic_write_text(memory, uuid.uuid4().hex[:12])
-        return memory.read_text().strip()
+        return memory.read_text("utf-8").strip()
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

@@ -63,7 +63,8 @@ def test_a_folder_with_the_agreement_and_the_settings(replay: list[str], tmp_pat
     assert main([*replay, "modulators=full", "empg.zeta=0.3", "grpo.eps=0.1", "iterations=1"]) == 0
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [
-        "agreement.csv", "agreement.md", "agreement.png", "agreement.svg", "credit.parquet", "replay.html", "replay.json"
+        "agreement.csv", "agreement.md", "agreement.pdf", "agreement.png", "agreement.svg", "credit.parquet", "replay.html",
+        "replay.json",
     ]  # fmt: skip
     methods = json.loads((out / "replay.json").read_text())["methods"]
     assert methods["grpo-full"]["estimator"] == {"name": "grpo", "eps": 0.1}

@@ -129,7 +129,7 @@ def test_the_report_is_whole_and_the_same_bytes_again(scored: Path, tmp_path: Pa
         assert write_report(scored, out) == 1
         made.append({str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
     assert made[0] == made[1]
-    figures = {f"figures/{name}.{end}" for name in FIGURES for end in ("png", "svg")}
+    figures = {f"figures/{name}.{end}" for name in FIGURES for end in ("png", "svg", "pdf")}
     tables = {f"tables/{name}" for name in ("credit.csv", "credit.md", "credit.tex", "methods.md")}
     assert set(made[0]) == {*figures, *tables, "report.html"}
     page = made[0]["report.html"].decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -204,7 +205,10 @@ def test_a_sweep_is_every_combination() -> None:
             ["learning_rate=3"],
             r"unknown key learning_rate; did you mean training.learning_rate, warm_start.learning_rate",
         ),
-        (["nothing=3"], r"unknown key nothing; known: algorithm, benchmark, .*scale"),
+        (
+            ["nothing=3"],
+            r"nothing; known: \+experiment, algorithm, benchmark, .*hydra/launcher, .*scale, .*training\.adapter",
+        ),
         (["data.source=real"], r"choose the whole group instead, data=real; known: .*dozen, generated, real"),
         (["training={a:1}"], r"training is a section: set its values one by one, e.g. training\."),
         (["seed=0,1"], r"seed=0,1: several values need -m"),
@@ -228,7 +232,13 @@ def test_a_sweep_is_every_combination() -> None:
         (["benchmark=3"], r"benchmark=3: no such option; known: .*alfworld"),
         (["algorithm.clip_low=2"], r"algorithm.clip_low = 2: .*less than or equal to 1"),
         (["training.beta1=1"], r"training.beta1 = 1: .*less than 1"),
-        (["data=dozen"], r"evaluation.games=128 but data.valid_unseen=12"),
+        (["data=dozen"], r"evaluation.games=128 but data.valid_unseen=12: lower one or raise the other$"),
+        (
+            ["data=dozen", "scale=paper"],
+            r"data.valid_seen=0: .* benchmark.evaluation_split=valid_unseen, which has 12$",
+        ),
+        (["execution.trackers.mlflow.uri=foo://u:secret@h"], r"mlflow.uri = 'foo://u:\*\*\*@h': .*sqlite://.*https://"),
+        (["execution.trackers.mlflow.uri=mlruns"], r"mlflow.uri = 'mlruns': .*sqlite://"),
         (["training.group_size=1"], r"training.group_size = 1"),
         (["seed=x"], r"seed = 'x': .*valid integer"),
         (["seed=true"], r"seed = True: write a number, not true or false"),
@@ -289,6 +299,8 @@ def test_a_folders_name_is_quoted_as_the_message_says(name: str) -> None:
         (["--cfg", "jb"], "invalid choice: 'jb'"),
         (["--config-name=other"], "unknown option --config-name"),
         (["-m", "empg=glob(zz*)"], "matches nothing"),
+        (["hydra.run.dir=/tmp/x"], "hydra.run.dir=/tmp/x: a launch does not heed hydra.run.dir"),
+        (["-m", "seed=0,1", "++hydra.sweep.dir=x"], "set execution.runs and execution.artifacts"),
         (["algorithm=dapo", "-m", "seed=0,1", "empg=off,of"], "empg=of: no such option; did you mean off?"),
         (
             ["scale=paper", "policy=scripted"],
@@ -327,18 +339,26 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", ["a file", "a link to nowhere"])
-def test_a_folder_that_cannot_be_is_one_line(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = tmp_path / "runs"
-    if kind == "a file":
-        runs.touch()
-    else:
-        runs.symlink_to(tmp_path / "nowhere")
-    assert main(["scale=smoke", f"execution.runs={runs}"]) == 1
+@pytest.mark.parametrize("key", ["execution.runs", "execution.artifacts"])
+@pytest.mark.parametrize("kind", ["file", "link", "file/below", "/proc/no"])
+def test_a_folder_that_cannot_be_is_one_line_before_anything_starts(
+    key: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.windows.opened.windows", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert main(["scale=smoke", f"{key}={kind}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert str(runs) in line
-    assert "execution.runs" in line
+    assert line.startswith(f"error: {key}={kind} ")
+    assert line.endswith(("name a folder", "can be made and written to"))
+
+
+def test_a_terminal_that_lacks_a_character_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii", errors="strict", write_through=True))
+    assert main(["scale=smoke", "model.name='größe–1'", "plan=true"]) == 0
+    assert "gr??e?1" in shown.getvalue().decode("ascii")
 
 
 @pytest.mark.parametrize("launcher", ["processes", "joblib", "basic", "slurm"])

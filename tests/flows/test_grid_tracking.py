@@ -12,7 +12,7 @@ import pytest
 from flows.launch.jobs import Job
 from flows.windows.tracked import TrackedJobs, tracked_run
 from pipelines.run_folder import run_fingerprint
-from pipelines.tracking.mlflow.comparison import last_comparison
+from pipelines.tracking.mlflow.comparison import last_comparisons
 from pipelines.tracking.mlflow.database import EXPERIMENT, create_database
 from pipelines.tracking.mlflow.launch import PARENT
 from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
@@ -73,7 +73,7 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
     client = MlflowClient(uri)
     jobs = launch_of(uri)
     log_run(jobs[0], uri, 0.25)  # by a launch of its own, before
-    assert last_comparison(client, "http://here") is None
+    assert last_comparisons(client, "http://here") == {}
     grid = TrackedJobs(jobs)
     grid.start()
     for job in jobs[1:]:
@@ -99,14 +99,19 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
             assert (tags[PARENT], tags["seed"], tags["grid"]) == (cell.info.run_id, str(seed), top.info.run_id)
 
     # The page of the link: its view is kept in the experiment, and its filter finds the seeds' runs.
-    address = last_comparison(client, "http://here")
-    assert address is not None
+    comparisons = last_comparisons(client, "http://here")
+    assert list(comparisons) == ["comparison of alfworld"]
+    address = comparisons["comparison of alfworld"]
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert address.startswith(f"http://here/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=")
     key = address.partition("viewStateShareKey=")[2].partition("&")[0]
     view = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
-    found = client.search_runs([experiment.experiment_id], view["searchFilter"])
+    found = client.search_runs([experiment.experiment_id], view["searchFilter"], order_by=[f"{view['orderByKey']} ASC"])
     assert sorted(run.data.tags["seed"] for run in found) == ["0", "0", "1", "1"]
+    assert [run.data.tags["empg"] for run in found] == ["full", "full", "off", "off"]
+    lines = [chart for chart in view["compareRunCharts"] if chart["type"] == "LINE"]
+    assert lines
+    assert all((chart["lineSmoothness"], chart["useGlobalLineSmoothing"]) == (0, False) for chart in lines)
 
     # The same launch again goes on in the same runs, but for those deleted on the page; another one takes the runs that it
     # shares below itself.

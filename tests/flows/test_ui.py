@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from flows import ui
+from flows.windows.prefect_server import free_port
+from flows.windows.start_page import start_page
 from pipelines.tracking.mlflow import MlflowSettings
 from pipelines.tracking.protocol import Pages
 from pipelines.tracking.tensorboard import TensorboardSettings
@@ -24,6 +27,7 @@ def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ui, "prefect_server", server)
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(ui, "answers", lambda _: True)
 
 
 def interrupted(_: float) -> None:
@@ -41,9 +45,9 @@ def test_a_tracker_that_cannot_be_opened_has_no_page(
     monkeypatch.setattr(ui.time, "sleep", interrupted)
     assert ui.main(["execution.trackers.mlflow.uri='postgresql://u:secret@down/db'"]) == 0
     output = capsys.readouterr()
-    assert "http://127.0.0.1:4200/runs" in output.out
+    assert "/prefect" in output.out
     assert "MLflow" not in output.out
-    (line,) = output.err.splitlines()
+    (line,) = [line for line in output.err.splitlines() if line.startswith("warning: ")]
     assert "postgresql://u:***@down/db" in line
     assert "connection refused" in line
 
@@ -66,17 +70,55 @@ def test_every_tracker_that_has_pages_is_served(
     monkeypatch.setattr(ui, "serving", serving)
     monkeypatch.setattr(ui.time, "sleep", interrupted)
     assert ui.main(["tracker=[mlflow,tensorboard,wandb]", "--port", "6543"]) == 0
-    assert {name for pages in started for name in pages.addresses} == {"MLflow", "MLflow, comparison", "TensorBoard"}
-    assert sum(":6543/" in address for pages in started for address in pages.addresses.values()) == 1
+    assert {name for pages in started for name in pages.addresses} == {"MLflow", "comparison", "TensorBoard"}
+    assert [str(port) in " ".join(pages.command) for port, pages in enumerate(started, 6544)] == [True, True]
     output = capsys.readouterr().out
-    assert all(address in output for pages in started for address in pages.addresses.values())
+    for said in ("http://127.0.0.1:6543/mlflow", "http://127.0.0.1:6543/tensorboard", "no launch of many yet"):
+        assert said in output
+    (forwarding,) = [line for line in output.splitlines() if "ssh" in line]
+    assert all(f"-L {port}:127.0.0.1:{port}" in forwarding for port in (6543, 6544, 6545, 4200))
 
 
 def test_a_database_with_a_password_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.tracking.mlflow.comparison.last_comparison", lambda *_: None)
+    monkeypatch.setattr("pipelines.tracking.mlflow.comparison.last_comparisons", lambda *_: {})
     pages = MlflowSettings(uri="sqlite:////nowhere/secret.db").pages(Path("runs"), 1)
     assert "secret" not in " ".join(pages.command)
     assert "secret" in pages.environment["MLFLOW_BACKEND_STORE_URI"]
+
+
+def test_the_start_page_leads_to_each_page() -> None:
+    import httpx
+
+    port = free_port()
+    with start_page(
+        port, {"comparison of alfworld": "http://127.0.0.1:1/#/a?b=c", "Prefect": "http://127.0.0.1:2/runs"}
+    ):
+        found = httpx.get(f"http://127.0.0.1:{port}/comparison-of-alfworld", trust_env=False)
+        assert (found.status_code, found.headers["location"]) == (302, "http://127.0.0.1:1/#/a?b=c")
+        assert "/prefect" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        assert httpx.get(f"http://127.0.0.1:{port}/nothing", trust_env=False).status_code == 404
+
+
+def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert ui.main(["--port", str(port)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"port {port} " in line
+    assert "PORT=" in line
+
+
+def test_nothing_is_printed_of_a_page_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ui, "answers", lambda _: False)
+    monkeypatch.setattr(ui, "_PATIENCE_S", 0.0)
+    assert ui.main(["tracker=[]"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Prefect does not answer at http://127.0.0.1:4200/runs" in output.err
 
 
 def test_a_program_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

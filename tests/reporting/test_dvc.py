@@ -27,8 +27,17 @@ from tests.reporting.study import experiment_of, write_cell
 REPOSITORY = Path(__file__).parents[2]
 FINAL = {"off": [1, 0, 0, 0], "full": [1, 1, 1, 0]}
 # Some of the tables and figures, for the test's time.
-DEMO = tuple(f"demo/dvc.yaml:{stage}" for stage in ("tables", "figure@learning_curves", "figure@kl", "report"))
-GRID = ("paper_settings", "table@grid-table1", "table@grid-table5", "figure@grid-learning_curves", "report@grid")
+DEMO = tuple(
+    f"demo/dvc.yaml:{stage}" for stage in ("tables", "figure@learning_curves", "figure@kl", "summary", "report")
+)
+GRID = (
+    "paper_settings",
+    "table@grid-table1",
+    "table@grid-table5",
+    "figure@grid-learning_curves",
+    "summary@grid",
+    "report@grid",
+)
 GRID_CELLS = ("empg=off", "empg=full", "empg=full empg.zeta=0.01")
 SPECIFICATION = Path("pipelines/reporting/paper/tables.yaml")
 
@@ -135,10 +144,10 @@ def test_a_published_study(checkout: Path) -> None:
     made = {str(path.relative_to("reports/demo")) for path in Path("reports/demo").rglob("*.*") if path.is_file()}
     assert made - {".gitignore"} == {
         "tables/cells.md", "tables/cells.tex", "tables/cells.csv", "tables/cells_differences.csv",
-        "figures/learning_curves.png", "figures/learning_curves.svg",
-        "figures/kl.png", "figures/kl.svg", "report.html",
+        "figures/learning_curves.png", "figures/learning_curves.svg", "figures/learning_curves.pdf",
+        "figures/kl.png", "figures/kl.svg", "figures/kl.pdf", "report.html", "metrics.json", "curves.csv",
     }  # fmt: skip
-    assert "| GRPO | full | 0.0 ± – | 75.0 ± – |" in Path("reports/demo/tables/cells.md").read_text()
+    assert "| GRPO | full | 0.0 | 75.0 |" in Path("reports/demo/tables/cells.md").read_text()
     assert not ignored("results/demo.dvc")
     assert not ignored("demo/dvc.lock")
     assert ignored("results/demo")
@@ -168,6 +177,15 @@ def test_every_figure_is_a_stage() -> None:
     for file in ("dvc.yaml", "demo/dvc.yaml"):
         stages = yaml.safe_load((REPOSITORY / file).read_text())["stages"]
         assert stages["figure"]["matrix"]["name"] == list(FIGURES)
+
+
+def test_metrics_and_plots_say_what_came_of_it(checkout: Path) -> None:
+    """The demo's cells: success of 1/4 and 3/4."""
+    shown = dvc("metrics", "show")
+    assert re.search(r"grpo-full.*\b75", shown.replace("\n", " "))
+    dvc("plots", "show")
+    (page,) = Path("dvc_plots").glob("index.html")
+    assert "Success by evaluation" in page.read_text()
 
 
 def test_a_fresh_clone_makes_the_same_tables(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +259,10 @@ def test_what_depends_on_a_change_is_made_again(checkout: Path) -> None:
     assert changed == {f"cells{end}" for end in (".md", ".tex", ".csv", "_differences.csv")} | {
         "learning_curves.png",
         "learning_curves.svg",
+        "learning_curves.pdf",
         "report.html",
+        "metrics.json",
+        "curves.csv",
     }
     with (checkout / "pipelines" / "reporting" / "figures" / "kl.py").open("a") as file:
         file.write("# changed\n")

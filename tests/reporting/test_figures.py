@@ -364,7 +364,7 @@ def test_the_same_results_give_the_same_bytes_in_another_process(study: Path, tm
     for name in FIGURES:
         write_figure(name, study, tmp_path / "here")
     files = sorted(path.name for path in (tmp_path / "here").iterdir())
-    assert files == sorted(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg"))
+    assert files == sorted(f"{name}.{kind}" for name in FIGURES for kind in ("pdf", "png", "svg"))
     for name in files:
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes(), name
 

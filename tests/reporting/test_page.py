@@ -266,3 +266,17 @@ def test_the_viewer_in_a_browser(report: Path, tmp_path: Path) -> None:
     assert page.elements["p"].count(EVIL) == 5, "the prompt, and two steps' answers and observations"
     assert "Step 1" in page.elements["span"]
     assert "circle" in page.elements
+
+
+def test_a_picture_takes_its_place_before_it_is_there(report: Path, page: Page) -> None:
+    """Else what a link leads to moves away while pictures load."""
+    pictures = [dict(zip(("width", "height"), sizes, strict=True)) for sizes in _sizes(report)]
+    assert pictures
+    assert "loading" not in {name for name, _ in page.attributes}
+    for sizes in pictures:
+        assert int(sizes["width"]) > 100
+        assert int(sizes["height"]) > 100
+
+
+def _sizes(report: Path) -> list[tuple[str, str]]:
+    return re.findall(r'<img [^>]*width="(\d+)" height="(\d+)"', (report / "report.html").read_text())

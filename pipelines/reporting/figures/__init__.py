@@ -1,6 +1,6 @@
 """The figures of a study, one module each: ``draw(runs) → Figure`` with its title and caption (``style.Figure``).
 
-``python -m pipelines.reporting figures NAME`` draws one as PNG and SVG; each is a DVC stage of its own.
+``python -m pipelines.reporting figures NAME`` draws one as PNG, SVG and PDF; each is a DVC stage of its own.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ FIGURES = (
 
 
 def write_figure(name: str, runs: Path, out: Path) -> None:
-    """``name``.png and .svg; the same results give the same bytes. Raises DataError naming a bad file."""
+    """``name``.png, .svg and .pdf; the same results give the same bytes. Raises DataError naming a bad file."""
     from pipelines.reporting.figures.study import comparable_study
     from pipelines.reporting.results import read_study
 

@@ -26,7 +26,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     drawn = trained(runs)
     if not drawn:
         return nothing_to_draw(TITLE, "No run was trained: there is one evaluation of each and no curve.")
-    figure, placed = grid_of(panels(drawn), share_y=True)
+    figure, placed = grid_of(panels(drawn))
     for panel, ax in placed:
         for series in panel.usual:
             members = series.runs

@@ -32,7 +32,12 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         return nothing_to_draw(TITLE, f"No run kept a trajectory. {lacking}")
     rows = leading(shown)
     figure, axes = pyplot().subplots(
-        2 * len(rows), 2, figsize=(9.0, 3.9 * len(rows) + 0.9), squeeze=False, height_ratios=[3, 1] * len(rows)
+        2 * len(rows),
+        2,
+        figsize=(9.0, 3.9 * len(rows) + 0.9),
+        squeeze=False,
+        sharey="row",
+        height_ratios=[3, 1] * len(rows),
     )
     for i, panel in enumerate(rows):
         for j, success in enumerate((True, False)):

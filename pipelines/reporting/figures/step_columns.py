@@ -31,7 +31,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     for panel in panels(shown):
         blocks.setdefault(_declared(series.runs[0] for series in panel.usual), panel)
     rows = [(panel, column) for columns, panel in blocks.items() for column in columns]
-    figure, axes = pyplot().subplots(len(rows), 2, figsize=(9.0, 1.5 * len(rows) + 0.9), squeeze=False)
+    figure, axes = pyplot().subplots(len(rows), 2, figsize=(9.0, 1.5 * len(rows) + 0.9), squeeze=False, sharey="row")
     for columns, panel in blocks.items():
         for j, success in enumerate((True, False)):
             played = played_alike(panel, success)

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is written: the same runs give the same bytes, PNG and SVG."""
+"""How every figure looks, and how it is written: the same runs give the same bytes, PNG, SVG and PDF."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pipelines.reporting.results import RunResult
 
 FIRST, LAST = "#0072B2", "#D55E00"  # before and after training
 GRID, QUIET = "#E2E2E2", "#666666"
+_MARKERS = 25  # at most on a line: colours alone do not tell lines apart in print
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,14 @@ class Figure:
     claim: str
 
     def save(self, out: Path) -> None:
-        """Write ``out`` with the endings .png and .svg."""
+        """Write ``out`` with the endings .png, .svg and .pdf."""
         letters = int(17 * self.plot.get_figwidth())
         self.plot.supxlabel(fill(self.claim, letters), x=0.01, ha="left", fontsize=8, color=QUIET)
         about = {"Title": self.title, "Description": self.caption}
         self.plot.savefig(out.with_suffix(".png"), dpi=150, metadata={"Software": None, **about})
         self.plot.savefig(out.with_suffix(".svg"), dpi=150, metadata={"Date": None, "Creator": None, **about})
+        undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+        self.plot.savefig(out.with_suffix(".pdf"), metadata={**undated, "Title": self.title, "Subject": self.caption})
         pyplot().close(self.plot)
 
 
@@ -47,7 +50,7 @@ def pyplot() -> Any:
     matplotlib.use("Agg")
     matplotlib.rcParams.update(
         {
-            "svg.hashsalt": "empg", "font.size": 10, "axes.titlesize": 10.5, "axes.titlelocation": "left",
+            "svg.hashsalt": "empg", "pdf.fonttype": 42, "font.size": 10, "axes.titlesize": 10.5, "axes.titlelocation": "left",
             "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9,
             "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8A8A8A", "axes.axisbelow": True,
             "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "legend.frameon": False,
@@ -76,15 +79,14 @@ def _look(arm: str, what: str) -> str:
     return str(left[crc32(arm.encode()) % len(left)])
 
 
-def grid_of(panels: Sequence[Panel], *, share_y: bool = False) -> tuple[Any, list[tuple[Panel, Any]]]:
-    """A figure with a row per benchmark and model, and the axes of each panel. ``share_y``: the panels of a row have one scale."""
+def grid_of(panels: Sequence[Panel]) -> tuple[Any, list[tuple[Panel, Any]]]:
+    """A figure with a row per benchmark and model, and the axes of each panel. The panels of a row have one scale."""
     rows: dict[str, list[Panel]] = {}
     for panel in panels:
         rows.setdefault(panel.setting, []).append(panel)
     columns = max(map(len, rows.values()))
     size = max(4.4 * columns, 6.0), 2.7 * len(rows) + 0.9
-    sharey = "row" if share_y else "none"
-    figure, axes = pyplot().subplots(len(rows), columns, figsize=size, squeeze=False, sharey=sharey)
+    figure, axes = pyplot().subplots(len(rows), columns, figsize=size, squeeze=False, sharey="row")
     placed = []
     for row, members in zip(axes, rows.values(), strict=True):
         for ax, panel in zip_longest(row, members):
@@ -112,10 +114,9 @@ def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
     seed."""
     if np.isnan(values).all():
         return
-    few = len(x) <= 25
     ax.plot(
         x, np.nanmean(values, 1), color=colour_of(series.arm), linewidth=1.8, label=series.label,
-        marker=marker_of(series.arm) if few else None, markersize=3.5,
+        marker=marker_of(series.arm), markersize=3.5, markevery=-(-len(x) // _MARKERS),
     )  # fmt: skip
     if values.shape[1] > 1:
         low, high = np.nanmin(values, 1), np.nanmax(values, 1)

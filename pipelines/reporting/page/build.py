@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.reporting.figures.study import comparable_study
 from pipelines.reporting.figures.style import claim
+from pipelines.reporting.page.conclusion import conclusion_of, dates_of, makings_of
 from pipelines.reporting.page.environment import environment_of
 from pipelines.reporting.page.pictures import read_pictures
 from pipelines.reporting.page.tables import read_tables
@@ -35,6 +36,9 @@ def render(runs: Path, report: Path) -> str:
         "report.html.j2",
         name=report.resolve().name,
         claim=claim(study),
+        conclusion=conclusion_of(study),
+        dates=dates_of(study),
+        makings=makings_of(study),
         tables=read_tables(report / "tables"),
         pictures=read_pictures(report / "figures"),
         environment=environment_of(study),

@@ -16,13 +16,14 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 
 @dataclass(frozen=True)
 class Picture:
-    """``source``: a data URI; ``width``: in CSS pixels, as the figure was drawn."""
+    """``source``: a data URI; ``width``, ``height``: in CSS pixels, as the figure was drawn."""
 
     name: str
     title: str
     caption: str
     source: str
     width: int
+    height: int
 
 
 def read_pictures(folder: Path) -> list[Picture]:
@@ -35,10 +36,10 @@ def _read(file: Path) -> Picture:
     try:
         root = ElementTree.fromstring(file.read_bytes())
         title, caption = (root.find(f".//{_DC}{name}").text or "" for name in ("title", "description"))  # type: ignore[union-attr]
-        width = round(float(root.attrib["width"].removesuffix("pt")) * 4 / 3)
+        width, height = (round(float(root.attrib[name].removesuffix("pt")) * 4 / 3) for name in ("width", "height"))
     except (ElementTree.ParseError, AttributeError, KeyError, ValueError) as error:
         raise DataError(f"{file} is no figure of a study ({error}): `dvc repro` draws it again") from None
-    return Picture(file.stem, title, caption, _data_uri(file), width)
+    return Picture(file.stem, title, caption, _data_uri(file), width, height)
 
 
 def _data_uri(svg: Path) -> str:

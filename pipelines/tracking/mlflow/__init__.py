@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import field_validator
+
 from pipelines.tracking.protocol import LaunchTracker, Pages, TrackedLaunch, TrackedRun, Tracker, TrackerSettings
+
+_KINDS = ("sqlite", "postgresql", "mysql", "http", "https")
 
 
 class MlflowSettings(TrackerSettings):
@@ -16,6 +20,16 @@ class MlflowSettings(TrackerSettings):
     library: ClassVar[str] = "mlflow"
     extra: ClassVar[str] = "platform"
     uri: str = "sqlite:///mlflow.db"
+
+    @field_validator("uri")
+    @classmethod
+    def _is_one(cls, uri: str) -> str:
+        kind = uri.partition(":")[0].partition("+")[0].lower()  # of a database also with its driver: mysql+pymysql
+        if "://" not in uri or kind not in _KINDS:
+            raise ValueError(
+                f"write the address of a database or of a server: {', '.join(f'{kind}://…' for kind in _KINDS)}"
+            )
+        return uri
 
     @property
     def place(self) -> str:
@@ -49,18 +63,18 @@ class MlflowSettings(TrackerSettings):
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees
         those. Raises what MLflow raises where the database cannot be read."""
-        from pipelines.tracking.mlflow.comparison import last_comparison
+        from pipelines.tracking.mlflow.comparison import last_comparisons
         from pipelines.tracking.mlflow.database import ARTIFACTS, Database
 
         base = f"http://127.0.0.1:{port}"
-        comparison = last_comparison(Database(self.uri).client, base) or "no launch of many yet"
+        comparisons = last_comparisons(Database(self.uri).client, base) or {"comparison": "no launch of many yet"}
         return Pages(
             [
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
                 "--artifacts-destination", str(ARTIFACTS),
             ],
             {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_BACKEND_STORE_URI": self.uri},
-            {"MLflow": f"{base}/?workflowType=machine_learning", "MLflow, comparison": comparison},
+            {"MLflow": f"{base}/?workflowType=machine_learning", **comparisons},
         )  # fmt: skip
 
 

@@ -7,42 +7,55 @@ it), and the key from the address.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
 _CURVES = ("evaluation/success", "rollout/success", "update/kl", "entropy/step_mean")
 _SECTION = "comparison"
+_TAG = "comparison."  # and a benchmark: the key of its view
+_AS_LOGGED = {"xAxisKey": "step", "lineSmoothness": 0, "useGlobalLineSmoothing": False, "useGlobalXaxisKey": False}
 
 
-def share_comparison(client: Any, experiment: str, grid: str) -> str:
-    """Keep the view in the experiment; returns its key. ``grid``: MLflow's id of the grid's run."""
-    text = json.dumps(_view(grid))
-    key = sha256(text.encode()).hexdigest()
-    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{key}", text)
-    return key
+def share_comparisons(client: Any, experiment: str, grid: str, benchmarks: Iterable[str]) -> dict[str, str]:
+    """Keep a view of each benchmark in the experiment, for a chart has no filter of its own: numbers of two benchmarks would share
+    its axes. Returns the tags by which ``last_comparisons`` finds them. ``grid``: MLflow's id of the grid's run."""
+    tags = {}
+    for benchmark in dict.fromkeys(benchmarks):
+        text = json.dumps(_view(grid, benchmark))
+        key = sha256(text.encode()).hexdigest()
+        client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{key}", text)
+        tags[f"{_TAG}{benchmark}"] = key
+    return tags
 
 
-def last_comparison(client: Any, base: str) -> str | None:
-    """The address of the comparison of the grid that was launched last, or None where none was."""
+def last_comparisons(client: Any, base: str) -> dict[str, str]:
+    """The addresses of the comparisons of the grid that was launched last, by "comparison of <benchmark>"; none where none was."""
     from pipelines.tracking.mlflow.database import EXPERIMENT
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        return None
+        return {}
     found = client.search_runs(
         [experiment.experiment_id], "tags.level = 'grid'", order_by=["tags.launched DESC"], max_results=1
     )
-    if not found or "comparison" not in found[0].data.tags:
-        return None
-    view = f"viewStateShareKey={found[0].data.tags['comparison']}&compareRunsMode=CHART&workflowType=machine_learning"
-    return f"{base}/#/experiments/{experiment.experiment_id}/runs?{view}"
-
-
-def _view(grid: str) -> dict[str, Any]:
-    """The page makes a chart of every other metric itself, below these."""
-    curves = [_chart("LINE", metric) | {"xAxisKey": "step"} for metric in _CURVES]
+    page = f"{base}/#/experiments/{experiment.experiment_id}/runs"
+    keys = {tag: key for run in found for tag, key in run.data.tags.items() if tag.startswith(_TAG)}
     return {
-        "searchFilter": f"tags.grid = '{grid}' and tags.level = 'run'",
+        f"comparison of {tag.removeprefix(_TAG)}": f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&workflowType=machine_learning"
+        for tag, key in sorted(keys.items())
+    }
+
+
+def _view(grid: str, benchmark: str) -> dict[str, Any]:
+    """The page makes a chart of every other metric itself, below these. Curves are drawn as they were logged, not smoothed. Sorted
+    by anything but the date, the page does not add the runs' parents, which have no numbers and would count in their groups."""
+    curves = [_chart("LINE", metric) | _AS_LOGGED for metric in _CURVES]
+    return {
+        "searchFilter": f"tags.grid = '{grid}' and tags.level = 'run' and tags.benchmark = '{benchmark}'",
+        "orderByKey": "tags.`cell`",
+        "orderByAsc": True,
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "runsHiddenMode": "SHOW_ALL",
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "cell"}]},
         "useGroupedValuesInCharts": True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import remembered, write_json
-from pipelines.tracking.mlflow.comparison import share_comparison
+from pipelines.tracking.mlflow.comparison import share_comparisons
 from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.mlflow.run import PARENT_TAGS, RUN_ID
 from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch
@@ -41,8 +41,9 @@ class MlflowLaunch:
         for cell in self._launch.cells:
             for folder in cell.runs:
                 self._adopt(folder, cell)
-        view = share_comparison(self._client, self._database.experiment(), self._id)
-        self._database.set_tags(self._id, {"launched": _now(), "comparison": view})
+        benchmarks = [cell.tags["benchmark"] for cell in self._launch.cells]
+        views = share_comparisons(self._client, self._database.experiment(), self._id, benchmarks)
+        self._database.set_tags(self._id, {"launched": _now(), **views})
 
     def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
         runs = [folder for cell in self._launch.cells for folder in cell.runs]
@@ -65,7 +66,7 @@ class MlflowLaunch:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / PARENT_TAGS, parents)
         known = folder / RUN_ID
-        if known.exists() and self._database.has_run(run_id := known.read_text().strip()):
+        if known.exists() and self._database.has_run(run_id := known.read_text("utf-8").strip()):
             self._database.set_tags(run_id, {**cell.tags, **parents})
 
 

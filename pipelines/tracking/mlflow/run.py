@@ -19,6 +19,7 @@ from pipelines.tracking.protocol import Status, TrackedRun, flat
 
 RUN_ID = "mlflow_run_id"  # file in the run's folder
 PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last launch put it below
+_DESCRIPTION = "mlflow.note.content"  # what the page of a run begins with, in Markdown
 _BATCH = 1000  # points that MLflow takes at once
 _FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
 _PAUSE_S = 30.0  # after a failure; it doubles
@@ -123,8 +124,10 @@ class MlflowRun:
     def _open(self) -> None:
         """Begin the MLflow run, or go on in the one that this folder remembers."""
         memory = self._run.folder / RUN_ID
-        known = memory.read_text().strip() if memory.exists() else ""
+        known = memory.read_text("utf-8").strip() if memory.exists() else ""
         tags = {**self._run.tags, "level": "run", **remembered(self._run.folder / PARENT_TAGS)}
+        if command := tags.get("command"):
+            tags[_DESCRIPTION] = f"```\n{command}\n```"
         self._id = self._database.open_run(known, self._run.name, tags)
         if self._id != known:
             atomic_write_text(memory, self._id)

@@ -1,0 +1,41 @@
+"""The last lines of a launch: what its cells gave, in one table, and where to look further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.launch.jobs import Job, by_cell, cell_names
+from pipelines.run_folder import is_finished
+
+if TYPE_CHECKING:
+    from pipelines.reporting.headline import Cell
+
+
+def show_end(jobs: Sequence[Job], report: Path | None = None) -> None:
+    """``report``: where it was made; None: it is said how to make one. Nothing where no run is finished."""
+    from pipelines.reporting.headline import headline
+    from pipelines.reporting.rendering import show_tables
+
+    finished = [job for job in jobs if is_finished(job.config)]
+    if not finished:
+        return
+    show_tables(headline(cells_of(jobs, finished)))
+    runs = finished[0].config.execution.runs
+    if len(jobs) == 1:
+        print(f"run:     {finished[0].folder} (run.log, params.yaml, results/)")
+    print(f"report:  {report or f'python -m flows.report runs={runs} makes one'}")
+    print("pages:   make ui", flush=True)
+
+
+def cells_of(jobs: Sequence[Job], finished: Sequence[Job]) -> list[Cell]:
+    """Each cell of the launch, with its finished runs."""
+    from pipelines.reporting.headline import Cell
+    from pipelines.reporting.results import read_run
+
+    called, done = cell_names(jobs), {job.folder for job in finished}
+    return [
+        Cell(called[folder], [read_run(job.folder / "results") for job in seeds if job.folder in done], len(seeds))
+        for folder, seeds in by_cell(jobs).items()
+    ]

@@ -1,0 +1,82 @@
+"""What a study says, in two sentences, and how each of its runs is made again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.reporting.headline import Cell, Line, lines_of
+from pipelines.reporting.names import benchmark_title
+from pipelines.reporting.results import RunResult
+
+
+@dataclass(frozen=True)
+class Making:
+    """A run: what identifies its numbers, and the ``command`` that makes it again, "" where it recorded none."""
+
+    cell: str
+    seed: int
+    panel: str
+    checkpoint: str
+    command: str
+
+
+def conclusion_of(runs: Sequence[RunResult]) -> tuple[str, str]:
+    """Whether training helped, and whether EMPG did, by the cells' own numbers."""
+    lines = lines_of(_cells(runs))
+    return _of_training(lines), _of_empg(lines)
+
+
+def dates_of(runs: Sequence[RunResult]) -> str:
+    """When the code of the runs was committed; "" where they do not say."""
+    dates = sorted({run.info.committed for run in runs if run.info.committed})
+    return " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
+
+
+def makings_of(runs: Sequence[RunResult]) -> tuple[Making, ...]:
+    """Of each run; none where no run recorded its command, as those of earlier versions."""
+    infos = [run.info for run in runs]
+    if not any(info.command for info in infos):
+        return ()
+    return tuple(Making(i.cell, i.seed, i.panel_sha256[:12], i.checkpoint, i.command) for i in infos)
+
+
+def _cells(runs: Sequence[RunResult]) -> list[Cell]:
+    """By everything but the seed, so that a study of strengths has a cell for each."""
+    found: dict[str, list[RunResult]] = {}
+    for run in runs:
+        found.setdefault(str({**run.config, "seed": 0}), []).append(run)
+    return [Cell(members[0].info.cell, members, len(members)) for members in found.values()]
+
+
+def _of_training(lines: Sequence[Line]) -> str:
+    trained = [line for line in lines if line.start is not None]
+    if not trained:
+        return "Nothing was trained here: these are evaluations."
+    higher = sum(line.end.mean > line.start.mean for line in trained if line.start)
+    parts = []
+    for benchmark in dict.fromkeys(line.cell.runs[0].info.benchmark for line in trained):
+        own = [line for line in trained if line.cell.runs[0].info.benchmark == benchmark]
+        starts = [line.start.mean for line in own if line.start]
+        parts.append(f"{benchmark_title(benchmark)} from {_span(starts)} to {_span([line.end.mean for line in own])} %")
+    many = f"all {len(trained)}" if higher == len(trained) else f"{higher} of {len(trained)}"
+    cells = "the one trained cell" if len(trained) == 1 == higher else f"{many} trained cells"
+    return f"Training raised success in {cells}: {', '.join(parts)}."
+
+
+def _of_empg(lines: Sequence[Line]) -> str:
+    verdicts = Counter(line.verdict for line in lines if line.difference)
+    if not verdicts:
+        return "No two runs differ in EMPG alone, so nothing is said of it."
+    total = sum(verdicts.values())
+    if verdicts["noise"] == total:
+        differences = "the one difference to EMPG off is" if total == 1 else f"all {total} differences to EMPG off are"
+        return f"EMPG and its absence cannot be told apart here: {differences} noise."
+    words = [f"{count} {word}" for word, count in sorted(verdicts.items())]
+    return f"Of {total} difference{'s' if total > 1 else ''} to EMPG off: {', '.join(words)}."
+
+
+def _span(shares: Sequence[float]) -> str:
+    low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
+    return low if low == high else f"{low}–{high}"
