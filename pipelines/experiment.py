@@ -36,13 +36,13 @@ from pipelines.config.views import (
     package_versions,
 )
 from pipelines.environments.base import Tick
+from pipelines.progress import ROLLOUT, Progress, Work
 from pipelines.records import Task
 from pipelines.run_folder import is_finished, run_folder, run_lock, write_params
 from pipelines.run_info import RunInfo
 from pipelines.schemas import EVALUATIONS
 from pipelines.stages import stored
 from pipelines.stages.analysis import TABLES, absent_tables
-from pipelines.stages.progress import ROLLOUT, Progress, Work
 from pipelines.stages.reading import read_metrics
 from pipelines.stages.results import run_info, write_results
 from pipelines.stages.session import Session

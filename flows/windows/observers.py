@@ -26,7 +26,7 @@ from pipelines.tracking.protocol import Status, Tracker
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipelines.stages.progress import Work
+    from pipelines.progress import Work
 
 T = TypeVar("T")
 _WRITE_S = 1.0  # at least between two progress files, but for the first and the last of something

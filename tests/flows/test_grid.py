@@ -202,7 +202,8 @@ def test_what_finished_is_published_though_others_failed(
     monkeypatch.chdir(tmp_path)
     published = list[Job]()
     monkeypatch.setattr("flows.grid.is_finished", lambda config: config.experiment.seed not in failed)
-    monkeypatch.setattr("flows.grid._publish", published.extend)
+    monkeypatch.setattr("flows.grid._publish", lambda jobs: published.extend(jobs) or Path("reports/grid"))
+    monkeypatch.setattr("flows.grid.show_end", lambda *_: None)
     monkeypatch.setattr("flows.grid.launch", lambda command: 1 if failed else 0)
     assert main(["seed=0,1"]) == code
     assert [job.config.experiment.seed for job in published] == [seed for seed in (0, 1) if seed not in failed]

@@ -11,7 +11,7 @@ from flows.windows import observers as module
 from flows.windows.observers import RunObserver
 from pipelines.config import RunConfig
 from pipelines.errors import EnvironmentFailure
-from pipelines.stages.progress import Work
+from pipelines.progress import Work
 from tests.pipelines.runs import small_config
 
 

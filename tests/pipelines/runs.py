@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.config import RunConfig
+from pipelines.progress import Work
 from pipelines.run_info import RunInfo
-from pipelines.stages.progress import Work
 from tests.environments.small import small
 
 T = TypeVar("T")

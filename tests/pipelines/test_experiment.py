@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFull
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.files import read_json
+from pipelines.progress import Work
 from pipelines.run_folder import run_lock
 from pipelines.run_info import read_run_info
-from pipelines.stages.progress import Work
 from pipelines.versions import STAGES
 from tests.empg.reference import empg
 from tests.once import made_once
