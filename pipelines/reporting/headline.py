@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.reporting.rendering import Document, Heading, Table
+from pipelines.reporting.rendering import Document, Heading, Table, interval_text
 from pipelines.reporting.results import RunResult, outcomes
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 
@@ -85,16 +85,15 @@ def _texts(line: Line) -> tuple[str, ...]:
     if len(line.cell.runs) < line.cell.asked:
         seeds = f"{seeds} of {line.cell.asked}"
     end = _percent(line.end.mean)
-    numbers = (f"{_percent(line.start.mean)} → {end}" if line.start else end, _range(line.end))
+    numbers = (
+        f"{_percent(line.start.mean)} → {end}" if line.start else end,
+        interval_text(line.end.low, line.end.high),
+    )
     if (d := line.difference) is None:
         return (line.cell.name, seeds, *numbers, _NONE, _NONE, _NONE)
-    compared = (f"{100 * d.mean:+.1f}", f"{100 * d.low:+.1f} – {100 * d.high:+.1f}", line.verdict)
+    compared = (f"{100 * d.mean:+.1f}", interval_text(d.low, d.high, "+"), line.verdict)
     return (line.cell.name, seeds, *numbers, *compared)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _range(number: Estimate) -> str:
-    return f"{_percent(number.low)} – {_percent(number.high)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,6 +60,11 @@ class Document:
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
     short_title: str = ""
+
+
+def interval_text(low: float, high: float, sign: str = "") -> str:
+    """An interval of shares in points; "–" where it is not known (NaN). ``sign``: "+" shows that of positive numbers too."""
+    return "–" if math.isnan(low) else f"{100 * low:{sign}.1f} – {100 * high:{sign}.1f}"
 
 
 def markdown(document: Document) -> str:

@@ -1,26 +1,31 @@
-"""Means, intervals and paired differences over seeds and tasks. Pure functions on matrices [seeds, tasks]."""
+"""Means, intervals and paired differences over seeds and tasks. Pure functions on matrices [seeds, tasks].
+
+All seeds play one panel: a number is the mean, plus what its seed brings, plus what its task does, plus what that one game was. The
+variance of the overall mean is taken from the three mean squares of that crossed layout, the interval from Student's t with
+Satterthwaite's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946). A bootstrap over seeds and tasks counts the
+noise of single games three times. Coverage, simulated: tests/reporting/test_statistics.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.intp]  # indices of columns
-RESAMPLES = 10_000
-# Below so many seeds, resampled seeds vary much less than seeds do (tests/reporting/test_statistics.py), and the only verdict is
-# "noise".
-FEW_SEEDS = 5
+LEVEL, POWER = 0.05, 0.8
+# Two seeds say too little of how much seeds differ (tests/reporting/test_statistics.py): the only verdict is "noise".
+FEW_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Estimate:
     """``mean`` over seeds and tasks; ``sd`` over the seeds' means (ddof 1, the paper's ±; NaN for one seed);
-    [``low``, ``high``]: 95 % interval."""
+    [``low``, ``high``]: 95 % interval, NaN for one game."""
 
     mean: float
     sd: float
@@ -30,14 +35,16 @@ class Estimate:
     tasks: int
 
 
-def estimate(values: Matrix, types: Sequence[str] | None = None, *, seed: int = 0) -> Estimate:
-    """Two-level percentile bootstrap: seeds and tasks are resampled with replacement, the same tasks for every seed,
-    because all seeds play one panel. With ``types`` (``seed_means``) tasks are resampled within their type. Raises
-    ValueError for an empty matrix."""
+def estimate(values: Matrix, types: Sequence[str] | None = None) -> Estimate:
+    """Over seeds and tasks; with ``types`` as in ``seed_means``. Of one seed the interval is over tasks alone, of one task over seeds.
+    Of shares it ends at 0 and 1. Raises ValueError for an empty matrix."""
     means = seed_means(values, types)
     sd = float(means.std(ddof=1)) if len(means) > 1 else float("nan")
-    low, high = np.quantile(_resampled_means(values, _members(values, types), seed), [0.025, 0.975])
-    return Estimate(float(means.mean()), sd, float(low), float(high), *values.shape)
+    mean, error = float(means.mean()), _error(values, _members(values, types))
+    low, high = error.interval(mean)
+    if _are_shares(values):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Estimate(mean, sd, low, high, *values.shape)
 
 
 def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
@@ -45,6 +52,44 @@ def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
     _require(values)
     means: Matrix = np.mean([values[:, chosen].mean(1) for chosen in _members(values, types)], axis=0)
     return means
+
+
+@dataclass(frozen=True)
+class Error:
+    """Of a mean: its standard error ``se``, known with ``df`` degrees of freedom. ``se`` 0: everything is alike, and ``df`` NaN. Both
+    NaN: nothing was measured twice."""
+
+    se: float
+    df: float
+
+    def interval(self, mean: float) -> tuple[float, float]:
+        """95 %."""
+        from scipy.stats import t
+
+        half = float(t.ppf(1 - LEVEL / 2, self.df)) * self.se if self.se else self.se
+        return mean - half, mean + half
+
+    def p(self, mean: float, games: int) -> float:
+        """Of a true mean of 0, two-sided; of games that are all alike, that so many coins all fall on one side. 1 where the error is
+        not known."""
+        from scipy.stats import t
+
+        if not mean or np.isnan(self.se):
+            return 1.0
+        return float(2 * t.sf(abs(mean) / self.se, self.df)) if self.se else 2.0 ** (1 - games)
+
+    def detectable(self, comparisons: int) -> float:
+        """The true mean that is told from 0 in ``POWER`` of the studies with this error, where the level is shared by so many
+        comparisons (as in Holm's first step). NaN where the error is 0 or not known."""
+        from scipy.optimize import brentq
+        from scipy.stats import chi2, norm, t
+
+        if np.isnan(self.df):
+            return float("nan")
+        # Each study estimates its error anew, with df degrees of freedom: its mean must be beyond this many true errors.
+        estimated = np.sqrt(chi2.ppf((np.arange(1000) + 0.5) / 1000, self.df) / self.df)
+        beyond = t.ppf(1 - LEVEL / 2 / comparisons, self.df) * estimated
+        return self.se * float(brentq(lambda mean: norm.sf(beyond - mean).mean() - POWER, 0, beyond[-1] + 5))
 
 
 @dataclass(frozen=True)
@@ -57,26 +102,22 @@ class Difference:
     p: float
     seeds: int
     tasks: int
+    error: Error
 
 
-def paired_difference(
-    treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None, *, seed: int = 0
-) -> Difference:
-    """The difference of two matrices of the same seeds and the same tasks; ``types`` as in ``estimate``. Interval and p-value
-    come from one two-level bootstrap of the differences.
-
-    p = 2·min(P(d* ≤ 0), P(d* ≥ 0)) with the usual +1 correction: with few seeds a sign-flip over seeds alone could not
-    go below 2^(1 − seeds), and one over tasks alone would ignore that runs differ.
-    """
+def paired_difference(treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None) -> Difference:
+    """The difference of two matrices of the same seeds and the same tasks; ``types`` as in ``estimate``. Of shares the interval ends
+    at −1 and 1. Raises ValueError for matrices of two shapes or empty ones."""
     if treatment.shape != baseline.shape:
         raise ValueError(f"treatment {treatment.shape} and baseline {baseline.shape} are not paired")
     difference = treatment - baseline
-    overall = float(seed_means(difference, types).mean())
-    means = _resampled_means(difference, _members(difference, types), seed)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
-    return Difference(overall, float(low), float(high), p, *difference.shape)
+    mean = float(seed_means(difference, types).mean().round(_DECIMALS)) + 0.0  # 0, and not −1e-17 or −0
+    error = _error(difference, _members(difference, types))
+    low, high = error.interval(mean)
+    if _are_shares(treatment) and _are_shares(baseline):
+        low, high = max(low, -1.0), min(high, 1.0)
+    seeds, tasks = difference.shape
+    return Difference(mean, low, high, error.p(mean, difference.size), seeds, tasks, error)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -91,7 +132,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def verdict(difference: Difference, corrected_p: float) -> str:
     """The difference in a word, at 5 %. "noise": it is within what seeds and tasks vary by, which is no proof that there is no
-    difference. Below ``FEW_SEEDS`` interval and p are too far off for any other word."""
+    difference. Below ``FEW_SEEDS`` the interval is too far off for any other word."""
     if corrected_p >= 0.05 or difference.low <= 0 <= difference.high:
         return "noise"
     if difference.seeds < FEW_SEEDS:
@@ -99,26 +140,54 @@ def verdict(difference: Difference, corrected_p: float) -> str:
     return "higher" if difference.mean > 0 else "lower"
 
 
-def _resampled_means(values: Matrix, members: Sequence[Chosen], seed: int) -> Matrix:
-    """The means of RESAMPLES bootstrap matrices [resamples]: with multinomial counts u over seeds and w over each type's tasks,
-    the mean over types of uᵀ·values·w / (seeds·tasks)."""
-    of_seeds, *of_tasks = _draws(len(values), tuple(map(len, members)), seed, RESAMPLES)
-    over_seeds = of_seeds @ values  # of 0 and 1: whole numbers, and exact
-    by_type = [
-        (over_seeds[:, chosen] * weights).sum(1) / (len(values) * len(chosen))
-        for chosen, weights in zip(members, of_tasks, strict=True)
-    ]
-    means: Matrix = np.mean(by_type, axis=0)
-    return means.round(12) + 0.0  # a mean of 0 is 0, and not -1e-17 or -0
+def _error(values: Matrix, members: Sequence[Chosen]) -> Error:
+    """Of the overall mean. A mean square below that of single games is taken for theirs: the effect is not there, or chance hid it."""
+    seeds, sizes = len(values), np.array([len(chosen) for chosen in members])
+    several = [values[:, chosen] for chosen in members if len(chosen) > 1]
+    if seeds == 1 and not several:
+        return Error(float("nan"), float("nan"))
+    single = _of_types([_games(of) for of in several if seeds > 1], sizes, seeds - 1)
+    parts = (_of_seeds(values, members), _of_types([float(of.mean(0).var(ddof=1)) for of in several], sizes, 1))
+    kept = [part for part in parts if part.variance > (1 + _EQUAL) * single.variance]
+    times = 1 - len(kept)  # Games vary in every mean square, and in the overall mean once.
+    variance = sum(part.variance for part in kept) + times * single.variance
+    if variance < _NONE:
+        return Error(0.0, float("nan"))
+    return Error(variance**0.5, variance**2 / (sum(part.spread for part in kept) + times**2 * single.spread))
 
 
-@lru_cache(maxsize=16)  # a table's cells have few shapes, and drawing is most of the work
-def _draws(seeds: int, tasks: tuple[int, ...], seed: int, resamples: int) -> list[Matrix]:
-    """How often each seed was drawn, then how often each task of each type was: matrices [resamples, count]."""
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    return [
-        rng.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64) for count in (seeds, *tasks)
-    ]
+class _Part(NamedTuple):
+    """What a mean square adds to the ``variance`` of the overall mean, and Satterthwaite's Σ variance²/df of it."""
+
+    variance: float
+    spread: float
+
+
+def _of_seeds(values: Matrix, members: Sequence[Chosen]) -> _Part:
+    """Of one seed nothing is known."""
+    if len(values) == 1:
+        return _Part(0.0, 0.0)
+    means = np.mean([values[:, chosen].mean(1) for chosen in members], axis=0)
+    variance = float(means.var(ddof=1)) / len(values)
+    return _Part(variance, variance**2 / (len(values) - 1))
+
+
+def _of_types(squares: Sequence[float], sizes: npt.NDArray[np.int_], times: int) -> _Part:
+    """``squares``: how much the means of tasks vary in each type of several tasks, with ``times`` (tasks − 1) degrees of freedom.
+    ``sizes``: tasks of every type. A type of one task takes what the others have in common."""
+    if not squares:
+        return _Part(0.0, 0.0)
+    tasks = sizes[sizes > 1]
+    alone = (sizes == 1).sum() * (tasks - 1) / (tasks - 1).sum()
+    parts = np.array(squares) * (1 / tasks + alone) / len(sizes) ** 2
+    return _Part(float(parts.sum()), float((parts**2 / (tasks - 1)).sum()) / times)
+
+
+def _games(values: Matrix) -> float:
+    """How much the means of tasks vary by single games: what is left when seeds and tasks are taken out."""
+    seeds, tasks = values.shape
+    left = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    return float((left**2).sum() / ((seeds - 1) * (tasks - 1)) / seeds)
 
 
 def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]:
@@ -127,6 +196,13 @@ def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]
     return [np.flatnonzero(labels == kind) for kind in sorted(set(labels.tolist()))]
 
 
+def _are_shares(values: Matrix) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
+
+
 def _require(values: Matrix) -> None:
     if values.ndim != 2 or 0 in values.shape or not np.isfinite(values).all():
         raise ValueError(f"expected a finite [seeds, tasks] matrix, got {values.shape}")
+
+
+_DECIMALS, _NONE, _EQUAL = 12, 1e-20, 1e-9  # what sums of floats leave of 0, and of equality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def _numbers(line: Line) -> dict[str, Any]:
         numbers["start"] = line.start.mean
     if line.difference is not None:
         numbers["to_off"] = line.difference.mean
-    return {name: value if name == "seeds" else round(100 * value, 3) for name, value in numbers.items()}
+    known = {name: value for name, value in numbers.items() if not math.isnan(value)}  # one game has no interval
+    return {name: value if name == "seeds" else round(100 * value, 3) for name, value in known.items()}
 
 
 def _curves(cells: Sequence[Cell]) -> list[tuple[object, ...]]:

@@ -56,12 +56,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts."""
+    """A row against its baseline; ``corrected``: Holm's p over the table's contrasts; ``detectable``: the true difference that such a
+    study would tell from 0 among them."""
 
     row: Row
     shown: Shown
     difference: Difference
     corrected: float
+    detectable: float
 
     @property
     def verdict(self) -> str:
@@ -147,7 +149,10 @@ def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) ->
                 difference = _difference(line.runs[shown[0]], cells.of(baseline, shown[0]), shown[1])
                 found += [(line.row, shown, difference)] if difference else []
     tested = holm([difference.p for *_, difference in found])
-    return tuple(Contrast(*what, p) for what, p in zip(found, tested, strict=True))
+    return tuple(
+        Contrast(row, shown, difference, p, difference.error.detectable(len(found)))
+        for (row, shown, difference), p in zip(found, tested, strict=True)
+    )
 
 
 def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:

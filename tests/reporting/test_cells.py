@@ -15,12 +15,12 @@ from pipelines.errors import DataError
 from pipelines.reporting.__main__ import main
 from pipelines.reporting.cells import specification_of
 from pipelines.reporting.figures import write_figure
-from pipelines.reporting.printing import document_of, numbers_csv, summary_of, title_of
+from pipelines.reporting.printing import differences_csv, document_of, numbers_csv, summary_of, title_of
 from pipelines.reporting.rendering import show
 from pipelines.reporting.report import collect, write_table
 from pipelines.reporting.results import read_study
 from pipelines.reporting.specification import Row
-from pipelines.reporting.statistics import Difference
+from pipelines.reporting.statistics import Difference, Error
 from pipelines.reporting.tables import Contrast, StudyTable, make_table
 from tests.reporting.results import edit_table, write_results, write_study
 from tests.reporting.study import write_settings
@@ -47,24 +47,24 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-# Intervals below follow from the bootstrap's exact distribution; every probability that decides is more than 6 standard
-# deviations of counting 10,000 draws (.0016 at 2.5 %) away from 2.5 %. Two seeds a and b: a resample has a twice (¼), b
-# twice (¼) or both (½); its four tasks are drawn from four.
-#   grpo off, seeds 1000 and 1110. Low: 1000 twice, task 0 never drawn: ¼·(¾)⁴ = 7.9 % → 0. High: 1110 twice, task 3 never
-#     drawn: ¼·(¾)⁴ → 100.
-#   grpo full, 1110 and 1111. Low: 1110 twice with at most one hit: ¼·13/256 = 1.3 %, too rare; with at most two: ¼·67/256
-#     = 6.5 %, and its mean is 50. High: 100.
-#   dapo off, one seed, 1100: all or no hits (½)⁴ = 6.3 % each → 0 and 100; no standard deviation.
-#   dapo full, 1100 and 0000. Low: 0. High: 1100 twice with four hits: ¼/16 = 1.6 %, too rare; with three or four: ¼·5/16
-#     = 7.8 % → 75 (mixed seeds reach 50).
-#   Difference of grpo, full − off: 0110 and 0001, mean 3/8. Low: no hit: ¼·(½)⁴ + ¼·(¾)⁴ + ½·(¼)⁴ = 9.7 %, never below
-#     → 0. High: all hits: ¼·(½)⁴ + ¼·(¼)⁴ = 1.7 %, too rare; three or four: ¼·5/16 + ¼·13/256 = 9.1 % → 75. So p is
-#     2·9.7 % = .193, times 2 by Holm .387; of 10,000 draws .399, within four standard deviations (.047). dapo's is 1.
+# Intervals by the crossed model of statistics.py: the variance of the overall mean is s + t − g, of the means of seeds (their
+# variance / S), of tasks (/ T) and what single games leave (their mean square / ST); where s or t is not above g, it counts as g.
+# Degrees of freedom (s + t − g)² / (s²/(S − 1) + t²/(T − 1) + g²/((S − 1)(T − 1))), of the terms that count. Shares end at 0 and 100.
+#   One game of N unlike the others: every mean square is 1/N, so s = t = g = 1/N², and (S − 1)(T − 1) degrees of freedom.
+#   grpo off, seeds 1000 and 1110. Seeds' means ¼, ¾: s = (1/8)/2 = 3/48. Tasks' 1, ½, ½, 0: t = (1/6)/4 = 2/48. Squares about ½:
+#     2 in all, ½ of seeds, 1 of tasks, ½ left: g = (½/3)/8 = 1/48. Variance 4/48, df 16/(9 + 4/3 + 1/3) = 1.5: ± 6.0·.29, 0 to 100.
+#   grpo full, 1110 and 1111: one of eight, 1/8 with 3 df: 87.5 ± 3.182/8 = 39.8 → 47.7.
+#   dapo off, one seed, 1100: of tasks alone, (1/3)/4 with 3 df: 50 ± 3.182·.289 = 92 → 0 to 100; no standard deviation.
+#   dapo full, 1100 and 0000. s = (1/8)/2 = 3/48; tasks ½, ½, 0, 0: t = (1/12)/4 = 1/48; squares about ¼: 1.5 in all, ½ of seeds,
+#     ½ of tasks, ½ left: g = 1/48, no less than t. Variance 3/48 with 1 df: ± 12.7/4, 0 to 100.
+#   Difference of grpo, full − off: 0110 and 0001, mean 3/8. Seeds ½, ¼: s = (1/32)/2 = 1/64. Tasks 0, ½, ½, ½: t = (1/16)/4 = 1/64.
+#     In 64ths squares about 3/8 are 120 in all, 8 of seeds, 24 of tasks, 88 left: g = (88/64/3)/8 = 11/192, above both. So the
+#     variance is g with 3 df: ± 3.182·.2394 = 76.2. p of t₃ = .375/.2394 = 1.567: .2152, times 2 by Holm .430. dapo's is 0 in every
+#     game: p 1. Told in 80 %, at 5 %/2: noncentral t₃ beyond 4.177 is 5.432, times .2394 = 130 points, more than there are.
 
 
 # By type, "pick" is tasks 0 and 2, "look" 1 and 3. Standard deviations: seeds ¼ and ¾, or ½ and 0: √(2·(¼)²/1) = .354;
-# ¾ and 1: .177. By type, two tasks: a mean of 0 or 1 needs one seed twice and both draws alike, ¼·¼ = 6.3 % > 2.5 %: reached.
-# Everything starts at 1000: the panel at ¼.
+# ¾ and 1: .177. grpo full's look, 10 and 11: one of four, ¼ with 1 df: ± 12.7/4. Everything starts at 1000: the panel at ¼.
 MEANS = {
     ("GRPO", "off"): ["25.0 ± 0.0", "50.0 ± 35.4", "25.0 ± 35.4", "75.0 ± 35.4"],
     ("GRPO", "full"): ["25.0 ± 0.0", "87.5 ± 17.7", "75.0 ± 35.4", "100.0 ± 0.0"],
@@ -80,14 +80,14 @@ def test_the_table_by_hand(study: Path) -> None:
     assert means == {label: dict(zip(columns, cells, strict=True)) for label, cells in MEANS.items()}
     assert list(means) == list(MEANS), "in the paper's order"
     assert {label: cells["all"] for label, cells in intervals.items()} == {
-        ("GRPO", "off"): "0.0 – 100.0", ("GRPO", "full"): "50.0 – 100.0", ("DAPO", "off"): "0.0 – 100.0",
-        ("DAPO", "full"): "0.0 – 75.0",
+        ("GRPO", "off"): "0.0 – 100.0", ("GRPO", "full"): "47.7 – 100.0", ("DAPO", "off"): "0.0 – 100.0",
+        ("DAPO", "full"): "0.0 – 100.0",
     }  # fmt: skip
     assert intervals["GRPO", "full"]["look"] == "0.0 – 100.0"
     (differences,) = (part for part in document_of(table).tables if part.title.startswith("Paired"))
     assert differences.rows == (
-        ("GRPO", "full", "all", "2", "4", "+37.5", "+0.0 – +75.0", "0.399", "noise"),
-        ("DAPO", "full", "all", "1", "4", "+0.0", "+0.0 – +0.0", "1.000", "noise"),
+        ("GRPO", "full", "all", "2", "4", "+37.5", "-38.7 – +100.0", "0.430", "> 100", "noise"),
+        ("DAPO", "full", "all", "1", "4", "+0.0", "+0.0 – +0.0", "1.000", "–", "noise"),
     )
     assert title_of(table).startswith("ALFWorld: tiny, test scale — stand-in")
 
@@ -99,8 +99,15 @@ def test_the_files_have_the_deviations_and_all_digits(study: Path, tmp_path: Pat
     numbers = pd.read_csv(tmp_path / "out" / "cells.csv")
     look = numbers[(numbers["method"] == "grpo") & (numbers["empg"] == "full") & (numbers["column"] == "all")].iloc[0]
     assert look[["mean", "sd", "low", "high", "seeds", "tasks"]].tolist() == pytest.approx(
-        [87.5, 100 / 32**0.5, 50.0, 100.0, 2, 4]
+        [87.5, 100 / 32**0.5, 87.5 - 100 * 3.182446 / 8, 100.0, 2, 4]
     )
+    differences = pd.read_csv(tmp_path / "out" / "cells_differences.csv")
+    grpo, dapo = (differences[differences["method"] == method].iloc[0] for method in ("grpo", "dapo"))
+    assert grpo[["difference", "low", "high", "p", "p_holm", "detectable"]].tolist() == pytest.approx(
+        [37.5, 37.5 - 100 * 3.182446 * (11 / 192) ** 0.5, 100, 0.21517, 0.43034, 100 * 5.43206 * (11 / 192) ** 0.5],
+        rel=1e-3,
+    )
+    assert pd.isna(dapo["detectable"]), "nothing varies, so nothing is known of what could be seen"
 
 
 def test_only_common_seeds_are_paired(study: Path) -> None:
@@ -109,6 +116,17 @@ def test_only_common_seeds_are_paired(study: Path) -> None:
     assert (grpo.row.method, grpo.row.empg, grpo.difference.seeds) == ("grpo", "full", 2)
     assert grpo.difference.mean == pytest.approx(3 / 8)
     assert (dapo.difference.seeds, dapo.difference.mean, dapo.verdict) == (1, 0.0, "noise")
+
+
+def test_one_game_has_no_interval(tmp_path: Path) -> None:
+    """And no p below 1, nor a detectable difference: nothing says how it varies."""
+    for arm, won in (("off", 0), ("full", 1)):
+        write_results(tmp_path, "grpo", arm, 0, {0: [0], 2: [won]})
+    table = table_of(tmp_path)
+    assert printed(table, "95 %")["GRPO", "full"]["all"] == "–"
+    (difference,) = next(part for part in document_of(table).tables if part.title.startswith("Paired")).rows
+    assert difference[2:] == ("all", "1", "1", "+100.0", "–", "1.000", "–", "noise")
+    assert "nan" not in numbers_csv(table) + differences_csv(table)
 
 
 def test_without_a_common_seed_or_an_off_arm_nothing_is_compared(tmp_path: Path) -> None:
@@ -121,45 +139,46 @@ def test_without_a_common_seed_or_an_off_arm_nothing_is_compared(tmp_path: Path)
 
 
 def test_every_arm_is_compared_with_off_in_the_papers_order(tmp_path: Path) -> None:
-    """All differences are certain (p = 2/10,001 each), so Holm makes all of them three times as large."""
+    """All differences are certain: ten games alike, p = 2/2¹⁰ each, so Holm makes all of them three times as large."""
     for arm, final in (("full", 1), ("off", 0), ("gradient_scaling", 1), ("future_bonus", 1)):
         for seed in range(5):
             write_results(tmp_path, "grpo", arm, seed, {0: [0, 0], 2: [final, final]})
     contrasts = table_of(tmp_path).contrasts
     assert [c.row.empg for c in contrasts] == ["gradient_scaling", "future_bonus", "full"]
     assert [c.verdict for c in contrasts] == ["higher"] * 3
-    assert [c.corrected for c in contrasts] == pytest.approx([3 * 2 / 10_001] * 3)
+    assert [c.corrected for c in contrasts] == pytest.approx([3 / 512] * 3)
 
 
-def test_below_five_seeds_there_is_no_verdict_but_noise(tmp_path: Path) -> None:
-    """Two certain differences, p = 2/10,001 each and twice that by Holm: four seeds are too few to believe it, five are not."""
-    for arm, final, seeds in (("off", 0, 5), ("full", 1, 5), ("future_bonus", 1, 4)):
+def test_below_three_seeds_there_is_no_verdict_but_noise(tmp_path: Path) -> None:
+    """Two certain differences, of 8 and of 12 games alike: p = 2/2⁸ and 2/2¹², which is the less, and twice that by Holm. Two
+    seeds are too few to believe it, three are not."""
+    for arm, final, seeds in (("off", 0, 3), ("full", 1, 3), ("future_bonus", 1, 2)):
         for seed in range(seeds):
-            write_results(tmp_path, "grpo", arm, seed, {0: [0, 0], 2: [final, final]})
+            write_results(tmp_path, "grpo", arm, seed, {0: [0] * 4, 2: [final] * 4})
     few, enough = table_of(tmp_path).contrasts
-    assert (few.row.empg, few.difference.seeds, few.verdict) == ("future_bonus", 4, "few seeds")
-    assert (enough.row.empg, enough.difference.seeds, enough.verdict) == ("full", 5, "higher")
-    assert few.corrected == enough.corrected == pytest.approx(2 * 2 / 10_001)
+    assert (few.row.empg, few.difference.seeds, few.verdict) == ("future_bonus", 2, "few seeds")
+    assert (enough.row.empg, enough.difference.seeds, enough.verdict) == ("full", 3, "higher")
+    assert (few.corrected, enough.corrected) == (pytest.approx(2**-7), pytest.approx(2 * 2**-11))
 
 
 @pytest.mark.parametrize(
     ("mean", "corrected", "seeds", "verdict"),
     [
-        (0.1, 0.0499, 5, "higher"),
-        (-0.1, 0.0499, 5, "lower"),
-        (0.1, 0.05, 5, "noise"),
-        (-0.1, 1.0, 5, "noise"),
-        (0.1, 0.0499, 4, "few seeds"),
-        (0.1, 0.05, 4, "noise"),
-        (0.09, 0.0499, 5, "noise"),  # its interval holds 0
+        (0.1, 0.0499, 3, "higher"),
+        (-0.1, 0.0499, 3, "lower"),
+        (0.1, 0.05, 3, "noise"),
+        (-0.1, 1.0, 3, "noise"),
+        (0.1, 0.0499, 2, "few seeds"),
+        (0.1, 0.05, 2, "noise"),
+        (0.09, 0.0499, 3, "noise"),  # its interval holds 0
     ],
 )
 def test_a_verdict_needs_the_corrected_p_the_interval_and_seeds(
     mean: float, corrected: float, seeds: int, verdict: str
 ) -> None:
-    difference = Difference(mean, mean - 0.095, mean + 0.095, 0.001, seeds, 4)
+    difference = Difference(mean, mean - 0.095, mean + 0.095, 0.001, seeds, 4, Error(0.04, 6.0))
     row: Any = Row(model="tiny", method="grpo", empg="full")
-    assert Contrast(row, ("alfworld", None), difference, corrected).verdict == verdict  # type: ignore[arg-type]
+    assert Contrast(row, ("alfworld", None), difference, corrected, 0.2).verdict == verdict  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------- rows and columns that follow the runs
@@ -248,14 +267,13 @@ def write_questions(root: Path) -> None:
 #   Full 1110: panel ¾; ID 1, OOD 0, overall ⅔. At the start 1000: panel ¼.
 #   F1: panel ¾ and 1 (mean .875, sd .25/√2 = .177); ID 1; OOD 0 and 1 (½, sd 1/√2 = .707); overall ⅔ and 1 (.833, sd
 #   (⅓)/√2 = .236). At the start: panel 1.5/4 = .375.
-# Intervals, of the exact distribution as above.
-#   Panel, equal seeds: off has Bin(4, ½)/4: none or all (½)⁴ = 6.3 % → 0 and 100. Full, Bin(4, ¾)/4: none (¼)⁴ = .4 %, at
-#   most one 13/256 = 5.1 % → 25; all 32 % → 100. F1: seed 0 twice (¼) with at most one hit 1.3 %, with at most two 6.5 %
-#   → 50; 100.
-#   Averages resample within a type, so only off's one-hop questions 1 and 0 can move: 0, ½, 1 with ¼, ½, ¼. ID ½ … 1,
-#   overall (0 + 1 + 0)/3 … (1 + 1 + 0)/3. F1: only the seeds move: OOD 0 … 1, overall ⅔ … 1.
-# Difference of exact match: 0100 with both seeds. No hit (¾)⁴ = 32 % → 0; three or four hits of probability ¼: 13/256 =
-# 5.1 % → 75 (four alone: .4 %).
+# Intervals, as above.
+#   Panel, equal seeds, so s = g = 0: off 1010, t = (1/3)/4 with 3 df: ± 3.182·.289, 0 to 100. Full 1110, (¼)/4: 75 ± 79.6, 0 to 100.
+#   F1: one game of eight is lost: 87.5 ± 39.8, as grpo full above.
+#   Averages: a type of one task is given the variance of one hop, the only type of two. Off's is 1 and 0, ½ with 1 df: of ID
+#   (½/2 + ½)/4, overall (½/2 + ½ + ½)/9, and 12.7 standard errors are more than 100. Full's is 0: points. F1's too, where seeds
+#   are left: of OOD 0 and 1, ½ ± 12.7/2; overall ⅔ and 1, (1/18)/2 with 1 df: .833 ± 12.7/6, 0 to 100.
+# Difference of exact match: 0100 with both seeds, t = (¼)/4 with 3 df: 25 ± 3.182/4 = 79.6, of t₃ = 1 p = .391, twice by Holm.
 def test_every_measure_average_and_remark_by_hand(tmp_path: Path) -> None:
     write_questions(tmp_path)
     table = table_of(tmp_path)
@@ -272,18 +290,18 @@ def test_every_measure_average_and_remark_by_hand(tmp_path: Path) -> None:
         "17.7", "70.7", "23.6",
     ]  # fmt: skip
     for column, off, full in (
-        ("Exact match all", "0.0 – 100.0", "25.0 – 100.0"),
-        ("Exact match ID", "50.0 – 100.0", "100.0 – 100.0"),
-        ("Exact match overall", "33.3 – 66.7", "66.7 – 66.7"),
-        ("F1 all", "50.0 – 100.0", "50.0 – 100.0"),
+        ("Exact match all", "0.0 – 100.0", "0.0 – 100.0"),
+        ("Exact match ID", "0.0 – 100.0", "100.0 – 100.0"),
+        ("Exact match overall", "0.0 – 100.0", "66.7 – 66.7"),
+        ("F1 all", "47.7 – 100.0", "47.7 – 100.0"),
         ("F1 OOD", "0.0 – 100.0", "0.0 – 100.0"),
-        ("F1 overall", "66.7 – 100.0", "66.7 – 100.0"),
+        ("F1 overall", "0.0 – 100.0", "0.0 – 100.0"),
     ):
         assert (intervals["GRPO", "off"][column], intervals["GRPO", "full"][column]) == (off, full), column
     (differences,) = (part for part in document_of(table).tables if part.title.startswith("Paired"))
     assert [row[2:] for row in differences.rows] == [
-        ("Exact match all", "2", "4", "+25.0", "+0.0 – +75.0", "1.000", "noise"),
-        ("F1 all", "2", "4", "+0.0", "+0.0 – +0.0", "1.000", "noise"),
+        ("Exact match all", "2", "4", "+25.0", "-54.6 – +100.0", "0.782", "> 100", "noise"),
+        ("F1 all", "2", "4", "+0.0", "+0.0 – +0.0", "1.000", "–", "noise"),
     ]
     assert document_of(table).notes[-1] == "Remark: every judge was asleep."
     write_figure("learning_curves", tmp_path, tmp_path / "out")
@@ -319,7 +337,7 @@ def test_a_measure_that_equals_success_has_no_columns_of_its_own(tmp_path: Path)
 
 def test_a_shop_has_its_score_beside_success(tmp_path: Path) -> None:
     """100 × the mean of evaluations.score. The arms' success is the same and certain, the score gains ½ of every task:
-    p = 2/10,001 times the two comparisons."""
+    ten games alike, p = 2/2¹⁰, times the two comparisons."""
     said = {"measures": {"score": "score", "success": "success"}}
     for arm, score in (("off", 0.25), ("full", 0.75)):
         for seed in range(5):
@@ -329,7 +347,7 @@ def test_a_shop_has_its_score_beside_success(tmp_path: Path) -> None:
     full = printed(table, "Mean")["GRPO", "full"]
     assert (full["Success all"], full["Score all"]) == ("0.0 ± 0.0", "75.0 ± 0.0")
     assert [(c.shown[1].measure, c.verdict) for c in table.contrasts] == [("success", "noise"), ("score", "higher")]
-    assert table.contrasts[1].corrected == pytest.approx(2 * 2 / 10_001)
+    assert table.contrasts[1].corrected == pytest.approx(2 / 512)
 
 
 def test_a_terminal_of_80_columns_shows_it_whole(
@@ -343,7 +361,7 @@ def test_a_terminal_of_80_columns_shows_it_whole(
     lines = capsys.readouterr().out.splitlines()
     said = "\n".join(line for line in lines if "stand-in" not in line)  # the title is a sentence, and wraps
     assert max(map(len, said.splitlines())) <= 80
-    for text in ("87.5 ± 17.7", "+0.0 – +75.0", "noise", "Remark: every judge was asleep."):
+    for text in ("87.5 ± 17.7", "-54.6 – +100.0", "noise", "Remark: every judge was asleep."):
         assert text in said
     assert "…" not in said
 

@@ -148,7 +148,7 @@ def test_every_arm_has_a_usual_choice(tmp_path: Path, choices: list[tuple[float,
 
 
 def test_final_bars_by_hand(study: Path) -> None:
-    """Means, seeds as points, the interval of the tables' bootstrap, and where RL began."""
+    """Means, seeds as points, the tables' interval, and where RL began."""
     (ax,) = draw("final_bars", study).plot.axes
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["GRPO, EMPG off", "GRPO, EMPG full", "DAPO, EMPG off", "DAPO, EMPG full"]

@@ -1,20 +1,28 @@
-"""Means, intervals, paired differences and Holm's correction, against hand computation, enumeration and simulation."""
+"""Means, intervals, paired differences and Holm's correction, against hand computation, plain loops and simulation."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import random
-from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import nct, t
 
-from pipelines.reporting import statistics
-from pipelines.reporting.statistics import RESAMPLES, Matrix, estimate, holm, paired_difference, seed_means, verdict
+from pipelines.reporting.statistics import (
+    Difference,
+    Error,
+    Matrix,
+    estimate,
+    holm,
+    paired_difference,
+    seed_means,
+    verdict,
+)
 
 matrices = st.tuples(st.integers(1, 4), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.sampled_from([0.0, 1.0]))
@@ -35,11 +43,18 @@ def test_one_seed_has_no_standard_deviation() -> None:
     assert math.isnan(estimate(matrix([1, 0])).sd)
 
 
-def test_interval_of_two_seeds_and_one_task_is_enumerated() -> None:
-    # Two seeds with values 0 and 1, one task: a resample draws (0,0), (0,1), (1,0), (1,1), means 0, ½, ½, 1 with
-    # probability ¼, ½, ¼. Both tails are heavier than 2.5 %, so the interval is the whole of [0, 1].
-    e = estimate(matrix([0], [1]))
-    assert (e.low, e.high) == (0.0, 1.0)
+def test_interval_of_two_seeds_and_one_task() -> None:
+    """Values 0 and .2, t with one degree of freedom (12.706), standard error √(.02 / 2) = .1: .1 ± 1.2706, of shares within 0 and 1,
+    of their differences within −1 and 1."""
+    values = np.array([[0.0], [0.2]])
+    e, d, shares = (
+        estimate(values),
+        paired_difference(10 + values, 10 + 0 * values),
+        paired_difference(values, 0 * values),
+    )
+    assert (e.low, e.high, shares.low, shares.high) == (0.0, 1.0, -1.0, 1.0)
+    assert (d.low, d.high) == (pytest.approx(0.1 - 1.2706, abs=1e-4), pytest.approx(0.1 + 1.2706, abs=1e-4))
+    assert d.p == pytest.approx(0.5)  # t = 1: half of Cauchy's distribution lies within ±1
 
 
 def test_interval_of_certain_success_is_a_point() -> None:
@@ -47,59 +62,55 @@ def test_interval_of_certain_success_is_a_point() -> None:
     assert (e.low, e.mean, e.high) == (1.0, 1.0, 1.0)
 
 
-def share_of(values: Matrix) -> dict[float, float]:
-    """The bootstrap itself, without drawing: every choice of seeds and of tasks is equally likely; mean → probability."""
-    seeds, tasks = values.shape
-    draws = [
-        float(values[np.ix_(chosen_seeds, chosen_tasks)].mean())
-        for chosen_seeds in itertools.product(range(seeds), repeat=seeds)
-        for chosen_tasks in itertools.product(range(tasks), repeat=tasks)
-    ]
-    counted = Counter(round(mean, 12) + 0.0 for mean in draws)
-    return {mean: counted[mean] / len(draws) for mean in sorted(counted)}
+def test_one_game_has_no_interval() -> None:
+    d = paired_difference(matrix([1]), matrix([0]))
+    assert np.isnan([d.low, d.high, d.error.detectable(1)]).all()
+    assert d.p == 1
 
 
-ENUMERATED = [
-    matrix([1, 0, 0, 1]),  # one seed: only tasks vary
-    matrix([1], [1], [0], [1]),  # one task: only seeds vary
-    matrix([1, 0], [1, 1]),
-    matrix([1, 0, 0], [1, 1, 1]),
-    matrix([1, 1, 0, 1], [0, 0, -1, 1]),  # a difference
-]
+def test_the_crossed_model_by_hand() -> None:
+    """Seeds' means 1, 0, −1 → variance 1, of the overall mean 1/3 with 2 degrees of freedom. Tasks' means 1, −1 → variance 2, 2/2 =
+    1 with 1. What is left is 0. So variance 4/3, degrees of freedom (16/9) / ((1/9)/2 + 1/1) = 32/19."""
+    values = np.array([[2.0, 0], [1, -1], [0, -2]])
+    d = paired_difference(values, 0 * values)
+    half = t.ppf(0.975, 32 / 19) * math.sqrt(4 / 3)
+    assert d.mean == 0
+    assert (d.low, d.high) == (pytest.approx(-half), pytest.approx(half))
+    assert d.error.df == pytest.approx(32 / 19)
 
 
-@pytest.mark.parametrize("values", ENUMERATED)
-def test_interval_is_the_enumerated_one(values: Matrix) -> None:
-    """The 2.5 % quantile is the first mean whose cumulative probability passes 2.5 %. It must be clear of it by 4 standard
-    deviations of what 10,000 draws count, √(.025·.975/10,000)·4 = .0062: then the draws give that very number."""
-    share = share_of(values)
-    for means, bound in ((list(share), "low"), (list(share)[::-1], "high")):
-        below = list(itertools.accumulate(share[mean] for mean in means))
-        assert all(abs(probability - 0.025) > 0.0062 for probability in below), "choose another matrix"
-        exact = next(mean for mean, probability in zip(means, below, strict=True) if probability > 0.025)
-        for made in (estimate(values), paired_difference(values, np.zeros_like(values))):
-            assert getattr(made, bound) == pytest.approx(exact, abs=1e-12)
+def test_games_that_vary_alone_are_all_that_counts() -> None:
+    """Rows and columns have one mean: both mean squares are 0, below that of games, whose residual sum of squares is 4 with one degree
+    of freedom: 4 / 4 games = 1."""
+    values = np.array([[1.0, -1], [-1, 1]])
+    error = paired_difference(values, 0 * values).error
+    assert (error.se, error.df) == (pytest.approx(1), pytest.approx(1))
 
 
-@pytest.mark.parametrize(
-    "values",
-    [*ENUMERATED, matrix([1, -1, 0, 0, 0], [0, 1, -1, 1, 0], [1, 0, 0, 0, -1])],  # whose fifteenths no float holds
-)
-def test_p_is_the_enumerated_one(values: Matrix) -> None:
-    share = share_of(values)
-    tail = min(sum(share[m] for m in share if m <= 0), sum(share[m] for m in share if m >= 0))
-    expected = min(1.0, 2 * (tail * RESAMPLES + 1) / (RESAMPLES + 1))
-    error = 4 * 2 * math.sqrt(tail * (1 - tail) / RESAMPLES)  # of 10,000 draws
-    assert paired_difference(values, np.zeros_like(values)).p == pytest.approx(expected, abs=error + 1e-12)
+def by_loops(values: Matrix) -> tuple[float, float]:
+    """Standard error and degrees of freedom as a textbook's analysis of variance has them: mean squares of rows, columns, residuals."""
+    S, T = values.shape
+    mean = sum(values[s][t] for s in range(S) for t in range(T)) / (S * T)
+    rows = [sum(values[s][t] for t in range(T)) / T for s in range(S)]
+    columns = [sum(values[s][t] for s in range(S)) / S for t in range(T)]
+    of_rows = T * sum((r - mean) ** 2 for r in rows) / (S - 1)
+    of_columns = S * sum((c - mean) ** 2 for c in columns) / (T - 1)
+    df = (S - 1) * (T - 1)
+    left = sum((values[s][t] - rows[s] - columns[t] + mean) ** 2 for s in range(S) for t in range(T)) / df
+    kept = [(m, f) for m, f in ((of_rows, S - 1), (of_columns, T - 1)) if m > (1 + 1e-9) * left]
+    total = sum(m for m, _ in kept) + (1 - len(kept)) * left
+    spread = sum(m**2 / f for m, f in kept) + ((1 - len(kept)) * left) ** 2 / df
+    return math.sqrt(total / (S * T)), total**2 / spread
 
 
-def loop_bootstrap(values: Matrix, resamples: int, seed: int) -> list[float]:
-    """The two-level bootstrap as one would explain it: draw seeds, draw tasks, average."""
-    draw, (seeds, tasks), means = random.Random(seed), values.shape, []
-    for _ in range(resamples):
-        chosen_seeds, chosen_tasks = draw.choices(range(seeds), k=seeds), draw.choices(range(tasks), k=tasks)
-        means.append(sum(float(values[s, t]) for s in chosen_seeds for t in chosen_tasks) / values.size)
-    return means
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(2, 7)), elements=st.sampled_from([-1.0, 0.0, 1.0])))
+def test_the_error_is_the_plain_loops(values: Matrix) -> None:
+    error = paired_difference(values, 0 * values).error
+    if error.se:
+        assert (error.se, error.df) == tuple(map(pytest.approx, by_loops(values)))
+    else:
+        assert len(set(values.flat)) == 1
 
 
 def test_every_type_weighs_the_same_by_hand() -> None:
@@ -112,88 +123,104 @@ def test_every_type_weighs_the_same_by_hand() -> None:
     assert (e.mean, e.sd, e.seeds, e.tasks) == (pytest.approx(5 / 12), pytest.approx(1 / 6 / math.sqrt(2)), 2, 4)
 
 
-def test_tasks_are_resampled_within_their_type() -> None:
-    """Type a has 1 and 0, type b has 1. a's two draws have the means 0, ½, 1 with probability ¼, ½, ¼, b's is always 1:
-    [½, 1]. Drawn from all three tasks, a mean of 0 had probability 1/27 > 2.5 %."""
+def test_tasks_vary_within_their_type() -> None:
+    """One seed. Type a has 1 and 0 (variance ½, of its mean ¼), type b 1 and 1 (0): a quarter of ¼ is the variance of the mean,
+    with one degree of freedom. Together the tasks' variance is ¼, of their mean 1/16: the types' own difference counts too."""
+    values, types = matrix([1, 0, 1, 1]), ["a", "a", "b", "b"]
+    one, other = (paired_difference(values, 0 * values, of).error for of in (types, None))
+    assert (one.se**2, one.df) == (pytest.approx(1 / 16), pytest.approx(1))
+    assert (other.se**2, other.df) == (pytest.approx(1 / 16), pytest.approx(3))
+
+
+def test_a_type_of_one_task_varies_as_the_others_do() -> None:
+    """Type a has 1 and 0, variance ½ with one degree of freedom; b has one task, and is given a's: (½/2 + ½/1) / 4 = 3/16, and no
+    degree of freedom more."""
     values = matrix([1, 0, 1])
-    one, other = estimate(values, ["a", "a", "b"]), estimate(values)
-    assert (one.low, one.high) == (0.5, 1.0)
-    assert (other.low, other.high) == (0.0, 1.0)
+    error = paired_difference(values, 0 * values, ["a", "a", "b"]).error
+    assert (error.se**2, error.df) == (pytest.approx(3 / 16), pytest.approx(1))
+
+
+def test_types_and_seeds_by_hand() -> None:
+    """Type a: seeds ±2, tasks ±3, games ±1. b has one task: seeds ±2. Everything has one degree of freedom. Seeds: variance 8, of the
+    mean of two 4. Tasks: 3 and −3, variance 18, (18/2 + 18/1) / 4 = 27/4. Games: squares 4·1, of a task's mean over two seeds
+    2, (2/2 + 2/1) / 4 = 3/4. Variance 4 + 27/4 − 3/4 = 10, degrees of freedom 100 / (16 + 729/16 + 9/16)."""
+    values = matrix([6, -2, 2], [0, -4, -2])
+    error = paired_difference(values, 0 * values, ["a", "a", "b"]).error
+    assert (error.se**2, error.df) == (pytest.approx(10), pytest.approx(100 / (16 + 738 / 16)))
+
+
+def test_types_of_one_task_each_vary_by_seeds_alone() -> None:
+    """Seeds' means 1 and 0, variance ½, of the mean of two ¼."""
+    values = matrix([2, 0], [1, -1])
+    error = paired_difference(values, 0 * values, ["a", "b"]).error
+    assert (error.se, error.df) == (pytest.approx(0.5), pytest.approx(1))
+
+
+@pytest.mark.parametrize("df", [1, 1.5, 2, 8, 400])
+@pytest.mark.parametrize("comparisons", [1, 12])
+def test_the_detectable_difference_is_that_of_noncentral_t(df: float, comparisons: int) -> None:
+    found = Error(0.1, df).detectable(comparisons)
+    assert nct.sf(t.ppf(1 - 0.025 / comparisons, df), df, found / 0.1) == pytest.approx(0.8, abs=1e-3)
 
 
 @settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_one_type_is_no_type(values: Matrix) -> None:
     one, other = estimate(values, ["a"] * values.shape[1]), estimate(values)
-    assert (one.mean, one.low, one.high) == (other.mean, other.low, other.high)
+    np.testing.assert_array_equal((one.mean, one.low, one.high), (other.mean, other.low, other.high))
 
 
-def test_interval_is_the_plain_loops() -> None:
-    values = (np.random.default_rng(3).random((3, 20)) < [[0.3], [0.5], [0.6]]).astype(np.float64)
-    e, loop = estimate(values), np.array(loop_bootstrap(values, 4000, seed=1))
-    # Of the loop's 4,000 means, 2.5 % lie below ``low``, but for the error of counting there (4,000) and here (10,000),
-    # at 4 standard deviations: 4·√(.025·.975·(1/4,000 + 1/10,000)) = .0117. Means are multiples of 1/60 and may tie.
-    for beyond, at in (((loop < e.low - 1e-9), loop <= e.low + 1e-9), ((loop > e.high + 1e-9), loop >= e.high - 1e-9)):
-        assert beyond.mean() <= 0.025 + 0.0117
-        assert at.mean() >= 0.025 - 0.0117
-
-
-def coverage(seeds: int, tasks: int, studies: int) -> float:
-    """Share of binomial studies whose interval holds the truth, ½. Seeds differ by sd .12 of the probability, tasks by .3."""
-    rng, covered = np.random.default_rng(0), 0
+def covered(seeds: int, tasks: int, of_seeds: float, of_tasks: float, studies: int, types: int = 1) -> float:
+    """Share of studies whose interval holds the true difference, 0. Two arms play each task once a seed; the difference of their
+    chances varies by seed and by task with these standard deviations."""
+    rng, held = np.random.default_rng(0), 0
     for _ in range(studies):
-        ability, difficulty = rng.normal(0, 0.12, (seeds, 1)), rng.normal(0, 0.3, (1, tasks))
-        chance = np.clip(0.5 + ability + difficulty, 0, 1)
-        e = estimate((rng.random(chance.shape) < chance).astype(np.float64))
-        covered += e.low <= 0.5 <= e.high
-    return covered / studies
+        usual = rng.beta(1.2, 1.2, (1, tasks))
+        half = (rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_tasks, (1, tasks))) / 2
+        won = [(rng.random((seeds, tasks)) < usual + side * half).astype(np.float64) for side in (1, -1)]
+        difference = paired_difference(*won, [str(task % types) for task in range(tasks)])
+        held += difference.low <= 0 <= difference.high
+    return held / studies
 
 
-def test_intervals_cover_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight seeds, 60 tasks.
-
-    The variance of the mean has the parts .12²/8 = .0018 (seeds) and about .28²/60 = .0013 (tasks; clipping takes some):
-    on these studies an interval over tasks alone covers 84 %, over seeds alone 81 %, one half as wide again 99.7 %.
-    Nominal 95 %: eight resampled seeds have 7/8 of the seeds' variance (−1 %), the noise of single games is counted twice
-    (+1 %). 4 standard deviations of counting 300 studies are 4·√(.95·.05/300) = 5 %: at least 89 %, at most 99.5 %.
-    """
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)  # enough for one quantile's error not to matter here
-    assert 0.89 <= coverage(8, 60, studies=300) <= 0.995
-
-
-def test_intervals_of_few_seeds_cover_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Why a table tests nothing below five seeds: two resampled seeds have half of the seeds' variance, and the t-quantile
-    of one degree of freedom is 12.7 where the bootstrap has about 2."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
-    assert 0.6 <= coverage(2, 400, studies=300) <= 0.89
+@pytest.mark.parametrize("seeds", [3, 8, 25])
+@pytest.mark.parametrize(
+    ("tasks", "of_seeds", "of_tasks", "types"),
+    [(128, 0, 0, 1), (128, 0.045, 0.1, 1), (512, 0.02, 0.2, 1), (128, 0.1, 0, 1), (128, 0.045, 0.1, 4)],
+)
+def test_intervals_hold_the_truth(seeds: int, tasks: int, of_seeds: float, of_tasks: float, types: int) -> None:
+    """95 % are wanted. The components seen in two grids: by seeds (warm start and arm included) up to 20 points², .045. In 400 to
+    5,000 studies of each design 92 to 98 % did; 4 standard deviations of counting 400 are 4.4 %."""
+    assert 0.93 - 0.044 <= covered(seeds, tasks, of_seeds, of_tasks, 400, types) <= 0.98 + 0.02
 
 
-def test_noise_is_no_proof_that_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands below the tables: three seeds that differ by .05, 128 tasks played once, and a true difference of .1.
+def test_intervals_of_two_seeds_hold_it_less_often() -> None:
+    """Why two seeds give no verdict: where seeds differ much, in 86 to 89 % of 1,500 studies."""
+    assert covered(2, 128, 0.1, 0.1, 400) < 0.93
 
-    Chances spread by .3 around a half, so a game varies by about .25 − .3² = .16 and the mean of 384 differences by
-    √(2·.16/384) = .029; by seeds it is √(2·.05²/3) = .041: .05 in all, where significance wants ±.098. So half of 60 studies;
-    4 standard deviations are 4·√(.25/60) = 26 %.
-    """
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
-    rng, noise = np.random.default_rng(0), 0
-    for _ in range(60):
-        task = rng.normal(0, 0.3, (1, 128))
-        better, usual = (
-            (rng.random((3, 128)) < 0.5 + gain + rng.normal(0, 0.05, (3, 1)) + task).astype(np.float64)
-            for gain in (0.1, 0.0)
-        )
-        difference = paired_difference(better, usual)
-        noise += verdict(difference, difference.p) == "noise"
-    assert 0.24 <= noise / 60 <= 0.76
+
+def test_what_is_called_detectable_is_detected() -> None:
+    """Eight seeds that differ by .03, 128 tasks: in 80 % of studies a difference as large as the median detectable one is
+    significant; 4 standard deviations of counting 300 are 9 %."""
+    rng = np.random.default_rng(1)
+
+    def study(gain: float) -> Difference:
+        task, seed = rng.uniform(0.3, 0.6, (1, 128)), rng.normal(0, 0.03, (8, 1))
+        better, usual = ((rng.random((8, 128)) < task + shift).astype(np.float64) for shift in (gain + seed, 0.0))
+        return paired_difference(better, usual)
+
+    gain = float(np.median([study(0).error.detectable(1) for _ in range(100)]))
+    assert 0.71 <= np.mean([study(gain).p < 0.05 for _ in range(300)]) <= 0.89
 
 
 @settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_an_interval_holds_its_mean_and_stays_in_range(values: Matrix) -> None:
     e = estimate(values)
-    assert 0 <= e.low <= e.mean + 1e-12
-    assert e.mean - 1e-12 <= e.high <= 1 + 1e-12
+    assert np.isnan(e.low) == np.isnan(e.high) == (values.size == 1)
+    if values.size > 1:
+        assert 0 <= e.low <= e.mean + 1e-12
+        assert e.mean - 1e-12 <= e.high <= 1 + 1e-12
 
 
 @settings(max_examples=25, deadline=None)
@@ -205,12 +232,6 @@ def test_order_does_not_move_the_mean(values: Matrix, rng: random.Random) -> Non
     assert one.sd == pytest.approx(other.sd, nan_ok=True)
 
 
-def test_the_same_numbers_give_the_same_interval() -> None:
-    values = (np.random.default_rng(0).random((3, 30)) < 0.4).astype(np.float64)
-    assert estimate(values) == estimate(values.copy())
-    assert paired_difference(values, 1 - values) == paired_difference(values, 1 - values)
-
-
 def test_a_paired_difference_by_hand() -> None:
     # Treatment − baseline: [[0, 1], [1, 1]], mean 3/4.
     d = paired_difference(matrix([1, 1], [1, 1]), matrix([1, 0], [0, 0]))
@@ -218,22 +239,34 @@ def test_a_paired_difference_by_hand() -> None:
 
 
 def test_p_of_a_difference_that_is_always_there() -> None:
-    # Every resample's mean is 1 > 0: p = 2·(0 + 1)/(10,000 + 1).
+    """Four games, all alike: as likely as four coins that fall on one side, whichever, 2/16."""
     d = paired_difference(matrix([1, 1], [1, 1]), matrix([0, 0], [0, 0]))
-    assert d.p == pytest.approx(2 / 10_001)
+    assert (d.low, d.high, d.p) == (1.0, 1.0, 1 / 8)
+    assert math.isnan(d.error.detectable(1))
 
 
-def test_p_of_two_seeds_that_disagree() -> None:
-    # One task; seeds differ by +1 and 0: a resample's mean is 0 with probability ¼, never below. p = 2·¼.
-    d = paired_difference(matrix([1], [1]), matrix([0], [1]))
-    assert d.p == pytest.approx(0.5, abs=0.03)
+def test_verdicts() -> None:
+    """All games but one won, of so many: that game is all there is of seeds, tasks and games alike, a variance of 1/games². Three seeds
+    and eight tasks: 23/24 ± t₁₄/24; two: 15/16 ± t₇/16. Both are above 0 beyond doubt, which two seeds cannot say; and p by Holm
+    decides."""
+    won = np.ones((3, 8))
+    won[0, 0] = 0
+    three, two = (paired_difference(won[:seeds], 0 * won[:seeds]) for seeds in (3, 2))
+    for d, games, df in ((three, 24, 14), (two, 16, 7)):
+        assert (d.error.se, d.error.df) == (pytest.approx(1 / games), pytest.approx(df))
+        assert d.p == pytest.approx(2 * t.sf(games - 1, df))
+    assert (verdict(three, 0.04), verdict(three, 0.06)) == ("higher", "noise")
+    assert verdict(paired_difference(0 * won, won), 0.04) == "lower"
+    assert (verdict(two, 0.04), verdict(two, 0.06)) == ("few seeds", "noise")
 
 
 @settings(max_examples=25, deadline=None)
 @given(matrices)
 def test_no_difference_is_no_difference(values: Matrix) -> None:
     d = paired_difference(values, values)
-    assert (d.mean, d.low, d.high, d.p) == (0.0, 0.0, 0.0, 1.0)
+    assert (d.mean, d.p) == (0.0, 1.0)
+    if values.size > 1:
+        assert (d.low, d.high) == (0.0, 0.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -242,8 +275,8 @@ def test_the_difference_is_antisymmetric(values: Matrix) -> None:
     other = 1.0 - values
     one, two = paired_difference(values, other), paired_difference(other, values)
     assert one.mean == pytest.approx(-two.mean)
-    assert one.low == pytest.approx(-two.high)
-    assert one.high == pytest.approx(-two.low)
+    assert one.low == pytest.approx(-two.high, nan_ok=True)
+    assert one.high == pytest.approx(-two.low, nan_ok=True)
     assert one.p == pytest.approx(two.p)
 
 

@@ -37,20 +37,23 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> StudyTable:
 
 # Means: off's seeds ¼ and ¾: .5, sd √(2·(¼)²) = .354; full's ¾ and 1: .875, sd .177. Pick (tasks 0 and 2): off ½ and 1,
 # full 1 and 1; look: off 0 and ½, full ½ and 1: sd .354. The intervals over all, and of the difference, are derived in
-# test_cells.py. Of pick: off has seed 0 twice, and task 2 twice, with ¼·¼ = 6 %: 0; look's off: 1 as seldom.
+# test_cells.py. In pick and look one game of four is unlike the others, if any: a standard error of ¼ with one degree of
+# freedom (test_cells.py), and the interval ± 12.7/4 holds all shares.
 def test_means_and_intervals_by_hand(small: StudyTable) -> None:
     label = ("qwen2.5-1.5b", "GRPO")
     none = ["–"] * 4
     assert row_of(small, "Mean", *label, "off") == ["75.0 ± 35.4", "25.0 ± 35.4", *none, "50.0 ± 35.4", "–", "–"]
     assert row_of(small, "Mean", *label, "full") == ["100.0 ± 0.0", "75.0 ± 35.4", *none, "87.5 ± 17.7", "–", "–"]
     assert row_of(small, "95 %", *label, "off") == ["0.0 – 100.0", "0.0 – 100.0", *none, "0.0 – 100.0", "–", "–"]
-    assert row_of(small, "95 %", *label, "full") == ["100.0 – 100.0", "0.0 – 100.0", *none, "50.0 – 100.0", "–", "–"]
+    assert row_of(small, "95 %", *label, "full") == ["100.0 – 100.0", "0.0 – 100.0", *none, "47.7 – 100.0", "–", "–"]
     assert row_of(small, "Seeds", *label, "full") == ["seeds 0, 1; 4 tasks", "–"]
 
 
 def test_the_difference_by_hand(small: StudyTable) -> None:
+    """Derived in test_cells.py, as the only comparison: t = 1.567 with 3 degrees of freedom, p = .215. For 80 % its noncentral t
+    must be 4.256: 4.256·.239 = 1.019 is more than any difference."""
     assert grid_of(small, "Paired") == [
-        ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "+0.0 – +75.0", "0.199", "noise"]
+        ["qwen2.5-1.5b", "GRPO", "full", "ALFWorld All", "2", "4", "+37.5", "-38.7 – +100.0", "0.215", "> 100", "noise"]
     ]
     assert "1 of 1 differences to EMPG off are noise." in document_of(small).notes
 
@@ -80,8 +83,9 @@ def test_an_average_weighs_its_types_alike(tmp_path: Path) -> None:
     """Deep Search, two seeds alike. Off 10 1 0 | 0 (one hop twice, two, three | four): ID (½ + 1 + 0)/3 = ½, OOD 0, overall
     (½ + 1 + 0 + 0)/4 = .375. Full 11 1 0 | 1: ID ⅔, OOD 1, overall ¾.
 
-    The difference has 0 and 1 in one hop, resampled within: 0, ½, 1 with ¼, ½, ¼. ID: that third, 0 … ⅓; overall: a quarter
-    of it and of OOD's 1, ¼ … ½. Were tasks alike, overall would be 2/5."""
+    The difference has 0 and 1 in one hop: a variance of ½ with one degree of freedom, and the types of one task are given it. ID:
+    (½/2 + ½ + ½)/9 = 5/36, 12.7 standard errors are 4.7: any difference. OOD: one task, and both seeds have 1. Were tasks
+    alike, overall would be 2/5."""
     types = ["one_hop", "one_hop", "two_hop", "three_hop", "four_hop"]
     cell = "benchmark=deepsearch model=qwen2.5_32b algorithm=dapo"
     write_cell(tmp_path / "grid", f"{cell} empg=off", [[1, 0, 1, 0, 0]] * 2, types=types)
@@ -97,15 +101,15 @@ def test_an_average_weighs_its_types_alike(tmp_path: Path) -> None:
     assert means["off"] == ["50.0", "100.0", "0.0", "50.0", "0.0", "0.0", "37.5"]
     assert means["full"] == ["100.0", "100.0", "0.0", "66.7", "100.0", "100.0", "75.0"]
     assert [row[3:8] for row in grid_of(table, "Paired")] == [
-        ["ID average", "2", "4", "+16.7", "+0.0 – +33.3"],
+        ["ID average", "2", "4", "+16.7", "-100.0 – +100.0"],
         ["OOD average", "2", "1", "+100.0", "+100.0 – +100.0"],
-        ["Overall", "2", "5", "+37.5", "+25.0 – +50.0"],
+        ["Overall", "2", "5", "+37.5", "-100.0 – +100.0"],
     ]
 
 
 def test_every_comparison_of_a_table_counts_for_holm(tmp_path: Path) -> None:
-    """Three algorithms and models, five seeds. Two differences are certain, p = 2/10,001 each; one is 0, p = 1: noise. Holm
-    multiplies by 3, by 2 (lifted to the one before) and by 1."""
+    """Three algorithms and models, five seeds. Two differences are certain, ten games alike: p = 2/2¹⁰ each; one is 0, p = 1:
+    noise. Holm multiplies by 3, by 2 (lifted to the one before) and by 1. What does not vary has no detectable difference."""
     root = tmp_path / "grid"
     for cell, full in ((GRPO, 1), (GRPO.replace("grpo", "dapo"), 1), (GRPO.replace("1.5b", "7b"), 0)):
         for arm, won in (("off", 0), ("full", full)):
@@ -114,11 +118,11 @@ def test_every_comparison_of_a_table_counts_for_holm(tmp_path: Path) -> None:
     assert [(c.row.model, c.row.method, c.verdict) for c in table.contrasts] == [
         ("qwen2.5-1.5b", "grpo", "higher"), ("qwen2.5-1.5b", "dapo", "higher"), ("qwen2.5-7b", "grpo", "noise"),
     ]  # fmt: skip
-    assert [c.corrected for c in table.contrasts] == pytest.approx([6 / 10_001, 6 / 10_001, 1.0])
-    assert [row[-2:] for row in grid_of(table, "Paired")] == [
-        ["0.001", "higher"],
-        ["0.001", "higher"],
-        ["1.000", "noise"],
+    assert [c.corrected for c in table.contrasts] == pytest.approx([3 / 512, 3 / 512, 1.0])
+    assert [row[-3:] for row in grid_of(table, "Paired")] == [
+        ["0.006", "–", "higher"],
+        ["0.006", "–", "higher"],
+        ["1.000", "–", "noise"],
     ]
     assert "1 of 3 differences to EMPG off are noise." in document_of(table).notes
 

@@ -29,8 +29,8 @@ def draw(runs: Sequence[RunResult]) -> Figure:
         ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].info.measures['success']} (%)")
     axes[-1][0].set_xlim(0, min(100.0, 1.1 * max(highest)))
     text = (
-        "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval of a bootstrap "
-        "over seeds and tasks; dashed: mean before RL."
+        "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval over seeds and tasks; "
+        "dashed: mean before RL."
     )
     return finished(figure, TITLE, runs, text, headline_note(runs))
 
