@@ -35,6 +35,9 @@ def cells_of(jobs: Sequence[Job], finished: Sequence[Job]) -> list[Cell]:
     from pipelines.reporting.results import read_run
 
     called, done = cell_names(jobs), {job.folder for job in finished}
+    if len(called) == 1:  # nothing to tell it from
+        experiment = jobs[0].config.experiment
+        called = dict.fromkeys(called, f"{experiment.algorithm.name} {experiment.empg.arm}")
     return [
         Cell(called[folder], [read_run(job.folder / "results") for job in seeds if job.folder in done], len(seeds))
         for folder, seeds in by_cell(jobs).items()

@@ -42,8 +42,13 @@ def headline(cells: Sequence[Cell]) -> Document:
     """Of the episodes that were solved. Cells without a finished run are left out."""
     lines = lines_of(cells)
     measures = dict.fromkeys(line.cell.runs[0].info.measures["success"] for line in lines)
-    title = f"{' / '.join(measures)} before and after training, and the paired difference to EMPG off (points)"
-    return Document("", (Table(title, tuple(map(Heading, _HEADER)), tuple(map(_texts, lines)), words=1),))
+    title, columns = f"{' / '.join(measures)} before and after training", len(_HEADER)
+    if any(line.difference for line in lines):
+        title += ", and the paired difference to EMPG off (points)"
+    else:
+        columns = _HEADER.index("to EMPG off")
+    rows = tuple(_texts(line)[:columns] for line in lines)
+    return Document("", (Table(title, tuple(map(Heading, _HEADER[:columns])), rows, words=1),))
 
 
 def lines_of(cells: Sequence[Cell]) -> list[Line]:
