@@ -293,9 +293,8 @@ class ArtifactStore:
             try:
                 yield
             finally:
-                lock.unlink(
-                    missing_ok=True
-                )  # while it is held: whoever waits sees that, and takes the next file of the name
+                # While it is held: whoever waits for it sees that, and takes the next file of the name.
+                lock.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Once per store, before the first write: remove the drafts and locks of killed writers, those whose lock is free."""

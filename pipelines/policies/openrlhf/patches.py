@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.machinery
 import os
+import re
 import sys
 import types
+from pickle import UnpicklingError
 from typing import Any, NoReturn
 
 from pipelines.patches import require_known
@@ -35,6 +37,7 @@ def apply() -> None:
         _nothing_is_compiled()
         _gathers_are_waited_for()
     _float32_is_a_dtype()
+    checkpoints_run_no_code()
 
 
 # ---------------------------------------------------------------------------------------------------------- OpenRLHF
@@ -76,6 +79,28 @@ def replace_output(model: Any, head: Any, forward: Any) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- DeepSpeed
+
+
+def checkpoints_run_no_code() -> None:
+    """DeepSpeed unpickles its checkpoints, and a pickle may run any code; an artifacts folder may be shared. Tensors and plain
+    values are read, and the three of DeepSpeed's classes that stages 2 and 3 write; anything else is an UnpicklingError."""
+    import torch
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    def load(_: Any, path: str, map_location: Any = None) -> Any:
+        try:
+            with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+                return torch.load(path, map_location=map_location, weights_only=True)
+        except UnpicklingError as error:
+            foreign = re.search(r"GLOBAL (\S+)", str(error))
+            raise UnpicklingError(
+                f"{path} holds {foreign[1] if foreign else 'code'}, which no checkpoint does"
+            ) from None
+
+    TorchCheckpointEngine.load = load
 
 
 def clip_gradients_at(engine: Any, norm: float) -> None:
