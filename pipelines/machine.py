@@ -15,7 +15,7 @@ _MEMORY = re.compile(
     r"cannot allocate memory|not enough memory|can't allocate memory|failed to map segment|bad_alloc", re.IGNORECASE
 )
 _GIB = 1 << 30
-LEAST_ADDRESS_SPACE = 2.5  # GiB, of which torch, pyarrow and MLflow take most before anything is computed
+LEAST_ADDRESS_SPACE = 1.6  # GiB: with 1.5 GB a smoke run died among its imports, with 3 GB it was done
 _FINISHED_STAYS = "what was finished stays"
 
 
@@ -23,7 +23,7 @@ def check_limits() -> None:
     """Raises MachineFailure: this shell lets no run have the memory that its libraries take."""
     if (limit := _address_space()) is not None and limit < LEAST_ADDRESS_SPACE:
         raise MachineFailure(
-            f"the address space of this shell is limited to {limit:.1f} GiB and a run takes {LEAST_ADDRESS_SPACE} or more: raise the "
+            f"the address space of this shell is limited to {limit:.1f} GiB, too little for any run (3 do for a small one): raise the "
             "limit (ulimit -v unlimited)"
         )
 
