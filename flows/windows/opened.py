@@ -24,8 +24,10 @@ from pipelines.tracking.guard import prepare
 class Windows:
     """What a launch shows of its end."""
 
-    def __init__(self, jobs: Sequence[Job], page: Page | None, trackers: TrackedJobs | None) -> None:
-        self._jobs, self._page, self._trackers = jobs, page, trackers
+    def __init__(
+        self, todo: Sequence[Job], jobs: Sequence[Job], page: Page | None, trackers: TrackedJobs | None
+    ) -> None:
+        self._todo, self._jobs, self._page, self._trackers = todo, jobs, page, trackers
 
     def show(self, failures: Sequence[Failure]) -> None:
         if self._page is not None:
@@ -33,7 +35,9 @@ class Windows:
             self._page.finish(text, failed=bool(failures), table=launch_table(self._jobs))
         if self._trackers is not None:
             self._trackers.end("FAILED" if failures else "FINISHED")
-        _complete_pages(self._jobs)
+        _complete_pages(
+            self._jobs, but=[job.folder for job in self._todo]
+        )  # a tracker that failed these fails them again
 
 
 @contextmanager
@@ -60,7 +64,7 @@ def windows(todo: Sequence[Job], jobs: Sequence[Job], folder: Path) -> Iterator[
         trackers = stack.enter_context(_tracked(jobs))
         if len(jobs) > 1:
             stack.enter_context(overview(todo, jobs))
-        yield Windows(jobs, page, trackers)
+        yield Windows(todo, jobs, page, trackers)
 
 
 def show_finished(jobs: Sequence[Job]) -> None:
@@ -72,9 +76,9 @@ def show_finished(jobs: Sequence[Job]) -> None:
     _complete_pages(jobs)
 
 
-def _complete_pages(jobs: Sequence[Job]) -> None:
-    """Also those of other launches' runs in the folder."""
-    for folder, whole in complete_pages(jobs[0].config):
+def _complete_pages(jobs: Sequence[Job], but: Sequence[Path] = ()) -> None:
+    """Also those of other launches' runs in the folder, ``but`` not of these."""
+    for folder, whole in complete_pages(jobs[0].config, but):
         if whole:
             print(f"page completed: {folder}", flush=True)
 

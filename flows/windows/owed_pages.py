@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from pipelines.tracking.guard import prepare, run_trackers
 from pipelines.tracking.protocol import Tracker
 
 
-def complete_pages(config: RunConfig) -> Iterator[tuple[Path, bool]]:
-    """Of the finished runs below ``execution.runs``: each folder whose page lacked something, and whether it is whole now. A tracker
-    that fails is asked no further."""
+def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tuple[Path, bool]]:
+    """Of the finished runs below ``execution.runs``, ``but`` not of these: each folder whose page lacked something, and whether it is
+    whole now. A tracker that fails is asked no further."""
     for settings in open_trackers(config):
         owed = [path.parents[1] for path in sorted(config.execution.runs.glob(f"*/seed*/results/{RUN_JSON}"))]
-        owed = [folder for folder in owed if settings.owes(folder)]
+        owed = [folder for folder in owed if folder not in but and settings.owes(folder)]
         failed = bool(owed) and current_launch() is None  # a launch has opened it
         failed = failed and bool(prepare([settings], f"the pages of {len(owed)} finished runs wait for it"))
         for folder in owed:

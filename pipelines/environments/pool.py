@@ -231,9 +231,9 @@ def _machine_failure(error: Exception, benchmark: Benchmark) -> PlatformError | 
     """What stops the stage, where it is not the environment's own failure."""
     number = error.errno if isinstance(error, OSError) else None
     if number in DISK_FULL:
+        remedy = "raise the limit on the size of files (ulimit -f)" if number == errno.EFBIG else "free some space"
         return StoreFull(
-            f"no space left while playing {benchmark.name} ({error}): free some space and launch again; what was "
-            "finished stays"
+            f"no space left while playing {benchmark.name} ({error}): {remedy} and launch again; what was finished stays"
         )
     homeless = "No usable temporary directory" in str(error)  # so tempfile says that every one of them is full
     if number in _MACHINE or homeless or isinstance(error, MemoryError):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from flows import sync
+from flows.configure.compose import compose
+from flows.windows.owed_pages import complete_pages
 from pipelines.run_folder import run_lock
 from pipelines.tracking.mlflow import MlflowSettings
 from tests.reporting.results import write_run
@@ -95,6 +97,13 @@ def test_a_run_that_is_executed_or_damaged_waits_for_its_launch(run: Path) -> No
     table = run / "results" / "metrics.parquet"
     table.write_bytes(table.read_bytes()[:-1])
     assert synced() == 0
+    assert settings().owes(run)
+
+
+def test_a_launch_leaves_alone_what_its_own_runs_have_just_tried(run: Path) -> None:
+    """A tracker that failed them would be waited for once more."""
+    config = compose([f"execution.trackers.mlflow.uri={settings().uri}"])
+    assert list(complete_pages(config, [run.relative_to(Path.cwd())])) == []
     assert settings().owes(run)
 
 

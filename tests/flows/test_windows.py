@@ -64,7 +64,7 @@ def test_trackers_are_given_how_a_run_ended(
 def test_trackers_are_given_how_a_launch_ended(failed: int, status: str) -> None:
     jobs, ends = jobs_of("seed=0,1"), list[str]()
     trackers: Any = SimpleNamespace(end=ends.append)
-    Windows(jobs, None, trackers).show([Failure(job, "no GPU") for job in jobs[:failed]])
+    Windows(jobs, jobs, None, trackers).show([Failure(job, "no GPU") for job in jobs[:failed]])
     assert ends == [status]
 
 

@@ -14,7 +14,9 @@ from pipelines.tracking.mlflow.patches import open_database_at_most
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault(
+    "MLFLOW_LOGGING_LEVEL", "CRITICAL"
+)  # what it raises is told in one line; it would print tracebacks
 # A server that is down costs a run some seconds; MLflow's own patience is minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
