@@ -85,6 +85,15 @@ def said(plan: Changeable, otherwise: str) -> str:
     return f"set {as_overrides(change)}{time}"
 
 
+def by_adapter(adapted: Changeable, settings: Change) -> str | None:
+    """An adapter as the remedy in words, with what else is needed then; None: nothing suffices. ``adapted``: the plan with it;
+    ``settings``: those that choose it."""
+    more = remedy(adapted) if adapted.excess else {}
+    if more is None:
+        return None
+    return f"set {as_overrides({**settings, **more})}, which trains low-rank changes alone, and about ten times the learning rates"
+
+
 def as_overrides(change: Change) -> str:
     """As the command line takes it."""
     return " ".join(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import ModelConfig, StandIn
+from pipelines.config import LoraSettings, ModelConfig, StandIn
 from pipelines.errors import ConfigError
 
 _STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
@@ -79,6 +79,12 @@ class ModelShape:
         """Keys and values of one token on each GPU of an engine; a GPU holds at least one head."""
         heads = max(1, self.kv_heads // tensor_parallel)
         return 2 * self.layers * heads * self.head_dim * bytes_per_value
+
+
+def adapter_parameters(shape: ModelShape, adapter: LoraSettings) -> int:
+    """Of rank r beside a projection D → O: r (D + O)."""
+    widths = (sum(shape.projections[name]) for name in adapter.targets if name in shape.projections)
+    return shape.layers * adapter.rank * sum(widths)
 
 
 def shape_of(model: ModelConfig) -> ModelShape:

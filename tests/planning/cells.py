@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flows.configure.compose import compose
+from pipelines.config import LoraSettings
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.planning.memory import Micro
 from pipelines.policies.openrlhf.planning.plan import Plan
@@ -24,5 +25,5 @@ def policy(**cluster: object) -> OpenrlhfPolicyConfig:
     return base.model_copy(update={"cluster": changed})
 
 
-def micro(tokens: int = 16384, *, entropy: bool = True) -> Micro:
-    return Micro(tokens, reference=True, entropy=entropy)
+def micro(tokens: int = 16384, *, entropy: bool = True, adapter: LoraSettings | None = None) -> Micro:
+    return Micro(tokens, reference=True, entropy=entropy, adapter=adapter)

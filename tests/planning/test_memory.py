@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.config import LoraSettings
 from pipelines.planning.memory import GIB, layer_activations
 from pipelines.planning.shapes import ModelShape
-from pipelines.policies.openrlhf.planning import memory
+from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
+from pipelines.policies.openrlhf.planning import gradients, memory
 from pipelines.policies.openrlhf.planning.assumptions import ASSUMED
+from pipelines.policies.openrlhf.planning.memory import Micro
 from tests.planning.cells import LARGE, MIDDLE, micro, planned, policy
 
 P = 7_615_616_512
@@ -18,7 +21,7 @@ SHAPE = planned(MIDDLE).shape
     ("stage", "weights", "gradients", "optimizer"),
     [
         (2, 15_231_233_024, 1_903_904_128, 11_423_424_768),  # 2 P, 2 P / 8, 12 P / 8
-        (3, 1_903_904_128, 1_903_904_128, 11_423_424_768),
+        (3, 1_903_904_128, 3_807_808_256, 11_423_424_768),  # 4 P / 8 of gradients: DeepSpeed adds them up in float32
     ],
 )
 def test_states_of_each_stage(stage: int, weights: int, gradients: int, optimizer: int) -> None:
@@ -36,19 +39,59 @@ def test_float32_has_a_second_copy_of_the_weights_at_stage_2() -> None:
     assert states == {"weights": 4 * P, "gradients": P / 2, "optimizer": 12 * P / 8}
 
 
-def test_what_the_backward_pass_and_the_step_need_for_gradients() -> None:
-    """A bucket of 500,000,000 values; 4 P / 8 when stage 2 steps, and at stage 3 a thousand million values at once, of fewer
-    ranks. In host memory, or of a float32 model, the step needs no copy. Without a GPU a bucket is as large as its use."""
-    training, step = memory.training_phases(SHAPE, policy(zero_stage=2), micro(), ASSUMED)
-    assert training.parts["gradient bucket"] == 1e9
-    assert step.parts["float32 grads"] == P / 2
+SMALL = ModelShape(64, 128, 2, 4, 2, 32, 320, 512, tied=True)
+TWIN = {"device": "cpu", "packing": False, "gpus_per_node": 1, "zero_stage": 2, "tensor_parallel": 1}
+
+
+def float32(**cluster: object) -> OpenrlhfPolicyConfig:
+    return policy(**TWIN | cluster).model_copy(update={"dtype": "float32"})
+
+
+def test_bytes_per_parameter_of_a_rank_without_a_gpu() -> None:
+    """float32, ZeRO-2, one rank; weights 4, their clone that is stepped on 4, two moments 8: 16. At the end of the backward pass
+    the gradients of the micro-batches before, 4, the bucket with this one's, 4, and what is kept of it, 4: 28. When AdamW steps,
+    the gradients' flat copy, 4, and two values in between, 8: 28. Under an adapter the model is 4, and the rest the adapter's."""
+    for lora in (None, LoraSettings(rank=2)):
+        model, one = SMALL.parameters, gradients.trained(SMALL, lora)
+        phases = memory.training_phases(SMALL, float32(logits_chunk_tokens=1), micro(1, adapter=lora), ASSUMED)
+        parts = [p.parts | {"processes": 0, "reference": 0, "gathered layers": 0} for p in phases]
+        assert [sum(part.values()) for part in parts[1:]] == [28 * one + 4 * model * bool(lora)] * 2
+        assert phases[0].parts["gradient bucket"] == 0  # nothing is in it yet
+
+
+def test_what_gradients_take_on_gpus() -> None:
+    """Two buckets of 500,000,000 values of bfloat16, at stage 3 one. A copy of one is exchanged; kept of it are 2 P / 8, at stage 3
+    4 / 8 of the bucket's values. Stage 2 steps by 8 P / 8: gradients, flat copy, float32. Stage 3 by 4 of P / 8 values, or of a
+    thousand million, of fewer ranks. With the optimizer in host memory stage 2 has a buffer of the largest matrix, and steps there."""
+    begin, exchange, step = memory.training_phases(SHAPE, policy(zero_stage=2), micro(), ASSUMED)
+    assert begin.parts["gradient bucket"] == exchange.parts["gradient bucket"] == 2e9
+    assert exchange.parts["exchanged"] == 2 * P / 8 + 1e9
+    assert exchange.parts["activations"] == pytest.approx(begin.parts["activations"] * (1 - 5e8 / P))
+    assert (step.parts["gradients"], step.parts["flat gradients"]) == (0, P)
     assert {"activations", "logits", "gradient bucket"} & step.parts.keys() == set()
-    assert memory.stepping_gradients(SHAPE, policy(gpus_per_node=2)) == 4e9
-    assert memory.stepping_gradients(SHAPE, policy(offload="optimizer")) == 0
-    twin = policy(device="cpu", packing=False).model_copy(update={"dtype": "float32"})
-    assert memory.stepping_gradients(SHAPE, twin) == 0
-    small = ModelShape(64, 128, 2, 4, 2, 32, 320, 512, tied=True)
-    assert memory.bucket(small, twin) == 4 * small.parameters
+    begin, exchange, step = memory.training_phases(SHAPE, policy(), micro(), ASSUMED)
+    assert begin.parts["gradient bucket"] == 1e9
+    assert exchange.parts["exchanged"] == 1e9 + 2.5e8
+    assert (step.parts["gradients"], step.parts["flat gradients"]) == (P / 2, P / 2)
+    assert gradients.stepping(SHAPE, policy(gpus_per_node=2)) == 4e9
+    away = policy(zero_stage=2, offload="optimizer")
+    assert gradients.stepping(SHAPE, away) == 0
+    assert gradients.exchanged(SHAPE, away) == 2 * 544_997_376 + 1e9
+    assert gradients.exchanged(SHAPE, policy(zero_stage=2, gpus_per_node=1, tensor_parallel=1)) == 2 * P
+
+
+def test_a_reference_is_of_the_trainers_own_process() -> None:
+    with_it, without = (
+        memory.training_phases(SHAPE, policy(), Micro(1024, reference=wanted, entropy=True), ASSUMED)[0]
+        for wanted in (True, False)
+    )
+    assert with_it.parts["processes"] == without.parts["processes"] == GIB
+    assert with_it.total - without.total == 2 * P / 8
+
+
+def test_whole_logits_stay_until_the_step_is_over() -> None:
+    _, exchange, step = memory.training_phases(SHAPE, policy(logits_chunk_tokens=None), micro(100), ASSUMED)
+    assert exchange.parts["logits"] == step.parts["logits"] == 4 * 100 * 152_064
 
 
 def test_gathered_layers() -> None:
@@ -103,21 +146,26 @@ def test_generation_of_its_own_gpus_has_nothing_beside_it() -> None:
 
 
 def test_the_host_holds_what_is_offloaded_or_sleeps() -> None:
-    """Asleep: the trainer's gradients and optimizer, 14 P / 8 a GPU, more than vLLM's weights of P; on 8 GPUs of a node
-    14 P. On two nodes it is vLLM's weights, 8 P of each. Offloaded: gradients in float32, 4 P, and 12 P; and then vLLM's
-    weights sleep there too."""
-    assert host() == {"asleep": 14 * P}
+    """Asleep: the trainer's gradients and optimizer, 16 P / 8 a GPU, more than vLLM's weights of P; on 8 GPUs of a node
+    16 P; on two nodes as much as vLLM's weights, 8 P of each. Stage 2 gives gradients back, so that none sleeps. Offloaded:
+    gradients as they are added up, 4 P, and as they are stepped by, 4 P, and 12 P; and then vLLM's weights sleep there too.
+    Stage 2 adds gradients up in bfloat16, 2 P, and holds the weights that go back, 2 P, and of each rank a buffer of the largest
+    matrix."""
+    assert host() == {"asleep": 16 * P}
+    assert host(zero_stage=2) == {"asleep": 12 * P}
     assert host(nodes=2) == {"asleep": 8 * P}
-    assert host(offload="optimizer") == {"gradients": 4 * P, "optimizer": 12 * P, "asleep": 8 * P}
-    everything = {"weights": 2 * P, "gradients": 4 * P, "optimizer": 12 * P, "reference": 2 * P, "asleep": 8 * P}
+    assert host(offload="optimizer") == {"gradients": 8 * P, "optimizer": 12 * P, "asleep": 8 * P}
+    two = {"gradients": 6 * P, "optimizer": 12 * P, "transfer": 2 * P + 8 * 2 * 544_997_376, "asleep": 8 * P}
+    assert host(offload="optimizer", zero_stage=2) == two
+    everything = {"weights": 2 * P, "gradients": 8 * P, "optimizer": 12 * P, "reference": 2 * P, "asleep": 8 * P}
     assert host(offload="parameters", offload_reference=True) == everything
     assert host(placement="separate", generation_gpus=4) == {}
 
 
 def test_a_node_holds_what_its_own_processes_offload() -> None:
-    """12 P, 4 P and the reference's 2 P over 4 ranks, all of one node: not once for each of its 8 GPUs."""
+    """12 P, 8 P and the reference's 2 P over 4 ranks, all of one node: not once for each of its 8 GPUs."""
     apart = host(placement="separate", generation_gpus=4, offload="optimizer", offload_reference=True)
-    assert apart == {"gradients": 4 * P, "optimizer": 12 * P, "reference": 2 * P}
+    assert apart == {"gradients": 8 * P, "optimizer": 12 * P, "reference": 2 * P}
     # Over 12 ranks of two nodes, at most 8 of them on one.
     two = host(placement="separate", generation_gpus=4, nodes=2, offload_reference=True)
     assert two == {"reference": pytest.approx(2 * P * 8 / 12)}

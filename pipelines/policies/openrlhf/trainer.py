@@ -48,6 +48,11 @@ class Strategy(DeepspeedStrategy):
             config["zero_optimization"]["offload_param"]["device"] = "cpu"
         return self._spread_all(config)
 
+    def _get_model_parameters(self, model: Any, **_: Any) -> Any:
+        """In one group: OpenRLHF's second one, of what shall not decay, decays here too, and while the first is stepped on it keeps all
+        gradients, its own and the first's, which lie in one block."""
+        return model.model, [parameter for parameter in model.model.parameters() if parameter.requires_grad]
+
     def get_ds_eval_config(self, offload: bool = False) -> Any:
         return self._spread_all(super().get_ds_eval_config(offload=offload))
 
@@ -198,7 +203,7 @@ class Trainer(_Actor):
             self.strategy.load_ckpt(self.actor.model, folder, tag=STATE)
         except (torch.OutOfMemoryError, torch.distributed.DistBackendError):
             raise
-        except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
             last = (str(error).strip().splitlines() or [""])[-1]
             raise MissingCheckpoint(
                 f"checkpoint {folder} cannot be read ({type(error).__name__}: {last}): restore it or remove the folder"

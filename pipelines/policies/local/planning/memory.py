@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipelines.config import LoraSettings, PretrainedWarmStart
 from pipelines.planning.memory import GIB, Phase, layer_activations
-from pipelines.planning.shapes import ModelShape
+from pipelines.planning.shapes import ModelShape, adapter_parameters
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.planning.assumptions import Assumptions
 
@@ -109,10 +109,7 @@ def _kept_by_allocator(shape: ModelShape, size: Size) -> float:
 
 def trained(shape: ModelShape, size: Size) -> int:
     """Parameters."""
-    if size.adapter is None:
-        return shape.parameters
-    widths = (sum(shape.projections[name]) for name in size.adapter.targets if name in shape.projections)
-    return shape.layers * size.adapter.rank * sum(widths)
+    return shape.parameters if size.adapter is None else adapter_parameters(shape, size.adapter)
 
 
 def activations(shape: ModelShape, policy: LocalPolicyConfig, tokens: int) -> float:

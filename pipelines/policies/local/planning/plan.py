@@ -124,22 +124,17 @@ class LocalPlan:
 
     @cached_property
     def remedy(self) -> str:
-        found = advice.remedy(self)
         if not self.size.trains:
             return advice.said(
                 self,
                 "fewer episodes at once (evaluation.games, evaluation.samples) or a shorter rollout.max_context_tokens need a "
                 "smaller cache; else a smaller model, or policy=vllm",
             )
-        if found is None and self.experiment.training.adapter is None:
+        if self.experiment.training.adapter is None and advice.remedy(self) is None:
             warm_start = {"warm_start.adapter": LoraSettings()} if self.experiment.warm_start else {}
             adapted = self.changed({"training.adapter": LoraSettings(), **warm_start})
-            more = advice.remedy(adapted) if adapted.excess else {}
-            if more is not None:
-                return (
-                    f"set {advice.as_overrides({'training.adapter': 'lora', **more})}, which trains low-rank changes alone, and about "
-                    "ten times the learning rates"
-                )
+            if (said := advice.by_adapter(adapted, {"training.adapter": "lora"})) is not None:
+                return said
         return advice.said(
             self,
             "training.kl_coefficient=0 does without the reference; fewer episodes at once (training.tasks, evaluation.games) or a "

@@ -7,7 +7,7 @@ from math import ceil
 from pipelines.planning.shapes import ModelShape
 from pipelines.planning.workload import Workload
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
-from pipelines.policies.openrlhf.planning import memory
+from pipelines.policies.openrlhf.planning import gradients, memory
 from pipelines.policies.openrlhf.planning.assumptions import Assumptions
 from pipelines.policies.openrlhf.planning.memory import Micro
 
@@ -23,17 +23,22 @@ def offload_seconds(
     (the backward pass again) and sends its gradients. An optimizer step on the host reads and writes its
     states there, and sends back the rank's share of weights that are not offloaded.
     """
-    cluster, states, away = policy.cluster, memory.trainer_states(shape, policy), memory.offloaded(policy.cluster)
+    cluster, away = policy.cluster, memory.offloaded(policy.cluster)
+    states, trained = memory.trainer_states(shape, policy, micro.adapter), gradients.trained(shape, micro.adapter)
     link = assumed.pcie_gb_s * 1e9
     weights = states["weights"] if "weights" in away else 0.0
-    gradients = states["gradients"] if "gradients" in away else 0.0
+    sent = states["gradients"] if "gradients" in away else 0.0
     passes = ceil(work.tokens / (cluster.ranks * micro.tokens))
-    reference = memory.reference(shape, policy) if micro.reference and cluster.offload_reference else 0.0
+    reference = (
+        memory.reference(shape, policy)
+        if micro.reference and micro.adapter is None and cluster.offload_reference
+        else 0.0
+    )
     micro_batches = work.minibatches * ceil(work.tokens / (work.minibatches * cluster.ranks * micro.tokens))
-    update = micro_batches * (2 * weights + gradients) / link
+    update = micro_batches * (2 * weights + sent) / link
     if "optimizer" in away:
-        share = policy.bytes_per_value * shape.parameters / cluster.ranks
+        share = policy.bytes_per_value * trained / cluster.ranks
         exchanged = share * ("weights" not in away)
-        adam = _ADAM_BYTES * shape.parameters * cluster.ranks_per_node / cluster.ranks
+        adam = _ADAM_BYTES * trained * cluster.ranks_per_node / cluster.ranks
         update += work.minibatches * (exchanged / link + adam / (assumed.host_gb_s * 1e9))
     return {"score": passes * weights / link, "reference": passes * reference / link, "update": update}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.config import ExperimentConfig
+from pipelines.config import ExperimentConfig, LoraSettings
 from pipelines.errors import ConfigError
 from pipelines.planning import advice
 from pipelines.planning.memory import GIB, Phase
@@ -39,6 +39,7 @@ class Plan:
             tokens=max(training.micro_batch_tokens, self.work.longest),
             reference=training.kl_coefficient > 0,
             entropy=training.entropy_coefficient > 0,
+            adapter=training.adapter,
         )
 
     @cached_property
@@ -154,11 +155,17 @@ class Plan:
 
     @cached_property
     def remedy(self) -> str:
+        if self.micro.adapter is None and advice.remedy(self) is None:
+            spread = {"policy.cluster.zero_stage": 2, "policy.cluster.offload": "none"}
+            adapted = self.changed({"training.adapter": LoraSettings(), **spread})
+            if (said := advice.by_adapter(adapted, {"training.adapter": "lora", **spread})) is not None:
+                return said
         return advice.said(self, "use more GPUs, larger ones, or nodes with more memory")
 
     def changes(self) -> Iterator[advice.Change]:
         """What could be set otherwise, without another objective and on the same machines."""
         cluster, cuda = self.policy.cluster, self.policy.cluster.device == "cuda"
+        spreads = self.micro.adapter is None  # ZeRO-3, which trains no adapter
         tokens = self.experiment.training.micro_batch_tokens
         while tokens // 2 >= self.work.longest:
             tokens //= 2
@@ -167,13 +174,13 @@ class Plan:
             yield {"policy.cluster.logits_chunk_tokens": 1024}
         if not cluster.checkpoint_activations:
             yield {"policy.cluster.checkpoint_activations": True}
-        if cluster.zero_stage < 3 and cluster.ranks > 1:
+        if spreads and cluster.zero_stage < 3 and cluster.ranks > 1:
             yield {"policy.cluster.zero_stage": 3}
         if cuda and cluster.offload == "none":
             yield {"policy.cluster.offload": "optimizer"}
-        if cuda and cluster.offload != "parameters":
+        if spreads and cuda and cluster.offload != "parameters":
             yield {"policy.cluster.zero_stage": 3, "policy.cluster.offload": "parameters"}
-        if cuda and self.micro.reference and not cluster.offload_reference:
+        if spreads and cuda and self.micro.reference and not cluster.offload_reference:
             yield {"policy.cluster.zero_stage": 3, "policy.cluster.offload_reference": True}
         yield from ({"policy.cluster.memory_fraction": round(0.05 * n, 2)} for n in range(1, 19))
 

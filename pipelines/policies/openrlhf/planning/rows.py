@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipelines.config import LoraSettings
 from pipelines.planning import rows as shared
 from pipelines.planning.memory import GIB
 from pipelines.policies.openrlhf.cluster_config import ClusterConfig
@@ -17,7 +18,7 @@ def rows(planned: Plan, runs: int) -> Iterator[tuple[str, str]]:
     yield "stages", shared.stages(experiment, planned.work)
     yield from zip(("iteration", ""), shared.iteration(experiment, planned.work, planned.micro.tokens), strict=True)
     yield "cluster", _cluster(cluster)
-    yield "", _training(planned.policy)
+    yield "", _training(planned.policy, planned.micro.adapter)
     yield from shared.memory(
         "GiB per GPU", planned.phases, planned.gpu_limit, cluster.gpu.memory_gib, planned.assumed.headroom
     )
@@ -37,9 +38,10 @@ def _cluster(cluster: ClusterConfig) -> str:
     )
 
 
-def _training(policy: OpenrlhfPolicyConfig) -> str:
+def _training(policy: OpenrlhfPolicyConfig, adapter: LoraSettings | None) -> str:
     cluster, ranks = policy.cluster, f"{policy.cluster.ranks} rank{'s' if policy.cluster.ranks > 1 else ''}"
     said = [f"trainer on {ranks} in {policy.dtype}: ZeRO-{cluster.zero_stage}"]
+    said += [f"LoRA of rank {adapter.rank}"] if adapter else []
     said += [f"offload {cluster.offload}"] if cluster.offload != "none" else []
     said += ["reference offloaded"] if cluster.offload_reference else []
     said += ["activations checkpointed"] if cluster.checkpoint_activations else []

@@ -30,9 +30,10 @@ class Speed:
         return sum(self.seconds.values())
 
 
-def training_flops(shape: ModelShape, length: int, *, checkpointed: bool) -> float:
-    """Of one token: forward, twice that backward, and the forward again where activations were not kept."""
-    return (4 if checkpointed else 3) * shape.forward_flops(length)
+def training_flops(shape: ModelShape, length: int, *, checkpointed: bool, adapted: bool = False) -> float:
+    """Of one token: forward, twice that backward, of a frozen model under an adapter once, and the forward again where activations
+    were not kept."""
+    return (3 + checkpointed - adapted) * shape.forward_flops(length)
 
 
 def decode_step_s(
@@ -75,7 +76,9 @@ def speed(
 
     scoring = work.tokens * forward / (cluster.ranks * per_s)
     checkpointed = cluster.checkpoint_activations
-    update = work.tokens * training_flops(shape, work.length, checkpointed=checkpointed) / (cluster.ranks * per_s)
+    adapted = micro.adapter is not None
+    flops = training_flops(shape, work.length, checkpointed=checkpointed, adapted=adapted)
+    update = work.tokens * flops / (cluster.ranks * per_s)
     computing = {"score": scoring, "reference": scoring if micro.reference else 0.0, "update": update}
     moving = offload_seconds(shape, policy, work, micro, assumed)
     trainer = {name: computing[name] + moving[name] for name in computing}
