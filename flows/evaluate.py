@@ -142,8 +142,11 @@ def _of_run(asked: Asked, params: Mapping[str, Any]) -> RunConfig:
     overrides = asked.overrides
     if params["policy"]["name"] not in _evaluators() and not asked.sets("policy"):
         overrides = (f"policy={_OF_OTHERS['policy']}", *overrides)
-    training = {**params["training"], "adapter": None}  # it is merged into the checkpoint's model
-    plain = OmegaConf.create({**params, "training": training, "execution": {}})
+    own = {  # what the model that is played has in it
+        "training": {**params["training"], "adapter": None},
+        "model": {**params["model"], "template": None},
+    }
+    plain = OmegaConf.create({**params, **own, "execution": {}})
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except Exception as error:

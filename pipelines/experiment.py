@@ -120,8 +120,9 @@ def _set_up(session: Session, experiment: ExperimentConfig, tick: Tick) -> tuple
     playing, remarks, model = PlayingView.of(experiment), tuple[str, ...](), None
     if experiment.model.weights == "pretrained":  # first: what is wrong with a folder is said before any work
         folder = PretrainedView.of(experiment)
-        remarks = chat_remarks(folder.folder, playing)
-        model = stored.pretrained(session, folder)
+        model = stored.pretrained(session, folder) if folder.template else None  # then its chat is the chosen one
+        remarks = chat_remarks(model.tree("model") if model else folder.folder, playing)
+        model = model or stored.pretrained(session, folder)
         stored.model_check(session, ModelCheckView.of(experiment), model)
     benchmark = session.benchmark(playing)
     data = stored.data(session, DataView.of(experiment), tick).folder

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
 from pipelines.config.credit import AnyEstimator
+from pipelines.config.templates import template_text
 from pipelines.errors import ConfigError
 from pipelines.sections import (
     Float,
@@ -41,20 +42,39 @@ class StandIn(Section):
 
 
 class ModelConfig(Section):
-    """``name`` is the cell's model in the paper; ``weights`` says whether the pretrained one or its stand-in is used."""
+    """``name`` is the cell's model in the paper; ``weights`` says whether the pretrained one or its stand-in is used.
+    ``template``: of the chat of a pretrained model, by its name or file (``templates``); None: the folder's own."""
 
     name: str
     pretrained: str
     stand_in: StandIn
     weights: Literal["stand_in", "pretrained"] = "stand_in"
+    template: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _a_stand_in_has_its_own(self) -> ModelConfig:
+        if self.template is not None and self.weights == "stand_in":
+            raise ValueError(
+                f"template={self.template} is a pretrained model's, and a stand-in has its own: set model.template=null, or "
+                "model.weights=pretrained"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that runs of before the setting are the same runs."""
+        values: dict[str, Any] = handler(self)
+        return values if self.template is not None else {k: v for k, v in values.items() if k != "template"}
 
     def check_folder(self) -> None:
-        """Raises ConfigError: the pretrained weights are wanted, and are not in a folder here."""
+        """Raises ConfigError: the pretrained weights are wanted and not in a folder here, or the template is not there."""
         if self.weights == "pretrained" and not (Path(self.pretrained) / "config.json").is_file():
             raise ConfigError(
                 f"model.pretrained={self.pretrained} is no model folder here (it has no config.json): download the "
                 "model and set model.pretrained=<its folder>"
             )
+        if self.template is not None:
+            template_text(self.template, Path(self.pretrained))
 
 
 class AlgorithmConfig(Section):

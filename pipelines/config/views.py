@@ -30,6 +30,7 @@ NEVER_BEARS = {
     "model.name": "a name: the model is its shape, or the contents of its files",
     "model.weights": "chooses between two views, which differ in all their values",
     "model.pretrained": "a path: the identity is the contents of the model's files",
+    "model.template": "a name or path: the identity is the template's text, one of the model's files",
     "algorithm.name": "a name: the algorithm is its settings",
 }
 
@@ -124,13 +125,15 @@ class StandInView(View):
 
 
 class PretrainedView(View):
-    """A model folder that is there. Where it lies is no value: the contents of its files are the stage's input."""
+    """A model folder that is there. Where it lies is no value: the contents of its files are the stage's input. ``template``: takes
+    the place of the folder's chat templates, and is one of these contents."""
 
     folder: Path = Field(exclude=True)
+    template: str | None = Field(exclude=True)
 
     @classmethod
     def of(cls, experiment: ExperimentConfig) -> PretrainedView:
-        return cls(folder=Path(experiment.model.pretrained))
+        return cls(folder=Path(experiment.model.pretrained), template=experiment.model.template)
 
 
 class ModelCheckView(View):

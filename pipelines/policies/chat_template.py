@@ -11,11 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipelines.config.templates import named_templates
 from pipelines.errors import DataError, MachineFailure
 from pipelines.policies import template_process
 from pipelines.protocols import Message
 
-NAMED = "additional_chat_templates"  # a folder of templates by their names, as transformers writes them
 _MOST = {"cpu_s": 3, "bytes": 1 << 29, "characters": 1_000_000}  # time; memory; of a conversation
 _PATIENCE_S = 60.0  # of the clock, for a machine that is busy
 
@@ -73,22 +73,15 @@ def _rendered(
 
 
 def read_chat_template(folder: Path, settings: Mapping[str, Any]) -> str:
-    """The template's text: a file of its own, as newer folders have it, or in ``tokenizer_config.json`` (``settings``); of
-    several named ones the one called "default", as transformers takes it where no tools are given.
+    """The template's text, of several named ones the one called "default", as transformers takes it where no tools are given.
+    ``settings``: of ``tokenizer_config.json``.
 
     Raises:
-        KeyError: there is none, or none is the default. OSError, ValueError: a file cannot be read.
+        KeyError: there is none, or none is the default. OSError, ValueError, TypeError: a file cannot be read.
     """
-    file = folder / "chat_template.jinja"
-    found = {each.stem: each.read_text("utf-8") for each in sorted((folder / NAMED).glob("*.jinja"))}
-    found |= {"default": file.read_text("utf-8")} if file.is_file() else {}
-    template: Any = found or settings.get("chat_template")
-    if isinstance(template, list):
-        template = {each["name"]: each["template"] for each in template}
-    if isinstance(template, str):
-        return template
-    if not template or not isinstance(template, dict):
+    found = named_templates(folder, settings)
+    if not found:
         raise KeyError("chat_template")
-    if "default" not in template:
-        raise KeyError(f"of its named templates {', '.join(sorted(template))} none is called default")
-    return str(template["default"])
+    if "default" not in found:
+        raise KeyError(f"of its named templates {', '.join(sorted(found))} none is called default")
+    return found["default"]

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pipelines.config.templates import FOLDER as NAMED
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json, write_json
-from pipelines.policies.chat_template import NAMED
 
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _REMEDY = "restore it, or set model.pretrained=<another folder>"
 
 
@@ -56,7 +56,7 @@ def weight_files(folder: Path) -> list[Path]:
     whole = folder / _WHOLE
     if whole.is_file():
         return [whole]
-    index = folder / _INDEX
+    index = folder / INDEX
     if index.is_file():
         return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
     return sorted(folder.glob("*.safetensors"))
@@ -64,7 +64,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _check_index(folder: Path) -> None:
     """Where there is an index vLLM goes by it, also beside ``model.safetensors``, which transformers and ``policy=local`` take."""
-    index, whole = folder / _INDEX, folder / _WHOLE
+    index, whole = folder / INDEX, folder / _WHOLE
     if not (index.is_file() and whole.is_file()):
         return
     try:
@@ -73,7 +73,7 @@ def _check_index(folder: Path) -> None:
         raise MissingCheckpoint(f"{index} cannot be read ({error!r}): {_REMEDY}") from None
     if others := sorted(named - {_WHOLE}):
         raise ConfigError(
-            f"{folder} holds {_WHOLE}, and {_INDEX} names {', '.join(others)}: vLLM would read these and the trainer that; "
+            f"{folder} holds {_WHOLE}, and {INDEX} names {', '.join(others)}: vLLM would read these and the trainer that; "
             "remove one of the two"
         )
 

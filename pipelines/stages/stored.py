@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 
 from pipelines import registry, schemas
 from pipelines.artifacts import Artifact, Draft
+from pipelines.config.templates import FILE as TEMPLATE
+from pipelines.config.templates import FOLDER as NAMED
+from pipelines.config.templates import template_text
 from pipelines.config.views import (
     AdvantageView,
     AnalysisView,
@@ -48,7 +51,6 @@ from pipelines.stages.rollout import roll_out, rollout_metrics
 from pipelines.stages.session import Session
 from pipelines.versions import MEASUREMENTS, STAGES
 
-_NAMED_TEMPLATES = "additional_chat_templates/*.jinja"  # as transformers writes several of a folder's
 _MODEL_FILES = (".json", ".jinja", ".safetensors", ".txt", ".model")
 
 
@@ -151,18 +153,28 @@ def stand_in(session: Session, view: StandInView, world: World) -> Artifact:
 
 
 def pretrained(session: Session, view: PretrainedView) -> Artifact:
-    """A model that is there already: links to its files, known by their contents wherever they lie."""
+    """A model that is there already: links to its files, known by their contents wherever they lie. A template that was chosen is a
+    file of its own in place of those that the folder has."""
     try:
         folder = view.folder.resolve()
         found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _MODEL_FILES)
-        files = {path.relative_to(folder).as_posix(): path for path in (*found, *sorted(folder.glob(_NAMED_TEMPLATES)))}
+        files = {
+            path.relative_to(folder).as_posix(): path for path in (*found, *sorted(folder.glob(f"{NAMED}/*.jinja")))
+        }
+        template = None if view.template is None else template_text(view.template, folder)
+        if template is not None:
+            files = {name: path for name, path in files.items() if not name.endswith(".jinja")}
         contents = {name: sha256_file(path) for name, path in files.items()}
     except OSError as error:
         raise MissingCheckpoint(f"model folder {view.folder} cannot be read ({error}): set model.pretrained") from None
+    if template is not None:
+        contents[TEMPLATE] = hashlib.sha256(template.encode()).hexdigest()
 
     def make(draft: Draft) -> None:
         for name, path in files.items():
             draft.path(f"model/{name}").symlink_to(path)
+        if template is not None:
+            draft.path(f"model/{TEMPLATE}").write_text(template, "utf-8")
 
     return _get_or_make(session, "model", view, contents, make)
 
