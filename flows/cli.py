@@ -3,6 +3,7 @@
   run       a run, or with -m every combination:  empg run algorithm=dapo empg=off seed=1
   plan      what that would need, and whether it fits; starts nothing
   evaluate  play a panel with a run's model or any folder's:  empg evaluate checkpoint=<folder>
+  merge     a model folder of a run that trained an adapter
   grid      cells of the paper's tables, then tables, figures and a report
   report    of the finished runs below a folder:  empg report runs=runs
   ui        the pages of MLflow and Prefect
@@ -25,7 +26,7 @@ from flows.exits import exit_code, leave
 from pipelines.errors import ConfigError
 
 _MODULES = {
-    "run": "flows.__main__", "plan": "flows.__main__", "evaluate": "flows.evaluate", "grid": "flows.grid",
+    "run": "flows.__main__", "plan": "flows.__main__", "evaluate": "flows.evaluate", "merge": "flows.merge", "grid": "flows.grid",
     "report": "flows.report", "ui": "flows.ui", "credit": "flows.credit.__main__", "demo": "flows.demo", "real": "flows.real",
 }  # fmt: skip
 _COMPLETE = ("-sc", "--shell-completion")

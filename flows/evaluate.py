@@ -204,6 +204,7 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
     from pipelines.artifacts import full_disk_is_readable
     from pipelines.experiment import evaluate_model
     from pipelines.schemas import ANSWERS, EVALUATIONS
+    from pipelines.stages.merged import merged
 
     start, split = time.monotonic(), config.experiment.benchmark.evaluation_split
     bar = Bar(f"{checkpoint.name} on {split}", shown=config.execution.progress)
@@ -213,6 +214,10 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
         bar.share(done if what == "playing" else 0.0, what if what == "playing" else f"{what} {done:.0%}")
 
     try:
+        if checkpoint.adapted is not None:
+            model = config.experiment.model.model_copy(update={"pretrained": str(merged(checkpoint.adapted))})
+            experiment = config.experiment.model_copy(update={"model": model})
+            config = config.model_copy(update={"experiment": experiment})
         played, info = evaluate_model(config, progress)
         bar.finish()
         folder = out or EVALUATIONS_FOLDER / f"{checkpoint.name}-{split}-{played.whole.fingerprint[:6]}"

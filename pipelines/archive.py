@@ -26,9 +26,10 @@ class _Stored:
 
 
 def archive_run(run: Path, store: Path, out: Path) -> None:
-    """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder), as
-    copies; nothing where ``out`` holds them already. If it fails, ``out`` is as it was. A pretrained model that the run only
-    played is its owner's: of such a run there is nothing.
+    """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder; of a
+    run that trained an adapter, that in PEFT's format, and ``out/base/``, the warm-started model that it changes), as copies; nothing
+    where ``out`` holds them already. If it fails, ``out`` is as it was. A pretrained model that the run only played is its
+    owner's: of such a run there is nothing.
 
     Raises:
         DataError: the run is not finished, or the store has no longer what it was made of; ``out`` cannot be written.
@@ -71,17 +72,26 @@ def _files(last: Path, store: Path) -> Iterator[tuple[str, _Stored]]:
     record = read_json(last / RECORD)
     if "pretrained" in record["values"]:
         return
-    model = [name for name in record["files"] if PurePosixPath(name).is_relative_to("model")]
-    if not model:
+    held = list(_below("model", "checkpoint", last, record))
+    if not held:  # it trained an adapter: that, and the model it changes where the run made it
+        held = list(_below("adapter", "checkpoint", last, record))
+        base = store / "warm_start" / str(record["inputs"].get("reference"))[:20]
+        held += _below("model", "base", base, read_json(base / RECORD)) if base.is_dir() else []
+    if not held:
         raise ValueError(f"{last} holds no model")
-    for name in model:
-        yield f"checkpoint/{PurePosixPath(name).relative_to('model')}", _stored(last, record, name)
+    yield from held
     if record["stage"] != "update":  # it did not train
         return
     for iteration, rollout in _rollouts(record, store):
         played = read_json(rollout / RECORD)
         for name in _ROLLOUT:
             yield f"rollouts/iteration{iteration:04d}/{name}", _stored(rollout, played, name)
+
+
+def _below(part: str, out: str, artifact: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, _Stored]]:
+    for name in record["files"]:
+        if PurePosixPath(name).is_relative_to(part):
+            yield f"{out}/{PurePosixPath(name).relative_to(part)}", _stored(artifact, record, name)
 
 
 def _rollouts(update: Mapping[str, Any], store: Path) -> Iterator[tuple[int, Path]]:

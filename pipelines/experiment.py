@@ -170,7 +170,8 @@ class _Loop:
         info = info.model_copy(update={"checkpoint": final.folder.relative_to(session.store.root).as_posix()})
         results = write_results(folder, info, self.made, self._analysis(weights))
         untouched = experiment.model.weights == "pretrained" and final is model
-        observer.run_finished(results, None if untouched else final.folder / "model")
+        trained = final.folder / ("model" if (final.folder / "model").is_dir() else "adapter")
+        observer.run_finished(results, None if untouched else trained)
 
     def _iteration(self, i: int, world: World, weights: Weights) -> Weights:
         """One iteration; returns the weights after it."""

@@ -180,7 +180,8 @@ class Learner(Scorer, Protocol):
 
     def save(self, path: Path) -> None:
         """Write everything a later ``load`` needs to continue bit for bit (weights, optimiser) into the folder, and the
-        model as an ordinary Hugging Face folder under ``model/``."""
+        model as an ordinary Hugging Face folder under ``model/``; where an adapter is trained, that alone, in PEFT's format under
+        ``adapter/``."""
         ...
 
     def load(self, path: Path) -> None: ...

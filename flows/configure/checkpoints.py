@@ -1,4 +1,4 @@
-"""What ``checkpoint=`` may name: a Hugging Face folder, a checkpoint that holds one, or the folder of a finished run."""
+"""What ``checkpoint=`` may name: a Hugging Face folder, a checkpoint that holds one or an adapter, or the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.errors import MissingCheckpoint
 from pipelines.files import damaged_file, read_json
 from pipelines.run_info import read_run_info
+from pipelines.stages.merged import base_of
 
 _LARGE_VOCABULARY = 10_000  # our stand-ins' have at most a few thousand tokens
 
@@ -17,11 +18,12 @@ _LARGE_VOCABULARY = 10_000  # our stand-ins' have at most a few thousand tokens
 @dataclass(frozen=True)
 class Checkpoint:
     """``model``: an ordinary Hugging Face folder. ``params``: the experiment's values of the run that it is the last policy
-    of, None for a folder from elsewhere."""
+    of, None for a folder from elsewhere. ``adapted``: the checkpoint that changes ``model`` by an adapter, if one does."""
 
     name: str
     model: Path
     params: Mapping[str, Any] | None = None
+    adapted: Path | None = None
 
     @property
     def is_stand_in(self) -> bool:
@@ -41,10 +43,12 @@ def find_checkpoint(folder: Path, store: Path) -> Checkpoint:
         return Checkpoint(folder.resolve().name, folder)
     if (folder / "model" / "config.json").is_file():
         return Checkpoint(folder.resolve().name, folder / "model")
+    if (folder / "adapter" / "adapter_config.json").is_file():
+        return Checkpoint(folder.resolve().name, base_of(folder), adapted=folder)
     if (folder / "params.yaml").is_file():
         return _of_run(folder, store)
     raise MissingCheckpoint(
-        f"checkpoint={folder} is no model folder (no config.json), no checkpoint (no model/) and no run (no params.yaml)"
+        f"checkpoint={folder} is no model folder (no config.json), no checkpoint (no model/, no adapter/) and no run (no params.yaml)"
         + _hint(folder)
     )
 
@@ -67,13 +71,15 @@ def _of_run(run: Path, store: Path) -> Checkpoint:
     if not info.checkpoint:
         raise MissingCheckpoint(f"run {run} was finished before runs recorded their checkpoint: remove {run / 'results'} and "
                                 "launch it again, it is written anew from its artifacts")  # fmt: skip
-    model = store / info.checkpoint / "model"
-    if not (model / "config.json").is_file():
-        raise MissingCheckpoint(
-            f"run {run} ended with {model}, whose weights are not there: set execution.artifacts to the store that has them, "
-            "or launch the run again with execution.runs and execution.artifacts of its own"
-        )
-    return Checkpoint(f"{run.resolve().parent.name}-{run.resolve().name}", model, info.config)
+    checkpoint, name = store / info.checkpoint, f"{run.resolve().parent.name}-{run.resolve().name}"
+    if (checkpoint / "model" / "config.json").is_file():
+        return Checkpoint(name, checkpoint / "model", info.config)
+    if (checkpoint / "adapter" / "adapter_config.json").is_file():
+        return Checkpoint(name, base_of(checkpoint), info.config, checkpoint)
+    raise MissingCheckpoint(
+        f"run {run} ended with {checkpoint}, whose weights are not there: set execution.artifacts to the store that has them, "
+        "or launch the run again with execution.runs and execution.artifacts of its own"
+    )
 
 
 def _config(model: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from pipelines import policies
 from pipelines.config import ExperimentConfig
 from pipelines.config.views import PolicyView
 from pipelines.credit.lineage import Lineage
@@ -50,9 +51,10 @@ def measure_products(
         here = np.flatnonzero(iterations == i)
         with TemporaryDirectory() as folder:
             live.at(lineage.iterations[i].policy).learner.save(Path(folder))
-            products[np.ix_(here, here)] = score_products(
-                Path(folder, "model"), rows, temperature=experiment.rollout.temperature
-            )
+            model, adapter = Path(folder, "model"), Path(folder, "adapter")
+            if adapter.is_dir():
+                policies.merge_adapter(lineage.initial.tree("model"), adapter, model)
+            products[np.ix_(here, here)] = score_products(model, rows, temperature=experiment.rollout.temperature)
         done += len(rows)
         tick(done / len(places))
     return products

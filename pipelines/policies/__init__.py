@@ -39,6 +39,17 @@ def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Seq
     make(shape, corpus, out, tags=tags)
 
 
+def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
+    """A Hugging Face folder ``out``: that of ``base`` with the change of an adapter (PEFT's folder) in its weights, in float32.
+
+    Raises:
+        MissingCheckpoint: a file is absent or damaged, or the adapter is of another model.
+    """
+    from pipelines.policies.lora_files import merge_folder
+
+    merge_folder(base, adapter, out)
+
+
 def imitate(
     model: Path,
     out: Path,

@@ -46,6 +46,7 @@ from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
 from pipelines.stages.continuations import continue_prefixes
 from pipelines.stages.evaluate import evaluate, evaluation_metrics, outcome
 from pipelines.stages.live_policy import Update
+from pipelines.stages.merged import model_of
 from pipelines.stages.reading import read_rollout, read_scored
 from pipelines.stages.rollout import roll_out, rollout_metrics
 from pipelines.stages.session import Session
@@ -342,7 +343,8 @@ def analysis(
         policy, models = session.policy(view.policy, weights.initial).at(weights.current), {}
         with weights.current.held():
             if PROPOSITION1 not in absent_tables(view):
-                models = {"initial": weights.initial.tree("model"), "final": weights.current.tree("model")}
+                final = model_of(session.store, weights.current, weights.initial)
+                models = {"initial": weights.initial.tree("model"), "final": final}
             for name, table in analyse(view, policy, played, scored, models).items():
                 write_parquet(draft.path(name), table)
 

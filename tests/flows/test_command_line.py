@@ -307,8 +307,12 @@ def test_a_folders_name_is_quoted_as_the_message_says(name: str) -> None:
             "needs a policy that trains it; policy=scripted trains stand-ins: use scale=laptop, or policy=local",
         ),
         (
-            ["scale=smoke", "training.adapter=lora", "policy=openrlhf"],
-            "training.adapter=lora is nothing that policy=openrlhf trains",
+            ["scale=smoke", "training.adapter=lora", "policy=scripted"],
+            "training.adapter=lora is nothing that policy=scripted trains: choose policy=local or policy=openrlhf",
+        ),
+        (
+            ["scale=paper", "model=qwen2.5_7b", "training.adapter=lora"],
+            "training.adapter=lora with policy.cluster.zero_stage=3",
         ),
         (["scale=smoke", "training.adapter=lor"], "no such option; did you mean lora?"),
         (["--cfg", "job", "empg.zeta=-1"], "empg.zeta = -1: Input should be greater"),

@@ -82,7 +82,12 @@ def test_killed_twice_and_launched_again_it_finishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [["benchmark.prompt.history=2"], ["policy.cluster.gpus_per_node=2", "policy.cluster.zero_stage=3"]]
+    "layout",
+    [
+        ["benchmark.prompt.history=2"],
+        ["policy.cluster.gpus_per_node=2", "policy.cluster.zero_stage=3"],
+        ["training.adapter=lora", "training.adapter.rank=4"],
+    ],
 )
 def test_dapo_with_empg_runs(tmp_path: Path, layout: list[str]) -> None:
     run = launch(tmp_path, "algorithm=dapo", "empg=full", "training.iterations=1", *layout)

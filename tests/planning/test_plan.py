@@ -128,6 +128,24 @@ def test_presets_of_one_gpu_fit_what_they_say(memory: str) -> None:
     assert (offloaded.misfits == ()) is (memory in ("80", "141"))
 
 
+def test_an_adapter_is_planned() -> None:
+    """Rank 16 beside the seven projections of 28 layers of 7B: 16 · 28 · (2·2·3584 + 2·(3584 + 512) + 3·(3584 + 18944)) = 40,370,176
+    parameters. The model is there once: 2 P and 2 of each of these; and nothing is sent for its own gradients."""
+    settings = ["scale=single", "policy=openrlhf", "cluster@policy.cluster=one_gpu_80gb", "training.adapter=lora"]
+    plan, whole = planned(MIDDLE, *settings), planned(MIDDLE, *settings[:-1])
+    count = 40_370_176
+    _, begin, exchange, step = plan.phases
+    assert begin.parts["weights"] == 2 * plan.shape.parameters + 2 * count
+    assert (begin.parts["reference"], begin.parts["optimizer"], begin.parts["gradients"]) == (0, 12 * count, 2 * count)
+    assert begin.parts["logits"] == 1024 * 152_064 * 10
+    assert (exchange.parts["activations"], exchange.parts["exchanged"]) == (0, 2 * count)
+    assert step.parts["flat gradients"] == 8 * count
+    assert plan.misfits == ()
+    assert whole.misfits != ()
+    assert plan.speed.seconds["update"] == pytest.approx(whole.speed.seconds["update"] * 3 / 4)
+    assert any("LoRA of rank 16" in text for _, text in plan.rows(1))
+
+
 def test_it_fits_to_the_last_byte() -> None:
     plan = planned(MIDDLE)
     training = plan.phases[1].total / GIB / 0.93

@@ -1,4 +1,4 @@
-"""LoRA by either engine: the model stays, its change is trained, saved in PEFT's format and merged into the saved model."""
+"""LoRA by either engine: the model stays, its change alone is trained and saved, in PEFT's format, and merged when it is asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from pipelines.config import LoraSettings
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json
+from pipelines.policies import merge_adapter
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.learner import LocalLearner
 from pipelines.policies.local.policy import local_policy
@@ -36,11 +37,11 @@ class TestAdaptedLearner(LearnerConformance):
 
 
 @pytest.mark.parametrize("engine", ["native", "transformers"])
-def test_the_change_alone_is_trained_and_the_saved_model_has_it(
+def test_the_change_alone_is_trained_and_saved_and_a_merged_model_has_it(
     engine: str, model_folder: Path, tmp_path: Path
 ) -> None:
     """It begins as the model itself; after updates the KL reference still is that model, and transformers finds in
-    the saved folder what the policy finds."""
+    the merged folder what the policy finds."""
     plain = local_policy(model_folder, temperature=1.0, settings=LocalPolicyConfig.model_validate({"engine": engine}))
     policy = adapted(model_folder, engine)
     conversations = converse(policy.sampler)
@@ -55,10 +56,9 @@ def test_the_change_alone_is_trained_and_the_saved_model_has_it(
     assert max(np.abs(a.logprobs - b.logprobs).max() for a, b in zip(before, reference, strict=True)) <= within
     assert max(np.abs(a.logprobs - b.logprobs).max() for a, b in zip(before, after, strict=True)) > 0.05
     policy.learner.save(tmp_path)
-    assert {file.name for file in (tmp_path / "adapter").iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
-    }
+    held = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.*")}
+    assert held == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "optimizer.safetensors"}
+    merge_adapter(model_folder, tmp_path / "adapter", tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     for row, score in zip(rows, after, strict=True):
         ids = torch.from_numpy(row.token_ids).long()
@@ -86,6 +86,7 @@ def test_the_files_are_pefts(model_folder: Path, tmp_path: Path) -> None:
     policy = adapted(model_folder)
     policy.learner.update(sequences(converse(policy.sampler)), LARGE, seed=0)
     policy.learner.save(tmp_path)
+    merge_adapter(model_folder, tmp_path / "adapter", tmp_path / "model")
     config = read_json(tmp_path / "adapter" / "adapter_config.json")
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 3, 6.0)
     assert config["target_modules"] == ["o_proj", "q_proj", "up_proj", "v_proj"]

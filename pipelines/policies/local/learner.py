@@ -128,10 +128,11 @@ class LocalLearner:
     # ------------------------------------------------------------ checkpoints
 
     def save(self, path: Path) -> None:
-        """``model/`` (a Hugging Face folder), ``adapter/`` where one is trained, and the optimiser's state, all safetensors: the
-        same state, same bytes."""
-        self._engine.save(self._start, path / "model")
-        if self._engine.adapter is not None:
+        """``model/`` (a Hugging Face folder), or ``adapter/`` alone where one is trained, and the optimiser's state, all
+        safetensors: the same state, same bytes."""
+        if self._engine.adapter is None:
+            self._engine.save(self._start, path / "model")
+        else:
             self._engine.adapter.save(path / "adapter")
         save_file(self._moments(), path / _OPTIMIZER)
 

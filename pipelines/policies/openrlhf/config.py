@@ -24,6 +24,7 @@ class OpenrlhfPolicyConfig(PolicySection):
     ``cluster`` says where: it is no part of what a run is."""
 
     trains: ClassVar = "any"
+    adapts: ClassVar = True
     temperatures: ClassVar = (0.01, 2.0)  # vLLM refuses what is above, and silently raises what is below
 
     name: Literal["openrlhf"] = "openrlhf"
@@ -76,6 +77,7 @@ class OpenrlhfPolicyConfig(PolicySection):
     def check(self, experiment: ExperimentConfig) -> None:
         self._check_batches(experiment)
         self._check_loss(experiment)
+        self._check_adapter(experiment)
 
     def _check_batches(self, experiment: ExperimentConfig) -> None:
         training, rollout = experiment.training, experiment.rollout
@@ -101,4 +103,12 @@ class OpenrlhfPolicyConfig(PolicySection):
                 "policy=openrlhf: OpenRLHF takes the KL and entropy terms as means over tokens, and algorithm.aggregation="
                 "sequence-mean asks for means over sequences: set algorithm.aggregation=token-mean, or "
                 f"training.kl_coefficient={coefficients[0]} and training.entropy_coefficient={coefficients[1]} both to 0"
+            )
+
+    def _check_adapter(self, experiment: ExperimentConfig) -> None:
+        adapter = experiment.training.adapter
+        if adapter is not None and self.cluster.zero_stage > 2:
+            raise ValueError(
+                f"training.adapter={adapter.name} with policy.cluster.zero_stage={self.cluster.zero_stage}: an adapter is merged from "
+                "whole matrices, which that stage spreads over the ranks; set policy.cluster.zero_stage=2"
             )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import LoraSettings
 from pipelines.policies.openrlhf import cluster as ray_cluster
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.processes import EngineProcess, TrainerProcess
@@ -22,8 +23,16 @@ _SHARE = 0.2  # of a GPU that Ray books for vLLM's process and for a rank each, 
 class Processes:
     """Started together, closed together. Raises ConfigError and whatever a process says of itself at the start."""
 
-    def __init__(self, model: Path, settings: OpenrlhfPolicyConfig, temperature: float, longest: int | None) -> None:
-        self._settings, self._cluster = settings, settings.cluster
+    def __init__(
+        self,
+        model: Path,
+        settings: OpenrlhfPolicyConfig,
+        temperature: float,
+        longest: int | None,
+        adapter: LoraSettings | None = None,
+    ) -> None:
+        self._settings, self._cluster, self._adapter = settings, settings.cluster, adapter
+        self.adapted = adapter is not None
         self._takes_turns = self._cluster.device == "cuda" and self._cluster.placement == "colocated"
         self._engines_awake = self._optimizer_awake = True
         self._engines: list[Any] = []
@@ -61,7 +70,7 @@ class Processes:
         self.context_length = int(self._ask(self._engines[:1], "context_length")[0])
         self._sleep_engines()
         receivers = self._engines if self._cluster.device == "cuda" else None
-        self.all_trainers("initialize", str(model), self._settings, temperature, receivers)
+        self.all_trainers("initialize", str(model), self._settings, temperature, receivers, self._adapter)
         self._optimizer_sleeps()
 
     def _split(self, order: list[int]) -> tuple[list[int], list[int]]:

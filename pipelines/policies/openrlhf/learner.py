@@ -88,7 +88,8 @@ class OpenrlhfLearner:
     # ------------------------------------------------------------ checkpoints
 
     def save(self, path: Path) -> None:
-        """DeepSpeed's own state, for as many ranks as wrote it, and the Hugging Face folder ``model/``."""
+        """DeepSpeed's own state, for as many ranks as wrote it, and the Hugging Face folder ``model/``, or ``adapter/`` alone where one
+        is trained."""
         path.mkdir(parents=True, exist_ok=True)
         self._processes.training(optimizer=True)
         self._processes.all_trainers("save", str(path.absolute()))
@@ -111,7 +112,8 @@ class OpenrlhfLearner:
                 f"cluster has {self._shape()['ranks']} with stage {self._shape()['zero_stage']}: set policy.cluster back to "
                 "what wrote it, or remove the run's checkpoints to begin again"
             )
-        check_folder(path / "model")
+        if not self._processes.adapted:
+            check_folder(path / "model")
         self._processes.training(optimizer=True)  # what sleeps in host memory is another state
         self._processes.all_trainers("load", str(path.absolute()))
         self._known = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.replay_buffer import NaiveReplayBuffer
 from openrlhf.trainer.ray import ppo_actor
 
+from pipelines.policies.openrlhf.adapter import Adapter
 from pipelines.policies.openrlhf.layout import Micro, Row
 from pipelines.policies.openrlhf.patches import use_replay_buffer
 
@@ -110,7 +112,10 @@ class Measured(PolicyLoss):
 
 class Objective(ppo_actor.ActorPPOTrainer):
     """``sums``: this rank's part of the mini-batches' means, added up over the update; ``norms``: of each step's gradient
-    (all ranks'), before it is clipped."""
+    (all ranks'), before it is clipped. ``adapter``: what is trained in place of the model's own weights."""
+
+    adapter: Adapter | None = None
+    actor: Any
 
     def training_step(self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: Any = None) -> Any:
         # Without it DeepSpeed takes every micro-batch for a mini-batch's last, and ZeRO 1 and 2 keep that one's gradient alone.
@@ -125,6 +130,17 @@ class Objective(ppo_actor.ActorPPOTrainer):
                 raise FloatingPointError("the gradient has infinities or NaN, and DeepSpeed took no step")
             self.norms.append(float(metrics["actor_grad_norm"]))
         return status
+
+    def broadcast_to_vllm(self) -> None:
+        """OpenRLHF's, which hands over what the actor's model names; with an adapter, the model with that merged, matrix by matrix."""
+        trained = self.actor
+        if self.adapter is not None:
+            merged = SimpleNamespace(named_parameters=self.adapter.merged)
+            self.actor = SimpleNamespace(model=SimpleNamespace(module=merged))
+        try:
+            super().broadcast_to_vllm()
+        finally:
+            self.actor = trained
 
     def begin(self) -> None:
         self.sums: dict[str, float] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.config import LoraSettings
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.model_folder import check_folder
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
@@ -14,11 +15,17 @@ from pipelines.protocols import Policy
 
 
 def openrlhf_policy(
-    model: Path, settings: OpenrlhfPolicyConfig, *, temperature: float, longest: int | None, micro_batch_tokens: int
+    model: Path,
+    settings: OpenrlhfPolicyConfig,
+    *,
+    temperature: float,
+    longest: int | None,
+    micro_batch_tokens: int,
+    adapter: LoraSettings | None = None,
 ) -> Policy:
     """``model``: the folder the run starts from and, frozen, the reference of the KL loss. ``temperature``: of the
     rollouts. ``longest``: tokens of the longest sequence; None: the model's context. ``micro_batch_tokens``: of one scoring
-    pass on a rank.
+    pass on a rank. ``adapter``: what is trained in place of the model's own weights.
 
     Raises:
         MissingCheckpoint, ConfigError: the folder is damaged, Ray cannot be joined or has no room, the engines do not
@@ -26,5 +33,5 @@ def openrlhf_policy(
     """
     check_folder(model)
     codec = ChatCodec(model)
-    processes = Processes(model.absolute(), settings, temperature, longest)
+    processes = Processes(model.absolute(), settings, temperature, longest, adapter)
     return Policy(OpenrlhfSampler(processes, codec), OpenrlhfLearner(processes, settings, micro_batch_tokens))

@@ -23,6 +23,7 @@ def _build(view: PolicyView, model: Path) -> Policy:
         temperature=view.temperature,
         longest=view.longest,
         micro_batch_tokens=view.micro_batch_tokens,
+        adapter=view.adapter,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,9 +21,11 @@ from openrlhf.models import Actor  # noqa: E402
 from openrlhf.utils.deepspeed import DeepspeedStrategy  # noqa: E402
 from openrlhf.utils.utils import zero_pad_sequences  # noqa: E402
 
-from pipelines.config import UpdateSettings  # noqa: E402
+from pipelines.config import LoraSettings, UpdateSettings  # noqa: E402
 from pipelines.errors import MissingCheckpoint  # noqa: E402
+from pipelines.policies.lora_files import FOLDER as ADAPTER  # noqa: E402
 from pipelines.policies.model_folder import copy_all_but_weights  # noqa: E402
+from pipelines.policies.openrlhf.adapter import Adapter  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig  # noqa: E402
 from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
@@ -69,13 +72,22 @@ _Actor: Any = patches.actor_class()
 class Trainer(_Actor):
     """Its parent is what OpenRLHF wraps as a Ray actor; here ``TrainerProcess`` is the actor, whose class is light."""
 
-    def initialize(self, folder: str, policy: OpenrlhfPolicyConfig, temperature: float, engines: Any) -> None:
+    def initialize(
+        self,
+        folder: str,
+        policy: OpenrlhfPolicyConfig,
+        temperature: float,
+        engines: Any,
+        adapter: LoraSettings | None = None,
+    ) -> None:
+        """``adapter``: what is trained in place of the model's own weights."""
         cluster = policy.cluster
         self._folder, self._policy = folder, policy
         self.args = arguments(policy, temperature)
         strategy = Strategy(self.args, policy)
         self._setup_distributed(strategy)
         actor = self._model(strategy.get_ds_train_config())
+        self._adapter = None if adapter is None else Adapter(actor.model, adapter)
         if cluster.checkpoint_activations:
             actor.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.actor, self.actor_optim, self.actor_scheduler = strategy.prepare((actor, _OPTIMIZER))
@@ -86,6 +98,7 @@ class Trainer(_Actor):
             dataloader_pin_memory=cluster.device == "cuda", vllm_engines=engines,
         )  # fmt: skip
         self.trainer.replay_buffer.packing_samples = cluster.packing
+        self.trainer.adapter = self._adapter
 
     def _model(self, deepspeed: Any) -> Any:
         settings: dict[str, Any] = {
@@ -107,14 +120,14 @@ class Trainer(_Actor):
     @torch.no_grad()
     def score(self, rows: Sequence[TrainingSequence], micros: Sequence[Micro], reference: bool) -> list[Score]:
         """Log-probs and exact entropies in one forward pass, in the order of the rows."""
-        model = self._frozen() if reference else self.actor
-        model.eval()
-        scores: dict[int, Score] = {}
-        for micro in micros:
-            chosen = [rows[i] for i in micro] or [_NOTHING]
-            logprobs, entropies = self._forward(model, chosen)
-            for place, i in enumerate(micro):
-                scores[i] = Score(_at(logprobs[place], rows[i]), _at(entropies[place], rows[i]))
+        with self._frozen() if reference else nullcontext(self.actor) as model:
+            model.eval()
+            scores: dict[int, Score] = {}
+            for micro in micros:
+                chosen = [rows[i] for i in micro] or [_NOTHING]
+                logprobs, entropies = self._forward(model, chosen)
+                for place, i in enumerate(micro):
+                    scores[i] = Score(_at(logprobs[place], rows[i]), _at(entropies[place], rows[i]))
         return [scores[i] for i in range(len(rows))]
 
     def _forward(self, model: Any, rows: Sequence[TrainingSequence]) -> tuple[Any, Any]:
@@ -131,14 +144,19 @@ class Trainer(_Actor):
         logprobs, output = model(tokens, mask, present, return_output=True, return_entropy=True)
         return logprobs.float().cpu().numpy(), output.entropy.float().cpu().numpy()
 
-    def _frozen(self) -> Any:
-        """The model that the run began with; made when it is first asked for."""
+    @contextmanager
+    def _frozen(self) -> Iterator[Any]:
+        """The model that the run began with: the trained one without its adapter, or another, made when it is first asked for."""
+        if self._adapter is not None:
+            with self._adapter.off():
+                yield self.actor
+            return
         if self._reference is None:
             offload = self._policy.cluster.offload_reference
             model = self._model(self.strategy.get_ds_eval_config(offload=offload))
             patches.keep_in_host_memory(model, offload)
             self._reference = self.strategy.prepare(model)
-        return self._reference
+        yield self._reference
 
     # ------------------------------------------------------------ update
 
@@ -193,14 +211,20 @@ class Trainer(_Actor):
     # ------------------------------------------------------------ weights
 
     def save(self, folder: str) -> None:
-        """``deepspeed/``, to go on from, and the model as a Hugging Face folder under ``model/``."""
-        self.actor.model.save_checkpoint(folder, tag=STATE, save_latest=False)
-        self.export(f"{folder}/model")
+        """``deepspeed/``, to go on from, and the model as a Hugging Face folder ``model/``, or ``adapter/`` where one is trained."""
+        adapted = self._adapter is not None
+        self.actor.model.save_checkpoint(folder, tag=STATE, save_latest=False, exclude_frozen_parameters=adapted)
+        if self._adapter is None:
+            self.export(f"{folder}/model")
+        elif self._rank == 0:
+            self._adapter.save(Path(folder) / ADAPTER)
 
     def load(self, folder: str) -> None:
-        """Raises MissingCheckpoint: DeepSpeed cannot read it."""
+        """Raises MissingCheckpoint: DeepSpeed cannot read it, or it is of another adapter."""
+        if self._adapter is not None:
+            self._adapter.check(Path(folder) / ADAPTER)
         try:
-            self.strategy.load_ckpt(self.actor.model, folder, tag=STATE)
+            self.strategy.load_ckpt(self.actor.model, folder, tag=STATE, load_module_strict=self._adapter is None)
         except (torch.OutOfMemoryError, torch.distributed.DistBackendError):
             raise
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
@@ -210,8 +234,15 @@ class Trainer(_Actor):
             ) from None
 
     def export(self, folder: str) -> None:
-        """The weights, and the tokenizer's files as they were."""
-        self.strategy.save_model(self.actor, _Files(Path(self._folder)), folder)
+        """The weights, an adapter merged into them, and the tokenizer's files as they were."""
+        if self._adapter is None:
+            self.strategy.save_model(self.actor, _Files(Path(self._folder)), folder)
+            return
+        if self._rank == 0:
+            weights = {name: weight.data for name, weight in self._adapter.merged()}
+            self.actor.model.module.save_pretrained(folder, state_dict=weights)
+            _Files(Path(self._folder)).save_pretrained(folder)
+        torch.distributed.barrier()
 
     def export_for_engines(self, folder: str) -> None:
         """With tied output weights spelled out: vLLM reloads what a folder names, and would keep the old ones."""
