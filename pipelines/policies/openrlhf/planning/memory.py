@@ -122,10 +122,11 @@ def beside(shape: ModelShape, policy: OpenrlhfPolicyConfig, micro: Micro, assume
     cluster = policy.cluster
     own = micro.reference and micro.adapter is None and not cluster.offload_reference
     asleep = assumed.asleep_gib if cluster.placement == "colocated" and cluster.device == "cuda" else 0.0
+    processes = 1 if cluster.device == "cuda" else 2  # vLLM's too: on a GPU that is among what it keeps asleep
     return {
         "reference": reference(shape, policy) if own else 0.0,
         "vLLM asleep": asleep * GIB,
-        "processes": assumed.process_gib * GIB,
+        "processes": processes * assumed.process_gib * GIB,
     }
 
 
