@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         (job.folder, folder, job.config.execution.artifacts, job.config.experiment.training.group_size, own)
         for job, folder in zip(command.jobs, folders, strict=True)
     ]
-    codes = list(ordered_map(measured, calls, workers=min(cores, len(calls)), ahead=1))
+    codes = list(ordered_map(measured, calls, workers=min(cores, len(calls)), ahead=len(calls)))
     return next((code for code in codes if code), 0) or publish(folders)
 
 
