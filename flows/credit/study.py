@@ -56,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         (job.folder, folder, job.config.execution.artifacts, job.config.experiment.training.group_size, own)
         for job, folder in zip(command.jobs, folders, strict=True)
     ]
-    codes = list(ordered_map(measured, calls, workers=min(cores, len(calls)), ahead=len(calls)))
+    # All at once, also on fewer cores: they are not equally long, and a core that has done its share would wait.
+    codes = list(ordered_map(measured, calls, workers=len(calls), ahead=1))
     return next((code for code in codes if code), 0) or publish(folders)
 
 
