@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.artifacts import RECORD
 from pipelines.errors import DataError
-from pipelines.files import DISK_FULL, read_json, replaced_folder, sha256_file
+from pipelines.files import CHECKSUMS, DISK_FULL, checksums_text, damaged_file, read_json, replaced_folder, sha256_file
 from pipelines.run_info import read_run_info
 
 _ROLLOUT = ("steps.parquet", "trajectories.parquet")
@@ -27,9 +27,9 @@ class _Stored:
 
 def archive_run(run: Path, store: Path, out: Path) -> None:
     """Write ``out/rollouts/iteration0000/{steps,trajectories}.parquet`` … and ``out/checkpoint/`` (a Hugging Face folder; of a
-    run that trained an adapter, that in PEFT's format, and ``out/base/``, the warm-started model that it changes), as copies; nothing
-    where ``out`` holds them already. If it fails, ``out`` is as it was. A pretrained model that the run only played is its
-    owner's: of such a run there is nothing.
+    run that trained an adapter, that in PEFT's format, and ``out/base/``, the warm-started model that it changes), as copies, and
+    their ``SHA256SUMS``; nothing where ``out`` holds them already. If it fails, ``out`` is as it was. A pretrained model that the
+    run only played is its owner's: of such a run there is nothing.
 
     Raises:
         DataError: the run is not finished, or the store has no longer what it was made of; ``out`` cannot be written.
@@ -42,6 +42,8 @@ def archive_run(run: Path, store: Path, out: Path) -> None:
             with replaced_folder(out) as draft:
                 for name, stored in files.items():
                     _copy(stored, draft / name)
+                if files:
+                    (draft / CHECKSUMS).write_text(_checksums(files), "utf-8")
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
@@ -52,15 +54,14 @@ def archive_run(run: Path, store: Path, out: Path) -> None:
         ) from None
 
 
-def is_archived(run: Path, store: Path, out: Path) -> bool:
-    """Whether ``out`` holds what ``archive_run`` would write, byte for byte. Raises DataError: the run's results, or the records of
-    what it was made of, are not here."""
+def is_made_of(out: Path, run: Path, store: Path) -> bool:
+    """Whether ``archive_run`` would write the very bytes that ``out`` was written with, by its ``SHA256SUMS``: an equal name may
+    be of other packages or another machine. False too where the run's results, or the records of what it was made of, are not here."""
     try:
-        return _holds(out, dict(_files(store / read_run_info(run / "results").checkpoint, store)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"run {run} is not here, or not whole ({error}): what it was archived from is not known"
-        ) from None
+        files = dict(_files(store / read_run_info(run / "results").checkpoint, store))
+        return (out / CHECKSUMS).read_bytes() == _checksums(files).encode()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_below(name: str | None, *folders: Path) -> bool:
@@ -110,8 +111,16 @@ def _stored(artifact: Path, record: Mapping[str, Any], name: str) -> _Stored:
 
 def _holds(folder: Path, files: Mapping[str, _Stored]) -> bool:
     """Whether these are its files, and no others."""
-    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return there.keys() == files.keys() and all(sha256_file(path) == files[name].sha256 for name, path in there.items())
+    if not files:
+        return not any(path.is_file() for path in folder.rglob("*"))
+    try:
+        return (folder / CHECKSUMS).read_bytes() == _checksums(files).encode() and damaged_file(folder) is None
+    except FileNotFoundError:
+        return False
+
+
+def _checksums(files: Mapping[str, _Stored]) -> str:
+    return checksums_text({name: stored.sha256 for name, stored in files.items()})
 
 
 def _copy(stored: _Stored, target: Path) -> None:

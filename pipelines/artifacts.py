@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +23,11 @@ from typing import Any
 
 from pipelines.errors import CorruptArtifact, StoreFull
 from pipelines.files import DISK_FULL, atomic_write_text, flush, json_text, read_json, sha256_file
+from pipelines.versions import CONVERSIONS, MEASUREMENTS, STAGES
 
 RECORD = "record.json"
 _DRAFT = ".draft-"
-_NOT_STAGES = frozenset({".locks", "cache"})  # folders of the root that hold no artifacts
+_DIGITS = re.compile(r"[0-9a-f]{20}")  # the name of an artifact's folder
 _PATIENCE_S, _PAUSE_S = 60.0, 0.02  # with those who hold an artifact: they load a model
 _FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})  # and "pruned", once it is
 
@@ -217,6 +219,8 @@ class ArtifactStore:
         the checksums of what was deleted. One that is kept stays as it is. Waits for those who hold it; where one never lets go,
         everything stays."""
         pruned = frozenset(artifact.files) - keep
+        if self._mark(artifact).exists():  # no need to wait for anybody
+            return artifact
         with _folder_lock(artifact.folder, exclusive=True) as locked:
             if not locked or self._mark(artifact).exists():
                 return artifact
@@ -228,15 +232,24 @@ class ArtifactStore:
         return replace(artifact, pruned=pruned, _verified=set())
 
     def folders(self) -> Iterator[Path]:
-        """Of all artifacts, whole or not."""
-        return (
-            f
-            for f in sorted(self.root.glob("*/*"))
-            if f.is_dir() and f.parent.name not in _NOT_STAGES and f.name[0] != "."
-        )
+        """Of all artifacts, whole or not: those that have an artifact's name below a stage's. ``root`` may be any folder, and
+        whatever else lies in it is its owner's."""
+        return (folder for folder in self._below_stages() if _is_named_as_artifact(folder))
+
+    def strangers(self) -> Iterator[Path]:
+        """What lies below a stage's folder and is no artifact by its name; a link is none, for removing it would free nothing."""
+        return (path for path in self._below_stages() if not _is_named_as_artifact(path) and path.name[0] != ".")
+
+    def _below_stages(self) -> Iterator[Path]:
+        for stage in sorted((*STAGES, *MEASUREMENTS, *CONVERSIONS)):
+            yield from sorted((self.root / stage).glob("*"))
 
     def damage(self, folder: Path) -> str:
-        """What is wrong with the artifact of a folder, "" where nothing is. Reads all of it."""
+        """What is wrong with the artifact of a folder, "" where nothing is. Reads all of it, and what seems damaged once more: a
+        run may have pruned it meanwhile, which the record then says."""
+        return self._damage(folder) and self._damage(folder)
+
+    def _damage(self, folder: Path) -> str:
         try:
             identity = str(read_json(folder / RECORD)["fingerprint"])
             if self._folder(folder.parent.name, identity) != folder:
@@ -247,14 +260,19 @@ class ArtifactStore:
         except CorruptArtifact as error:
             return str(error).removesuffix(f"; {_remedy(folder)}")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"its {RECORD} cannot be read ({error})"
+            return f"its {RECORD} cannot be read ({error})" if folder.exists() else ""
         return ""
 
-    def remove(self, folder: Path) -> None:
-        """An artifact that is damaged: the next that needs it makes it. Waits for those who hold it, and for who makes it."""
-        with self._locked(folder), _folder_lock(folder, exclusive=True) as locked:
-            if locked:
+    def remove(self, folder: Path) -> bool:
+        """Remove an artifact if it is damaged, so that the next that needs it makes it; whether it was removed. Waits some time
+        for those who hold it, and for who makes it."""
+        from filelock import Timeout
+
+        with suppress(Timeout), self._locked(folder, _PATIENCE_S), _folder_lock(folder, exclusive=True) as locked:
+            if locked and self.damage(folder):
                 shutil.rmtree(folder)
+                return True
+        return False
 
     def keep(self, artifact: Artifact, make: Callable[[Draft], None]) -> Artifact:
         """Never prune it from now on. ``make`` writes again what was pruned before, and no other file is taken from it.
@@ -404,6 +422,10 @@ def _put_back(artifact: Artifact, pruned: frozenset[str], draft: Path) -> None:
     for name in sorted(pruned):
         (artifact.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (draft / name).replace(artifact.folder / name)
+
+
+def _is_named_as_artifact(path: Path) -> bool:
+    return _DIGITS.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
 
 
 def _record_pruned(folder: Path, names: list[str]) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -81,9 +81,18 @@ def warn_damaged(path: Path, remedy: str) -> None:
 
 
 def write_checksums(folder: Path) -> None:
-    """``SHA256SUMS`` over the folder's other files, as ``sha256sum -c`` reads it."""
-    files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in files), "utf-8")
+    """``SHA256SUMS`` over all other files below the folder, as ``sha256sum -c`` reads it."""
+    text = checksums_text({name: sha256_file(folder / name) for name in _sealed_names(folder)})
+    (folder / CHECKSUMS).write_text(text, "utf-8")
+
+
+def checksums_text(digests: Mapping[str, str]) -> str:
+    """What ``write_checksums`` writes of files with these checksums, by their names."""
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+
+
+def _sealed_names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {CHECKSUMS}
 
 
 def damaged_file(folder: Path) -> str | None:
@@ -91,7 +100,7 @@ def damaged_file(folder: Path) -> str | None:
     does not know one; None: all are as they were. Raises OSError when one, or ``SHA256SUMS``, cannot be read."""
     lines = (folder / CHECKSUMS).read_text("utf-8", "replace").splitlines()
     sealed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    there = {path.name for path in folder.iterdir()} - {CHECKSUMS}
+    there = _sealed_names(folder)
     if there - sealed.keys():
         return CHECKSUMS
     if lost := sealed.keys() - there:

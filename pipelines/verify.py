@@ -9,23 +9,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pipelines.archive import archive_run, is_archived
+from pipelines.archive import archive_run, is_made_of
 from pipelines.artifacts import ArtifactStore
-from pipelines.errors import DataError, RunLocked
-from pipelines.files import damaged_file, replaced_folder
+from pipelines.errors import RunLocked
+from pipelines.files import CHECKSUMS, damaged_file, replaced_folder
 from pipelines.run_folder import run_lock
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A folder that was looked at. ``why``: what is wrong with it, "" where nothing is. ``remedy``: what makes it whole. ``mend``: does
-    of that what can be done here, where anything can."""
+    """What came of looking at a folder. ``state``: "not known" is one that nothing here can judge. ``why``: what is wrong with it, or
+    why nobody knows. ``remedy``: what makes it whole. ``mend``: does that where it can be done here, and returns what kept it from
+    it, "" where it is done."""
 
     folder: Path
+    state: Literal["whole", "damaged", "not known"] = "whole"
     why: str = ""
     remedy: str = ""
-    mend: Callable[[], object] | None = None
+    mend: Callable[[], str] | None = None
 
 
 def check_all(store: Path, runs: Path, results: Path, archive: Path) -> Iterator[Checked]:
@@ -37,44 +40,52 @@ def check_all(store: Path, runs: Path, results: Path, archive: Path) -> Iterator
 
 
 def _artifacts(store: ArtifactStore) -> Iterator[Checked]:
+    remedy = "removed, any launch that needs it makes it again"
     for folder in store.folders():
-        why = store.damage(folder)
-        if why:
-            yield Checked(folder, why, "any launch that needs it makes it again", lambda at=folder: store.remove(at))  # type: ignore[misc]
+        if why := store.damage(folder):
+            yield Checked(folder, "damaged", why, remedy, lambda at=folder: _remove(store, at))  # type: ignore[misc]
         else:
             yield Checked(folder)
+    for path in store.strangers():
+        yield Checked(path, "not known", "it is no artifact by its name", "it is left alone")
+
+
+def _remove(store: ArtifactStore, folder: Path) -> str:
+    if store.remove(folder) or not store.damage(folder):  # whole again: who made it was quicker
+        return ""
+    return "a run that goes on holds it"
 
 
 def _run(folder: Path) -> Checked:
+    """A launch makes damaged results again by itself, and nothing is gained by removing them before."""
     try:
         with run_lock(folder.parent):
             why = _why(folder)
-    except RunLocked:  # it is being executed, which makes them
-        why = ""
-    return Checked(folder, why, "launch the run again, they are made from its artifacts", lambda: shutil.rmtree(folder))
+    except RunLocked:
+        return Checked(folder, "not known", "its run is being executed", "it makes them")
+    if not why:
+        return Checked(folder)
+    return Checked(folder, "damaged", why, "launch the run again, they are made from its artifacts")
 
 
 def _collected(folder: Path, runs: Path) -> Checked:
-    source = runs / folder.parent.name / folder.name / "results"
     if not (why := _why(folder)):
         return Checked(folder)
-    if not source.is_dir() or _why(source):
-        return Checked(folder, why, "launch its study again, or git checkout, dvc checkout")
-    return Checked(folder, why, f"a copy of {source}", lambda: _copy(source, folder))
+    source = runs / folder.parent.name / folder.name / "results"
+    if not _is_copy(source, folder):
+        return Checked(folder, "damaged", why, "launch its study again, or git checkout, dvc checkout")
+    return Checked(folder, "damaged", why, f"a copy of {source}", lambda: _copy(source, folder))
 
 
 def _archived(folder: Path, runs: Path, store: Path) -> Checked:
-    """By the records of the artifacts that it was copied from."""
+    if not (folder / CHECKSUMS).exists():
+        return Checked(folder, "not known", f"it has no {CHECKSUMS}", "DVC knows its checksums (dvc status)")
+    if not (why := _why(folder)):
+        return Checked(folder)
     run = runs / folder.parent.name / folder.name
-    try:
-        if is_archived(run, store, folder):
-            return Checked(folder)
-    except DataError:
-        return Checked(folder)  # what it was copied from is not here: DVC knows its checksums
-    remedy = "copied again from the artifacts"
-    return Checked(
-        folder, "not the artifacts' files", f"{remedy}; then dvc add", lambda: archive_run(run, store, folder)
-    )
+    if not is_made_of(folder, run, store):
+        return Checked(folder, "damaged", why, "dvc checkout")
+    return Checked(folder, "damaged", why, "copied again from the artifacts", lambda: _archive(run, store, folder))
 
 
 def _why(folder: Path) -> str:
@@ -85,6 +96,20 @@ def _why(folder: Path) -> str:
     return "" if name is None else f"{name} is lost or not as it was written"
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _is_copy(source: Path, folder: Path) -> bool:
+    """Whether ``source`` is whole and what ``folder`` was copied from: an equal name may be of other packages or another machine."""
+    try:
+        return (source / CHECKSUMS).read_bytes() == (folder / CHECKSUMS).read_bytes() and not _why(source)
+    except OSError:
+        return False
+
+
+def _copy(source: Path, folder: Path) -> str:
     with replaced_folder(folder) as draft:
         shutil.copytree(source, draft, dirs_exist_ok=True)
+    return _why(folder)
+
+
+def _archive(run: Path, store: Path, folder: Path) -> str:
+    archive_run(run, store, folder)
+    return _why(folder)

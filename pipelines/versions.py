@@ -19,3 +19,6 @@ STAGES = {
 
 # What is measured on finished runs: no part of what a run is.
 MEASUREMENTS = {"continuations": 3}
+
+# What is made of packages' files, once: no part of what a run is either.
+CONVERSIONS = {"converted": 1}

@@ -12,7 +12,7 @@ import pytest
 from pipelines.archive import archive_run
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
 from pipelines.errors import DataError
-from pipelines.files import write_json
+from pipelines.files import CHECKSUMS, damaged_file, write_json
 from tests.pipelines.run_records import record_values
 
 
@@ -52,7 +52,9 @@ class Finished:
 
     def archived(self) -> dict[str, str]:
         return {
-            path.relative_to(self.out).as_posix(): path.read_text() for path in self.out.rglob("*") if path.is_file()
+            path.relative_to(self.out).as_posix(): path.read_text()
+            for path in self.out.rglob("*")
+            if path.is_file() and path.name != CHECKSUMS
         }
 
     def refusal(self) -> str:
@@ -75,6 +77,7 @@ def test_every_iteration_and_the_last_checkpoint(finished: Finished) -> None:
     assert archived.keys() == {*rollouts, "checkpoint/config.json", "checkpoint/weights"}
     assert archived["rollouts/iteration0001/steps.parquet"] == "rollout {'at': 1} steps.parquet"
     assert archived["checkpoint/weights"] == "update {'iteration': 2} model/weights"
+    assert damaged_file(finished.out) is None
 
 
 def test_what_is_archived_is_left_alone_and_what_differs_is_made_again(finished: Finished) -> None:

@@ -361,7 +361,66 @@ class TestHeld:
         assert len(store.prune(artifact).lacks()) == 2
 
 
+class TestRemove:
+    def test_a_prune_during_the_check_is_no_damage(
+        self, store: ArtifactStore, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between finding the artifact and reading its files."""
+        verify, pruned = Artifact.verify, list[Artifact]()
+
+        def prune_first(found: Artifact) -> None:
+            if not pruned:
+                pruned.append(store.prune(artifact))
+            verify(found)
+
+        monkeypatch.setattr(Artifact, "verify", prune_first)
+        assert store.damage(artifact.folder) == ""
+        assert pruned
+
+    def test_what_is_whole_is_not_removed(self, store: ArtifactStore, artifact: Artifact) -> None:
+        weights = artifact.folder / "model" / "weights.bin"
+        assert not store.remove(artifact.folder)
+        weights.write_bytes(b"other")
+        assert store.damage(artifact.folder)
+        weights.write_bytes(b"weights" * 100)  # it was made again meanwhile
+        assert not store.remove(artifact.folder)
+        weights.write_bytes(b"other")
+        assert store.remove(artifact.folder)
+        assert not artifact.folder.exists()
+
+    def test_what_another_removed_is_no_damage(self, store: ArtifactStore, artifact: Artifact) -> None:
+        shutil.rmtree(artifact.folder)
+        assert store.damage(artifact.folder) == ""
+        assert not store.remove(artifact.folder)
+
+    def test_who_makes_it_is_not_waited_for_for_ever(
+        self, store: ArtifactStore, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pipelines.artifacts._PATIENCE_S", 0.02)
+        (artifact.folder / "metrics.json").unlink()
+        with ArtifactStore(store.root)._locked(artifact.folder):
+            assert not store.remove(artifact.folder)
+        assert store.remove(artifact.folder)
+
+
 class TestLocks:
+    def test_who_keeps_it_holds_up_no_prune(
+        self, store: ArtifactStore, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = store.keep(artifact, make)
+        monkeypatch.setattr("pipelines.artifacts._folder_lock", lambda *_, **__: pytest.fail("it would wait"))
+        assert store.prune(kept).lacks() == []
+
+    def test_who_keeps_it_while_a_prune_waits_is_heard(self, store: ArtifactStore, artifact: Artifact) -> None:
+        with ExitStack() as reader:
+            reader.enter_context(artifact.held())
+            pruning = Thread(target=lambda: store.prune(artifact))
+            pruning.start()
+            pruning.join(0.05)
+            store.keep(artifact, make)
+        pruning.join(5)
+        assert again(store).lacks() == []
+
     def test_locks_that_nobody_holds_are_removed(self, store: ArtifactStore, artifact: Artifact) -> None:
         from filelock import FileLock
 
