@@ -13,6 +13,7 @@ from flows.configure.compose import CONF, composed, composer, validated
 from flows.configure.explain import options
 from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
+from pipelines.sections import FolderData
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # texts that Hydra reads as they are
 _NO_TEXT = frozenset({"true", "false", "null", "nan", "inf"})
@@ -30,18 +31,20 @@ def overrides_of(experiment: ExperimentConfig) -> list[str]:
         ConfigError: they cannot be composed. ValueError: they compose to something else.
     """
     with composer():
-        return _overrides(experiment.values())
+        return _overrides(experiment)
 
 
 def spelled(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """The same with their commands; a run that none is known of goes on without. Seeds of a cell are composed once."""
     found: dict[str, list[str]] = {}
+    told = []
     with composer():
         for config in configs:
-            values = config.experiment.values() | {"seed": 0}
-            if (cell := str(values)) not in found:
-                found[cell] = _overrides_or_none(values)
-    return [_with_command(config, found[str(config.experiment.values() | {"seed": 0})]) for config in configs]
+            first = config.experiment.model_copy(update={"seed": 0})
+            if (cell := str((first.values(), _root(first)))) not in found:
+                found[cell] = _overrides_or_none(first)
+            told.append(_with_command(config, found[cell]))
+    return told
 
 
 def _with_command(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -50,9 +53,9 @@ def _with_command(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     return config.model_copy(update={"command": command})
 
 
-def _overrides_or_none(values: Mapping[str, Any]) -> list[str]:
+def _overrides_or_none(experiment: ExperimentConfig) -> list[str]:
     try:
-        return _overrides(values)
+        return _overrides(experiment)
     except (ConfigError, ValueError) as error:
         print(f"warning: no command is known that makes a run again ({error})", file=sys.stderr, flush=True)
         return []
@@ -62,23 +65,31 @@ def _as_command(overrides: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "flows", *overrides])
 
 
-def _overrides(wanted: Mapping[str, Any]) -> list[str]:
+def _overrides(experiment: ExperimentConfig) -> list[str]:
     """Composes as seldom as can be: it is slow."""
+    wanted, root = experiment.values(), _root(experiment)
     overrides = _groups(wanted)
-    found = _values(overrides)
-    if parts := _parts(wanted, found):
+    found = _composed(overrides)
+    if parts := [*_parts(wanted, found.values()), *([f"data.root={_spelled(root)}"] if root else [])]:
         overrides += parts
-        found = _values(overrides)
-    if differing := list(_differences("", found, wanted)):
+        found = _composed(overrides)
+    if differing := list(_differences("", found.values(), wanted)):
         overrides += differing
-        found = _values(overrides)
-    if found != wanted:
-        raise ValueError(f"{shlex.join(overrides)} is another run: {list(_differences('', found, wanted))}")
+        found = _composed(overrides)
+    if found.values() != wanted or _root(found) != root:
+        differing = list(_differences("", found.values(), wanted))
+        raise ValueError(f"{shlex.join(overrides)} is another run: {differing or f'its data are in {_root(found)}'}")
     return overrides
 
 
-def _values(overrides: Sequence[str]) -> dict[str, Any]:
-    return validated(composed(overrides), overrides).experiment.values()
+def _composed(overrides: Sequence[str]) -> ExperimentConfig:
+    return validated(composed(overrides), overrides).experiment
+
+
+def _root(experiment: ExperimentConfig) -> str | None:
+    """Where a benchmark's own files lie, which no value says, and which a variable may say differently another day."""
+    data = experiment.data
+    return str(data.folder) if isinstance(data, FolderData) and data.folder else None
 
 
 def _groups(values: Mapping[str, Any]) -> list[str]:

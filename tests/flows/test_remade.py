@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -11,10 +12,13 @@ import yaml
 
 from flows.__main__ import main
 from flows.configure.compose import compose
-from flows.configure.remade import with_remade
-from flows.configure.spelled import command_of, overrides_of
+from flows.configure.remade import remade, with_remade
+from flows.configure.spelled import command_of, overrides_of, spelled
 from flows.launch.command import read_command
+from pipelines.errors import ConfigError
+from pipelines.files import CHECKSUMS, write_checksums, write_json
 from pipelines.run_folder import run_folder, write_params
+from pipelines.schemas import RUN_JSON
 from tests.reporting.study import write_cell
 
 
@@ -44,24 +48,102 @@ def test_it_is_the_same_however_the_run_was_asked_for() -> None:
     assert command_of(one.experiment) == command_of(other.experiment)
 
 
+CELL = ["benchmark=webshop", "empg=off", "training.iterations=3"]
+
+
+def begun(*overrides: str) -> Path:
+    """The folder of a run that has not finished, below the working folder."""
+    config = compose(overrides)
+    folder = run_folder(config)
+    folder.mkdir(parents=True)
+    write_params(folder, config)
+    return folder
+
+
+def finished(root: Path, *overrides: str) -> Path:
+    """The folder of a finished run, below the working folder."""
+    (results,) = write_cell(root / "made", " ".join(overrides), [[1, 0]], types=("a", "b"))
+    folder = run_folder(compose(overrides))
+    shutil.copytree(results, folder / "results")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+
+
 def test_a_run_is_made_from_its_folder_finished_or_not(tmp_path: Path) -> None:
-    (results,) = write_cell(
-        tmp_path / "made", "benchmark=webshop empg=off training.iterations=3", [[1, 0]], types=("a", "b")
-    )
-    asked = compose(["benchmark=webshop", "empg=off", "training.iterations=3"])
-    shutil.copytree(results, tmp_path / "run" / "results")
-    (begun := tmp_path / "begun").mkdir()
-    write_params(begun, asked)
-    for folder in (tmp_path / "run", results, begun):
-        command = read_command([f"from={folder}"])
-        assert run_folder(command.configs[0]) == run_folder(asked)
+    folder = finished(tmp_path, *CELL)
+    copied = tmp_path / "study" / folder.parent.name / "seed0"
+    shutil.copytree(folder / "results", copied)
+    made = [remade(named) for named in (folder, folder / "results", copied)]
+    assert made == [made[0]] * 3
+    (config,) = read_command([f"from={begun(*CELL, 'seed=1')}", "seed=0"]).configs
+    assert run_folder(config) == folder == run_folder(compose(made[0]))
 
 
-def test_what_is_said_besides_takes_its_place(tmp_path: Path) -> None:
-    write_params(tmp_path, compose(["benchmark=webshop", "algorithm=dapo", "training.iterations=3"]))
-    (config,) = read_command([f"from={tmp_path}", "algorithm=grpo", "training.iterations=4", "seed=2"]).configs
+def test_what_is_said_besides_takes_its_place() -> None:
+    folder = begun("benchmark=webshop", "algorithm=dapo", "algorithm.clip_high=0.3", "training.iterations=3")
+    (config,) = read_command([f"from={folder}", "algorithm=grpo", "training.iterations=4", "seed=2"]).configs
     assert run_folder(config) == run_folder(compose(["benchmark=webshop", "training.iterations=4", "seed=2"]))
     assert with_remade(["seed=1"]) == ["seed=1"]
+
+
+def test_a_run_on_a_folders_data_is_made_on_these_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data lie is no value, so that nothing but the folder's name and the command can tell."""
+    config = compose(["data=real", "data.root=/data/one", "empg=off"])
+    folder = run_folder(config)
+    words = shlex.split(command_of(config.experiment))[3:]
+    assert run_folder(compose(words)) == folder
+    begun("data=real", "data.root=/data/one", "empg=off")
+    monkeypatch.setenv("ALFWORLD_DATA", "/data/other")
+    for besides in ([], ["seed", "execution.runs"], ["training.iterations"]):
+        with pytest.raises(ConfigError, match=rf"{folder.parent.name}.*data\.root="):
+            remade(folder, besides)
+    (said,) = read_command([f"from={folder}", "data.root=/data/one"]).configs
+    assert run_folder(said) == folder
+    assert with_remade([f"from={folder}", "data=generated"])[-1] == "data=generated"
+    assert not any("data.root" in each for each in with_remade([f"from={folder}", "data=generated"]))
+    monkeypatch.setenv("ALFWORLD_DATA", "/data/one")
+    assert "data.root='/data/one'" in remade(folder)
+
+
+def test_runs_on_two_folders_data_have_two_commands() -> None:
+    one, other = spelled([compose(["data=real", f"data.root=/data/{name}"]) for name in ("one", "other")])
+    assert ("/data/one" in one.command, "/data/one" in other.command) == (True, False)
+    assert ("/data/other" in one.command, "/data/other" in other.command) == (False, True)
+
+
+def test_a_run_of_other_defaults_is_not_made_silently() -> None:
+    """A value that came with the code since is no value of its own."""
+    folder = begun(*CELL)
+    old = folder.parent.with_name(f"{folder.parent.name[:-6]}abcdef") / "seed0"
+    shutil.copytree(folder, old)
+    with pytest.raises(ConfigError, match=f"{old.parent.name}.*{folder.parent.name}"):
+        remade(old, ["seed"])
+    assert "training.iterations=3" in remade(old, ["training.iterations"])
+
+
+def test_a_record_that_is_not_what_was_written_makes_no_run(tmp_path: Path) -> None:
+    results = finished(tmp_path, *CELL) / "results"
+    written = (results / RUN_JSON).read_text()
+    edited = json.loads(written)
+    edited["config"]["training"]["learning_rate"] = 0.5
+    write_json(results / RUN_JSON, edited)
+    for besides in ([], ["training.iterations"]):
+        with pytest.raises(ConfigError, match=str(results / RUN_JSON)):
+            remade(results, besides)
+    (results / CHECKSUMS).unlink()
+    with pytest.raises(ConfigError, match=CHECKSUMS):
+        remade(results)
+    edited["config"]["training"]["learning_rate"] = json.loads(written)["config"]["training"]["learning_rate"]
+    edited["fingerprint"] = "f" * 64  # stages of another version
+    write_json(results / RUN_JSON, edited)
+    write_checksums(results)
+    with pytest.raises(ConfigError, match="another run"):
+        remade(results)
 
 
 def test_params_begin_with_the_command_and_stay_yaml(tmp_path: Path) -> None:
