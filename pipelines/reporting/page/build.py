@@ -19,22 +19,22 @@ from pipelines.reporting.results import read_study
 _HERE = Path(__file__).parent
 
 
-def write_page(runs: Path, report: Path) -> Path:
-    """Write ``report/report.html`` from the runs' results, ``report/tables/*.md`` and ``report/figures/*.svg``. The same inputs
-    give the same bytes. Raises DataError naming a bad file, or that there is no run."""
-    page = render(runs, report)
+def write_page(runs: Path, report: Path, name: str = "") -> Path:
+    """Write ``report/report.html`` from the runs' results, ``report/tables/*.md`` and ``report/figures/*.svg``. ``name``: the
+    report's; "": its folder's. The same inputs give the same bytes. Raises DataError naming a bad file, or that there is no run."""
+    page = render(runs, report, name)
     report.mkdir(parents=True, exist_ok=True)
     out = report / "report.html"
     out.write_text(page, "utf-8")
     return out
 
 
-def render(runs: Path, report: Path) -> str:
+def render(runs: Path, report: Path, name: str = "") -> str:
     study = comparable_study(read_study(runs))
     trajectories = trajectories_of(study)
     return rendered(
         "report.html.j2",
-        name=report.resolve().name,
+        name=name or report.resolve().name,
         claim=claim(study),
         conclusion=conclusion_of(study),
         dates=dates_of(study),
