@@ -1,4 +1,4 @@
-"""A dozen genuine games, compiled once: one of each skill to train on, and one of each of either panel."""
+"""Eight genuine games, compiled once: one of each skill to train on, and of either panel one to fetch and one to cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.environments.cooking.benchmark import CookingBenchmark
 from pipelines.environments.cooking.config import CookingConfig, CookingGenerated
 from tests.once import made_once
 
-SETTINGS = CookingGenerated(train=4, valid=4, test=4)
+SETTINGS = CookingGenerated(train=4, valid=2, test=2)
 
 
 @pytest.fixture(scope="session")

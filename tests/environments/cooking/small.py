@@ -1,4 +1,4 @@
-"""The cooking games at their smallest: two to train on and two to evaluate, for each takes two seconds to compile."""
+"""The cooking games at their smallest: two to train on and one to evaluate, for each takes two seconds to compile."""
 
 from tests.environments.small import Small
 
@@ -10,8 +10,8 @@ SMALL = Small(
             "prompt": {"instructions": False},
             "evaluation_split": "valid",
         },
-        "data": {"source": "cooking_generated", "skills": ["fetch", "cook"], "train": 2, "valid": 2, "test": 0},
-        "evaluation": {"every": 1, "games": 2},
+        "data": {"source": "cooking_generated", "skills": ["fetch", "cook"], "train": 2, "valid": 1, "test": 0},
+        "evaluation": {"every": 1, "games": 1},
     },
     data_file="data/*/train/game_00000.z8",
 )
