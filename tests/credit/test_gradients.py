@@ -14,20 +14,18 @@ from pipelines.credit.gradients import score_products, step_row
 from pipelines.credit.lineage import Iteration, finished_run, lineage
 from pipelines.credit.products import read_products, write_products
 from pipelines.errors import ConfigError, DataError
-from pipelines.experiment import run_experiment
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.engine import open_engine
 from pipelines.policies.local.scoring import Scorer, collate
 from pipelines.records import TrainingSequence
 from pipelines.run_folder import run_folder
 from pipelines.stages.reading import read_rollout
-from tests.once import made_once
-from tests.pipelines.runs import Quiet, small_config
+from tests.pipelines.runs import small_config, small_run
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iteration:
-    root = made_once(tmp_path_factory, "finished", lambda root: run_experiment(small_config(root), Quiet()))
+    root = small_run(tmp_path_factory)
     info = finished_run(run_folder(small_config(root)))
     return lineage(info, ArtifactStore(root / "artifacts")).iterations[0]
 

@@ -16,19 +16,17 @@ from flows.credit.oracle import cost_lines
 from pipelines.artifacts import Artifact
 from pipelines.credit.costs import Cost, seconds_a_step
 from pipelines.credit.lineage import Iteration, Lineage
-from pipelines.experiment import run_experiment
 from pipelines.files import read_json, sha256_file, write_json
 from pipelines.run_folder import run_folder
 from tests.flows.prefect_home import with_prefect
-from tests.once import made_once
-from tests.pipelines.runs import Quiet, digests, small_config
+from tests.pipelines.runs import digests, small_config, small_run
 from tests.tracking.databases import with_mlflow
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the finished run's folder; its store is beside it."""
-    made = made_once(tmp_path_factory, "finished", lambda root: run_experiment(small_config(root), Quiet()))
+    made = small_run(tmp_path_factory)
     root = tmp_path_factory.mktemp("oracle") / "own"
     shutil.copytree(made, root, symlinks=True)
     return run_folder(small_config(root))

@@ -13,18 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.credit.__main__ import main
-from pipelines.experiment import run_experiment
 from pipelines.files import read_json, sha256_file, write_json
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.run_folder import run_folder
 from tests.flows.test_command_line import HEAVY
-from tests.once import made_once
-from tests.pipelines.runs import Quiet, small_config
+from tests.pipelines.runs import small_config, small_run
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(tmp_path_factory, "finished", lambda root: run_experiment(small_config(root), Quiet()))
+    return small_run(tmp_path_factory)
 
 
 @pytest.fixture

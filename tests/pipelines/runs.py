@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from pipelines.config import RunConfig
+from pipelines.experiment import run_experiment
 from pipelines.progress import Work
 from pipelines.run_info import RunInfo
 from tests.environments.small import small
+from tests.once import made_once
 
 T = TypeVar("T")
 
@@ -70,6 +74,21 @@ def small_config(root: Path, benchmark: str = "alfworld", **overrides: Any) -> R
         section[last] = value
     execution = {"runs": root / "runs", "artifacts": root / "artifacts", "progress": False}
     return RunConfig.model_validate({"experiment": experiment, "execution": execution})
+
+
+def small_run(factory: pytest.TempPathFactory, benchmark: str = "alfworld") -> Path:
+    """Where a small run of the benchmark is finished: made once, and only read."""
+    return made_once(
+        factory, f"finished-{benchmark}", lambda root: run_experiment(small_config(root, benchmark), Quiet())
+    )
+
+
+def with_data(finished: Path, root: Path) -> None:
+    """Below ``root`` runs will find the data of a finished one: what is looked at is something else, and data are made for
+    seconds."""
+    for name in ("data", "panels", "cache"):
+        if (made := finished / "artifacts" / name).exists():
+            shutil.copytree(made, root / "artifacts" / name)
 
 
 def digests(root: Path) -> dict[str, str]:

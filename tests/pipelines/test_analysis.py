@@ -26,7 +26,7 @@ from pipelines.stages.analysis.trajectories import choose
 from pipelines.stages.reading import read_rollout
 from pipelines.stages.sequences import unscored_rows
 from tests.pipelines.played import step, trajectory
-from tests.pipelines.runs import Quiet, small_config
+from tests.pipelines.runs import Quiet, small_config, small_run, with_data
 
 SETTINGS = {"training__learning_rate": 3e-2}  # the entropies change by more than rounding
 
@@ -34,6 +34,7 @@ SETTINGS = {"training__learning_rate": 3e-2}  # the entropies change by more tha
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("analysed")
+    with_data(small_run(tmp_path_factory), root)
     run_experiment(small_config(root, **SETTINGS), Quiet())
     return root
 

@@ -14,27 +14,23 @@ from pipelines.errors import ConfigError, CorruptArtifact
 from pipelines.experiment import is_finished, run_experiment
 from pipelines.registry import benchmark_names
 from tests.environments.small import small, with_cache
-from tests.once import made_once
 from tests.pipelines.kills import Launches
-from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config
+from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config, small_run, with_data
 
 OTHERS = [name for name in benchmark_names() if name != "alfworld"]
 STAGES = ("data", "warm_start", "evaluate", "rollout")  # those in which a benchmark's own code runs
 
 
-def _finished(name: str, factory: pytest.TempPathFactory) -> Path:
-    return made_once(factory, f"finished-{name}", lambda root: run_experiment(small_config(root, name), Quiet()))
-
-
 @pytest.fixture(scope="module", params=OTHERS)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A benchmark's name, and where its run is."""
-    return request.param, _finished(request.param, tmp_path_factory)
+    return request.param, small_run(tmp_path_factory, request.param)
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: tuple[str, Path], tmp_path: Path) -> None:
     name, root = finished
     observer = Quiet()
+    with_data(root, tmp_path)  # data are made again where a run is killed, below
     run_experiment(small_config(tmp_path, name), observer)
     assert digests(tmp_path) == digests(root)
     for i in (1, 2):
@@ -54,14 +50,21 @@ def test_killed_where_it_plays_and_resumed_gives_the_same_bytes(finished: tuple[
     assert digests(tmp_path) == digests(root)
 
 
-@pytest.mark.parametrize(
-    "harm", [flip, lambda content: content[:-40], lambda content: None], ids=["flip", "cut", "lost"]
-)
+HARMS: dict[str, Callable[[bytes], bytes | None]] = {
+    "flip": flip,
+    "cut": lambda content: content[:-40],
+    "lost": lambda content: None,
+}
+# Every harm, and every benchmark: what is made again is made at length.
+DAMAGED = [("webshop", "flip"), ("webshop", "cut"), ("webshop", "lost"), ("deepsearch", "lost"), ("cooking", "flip")]
+
+
+@pytest.mark.parametrize(("name", "harm"), DAMAGED)
 def test_a_damaged_data_file_is_named_and_its_remedy_gives_the_same_bytes(
-    finished: tuple[str, Path], tmp_path: Path, harm: Callable[[bytes], bytes | None]
+    name: str, harm: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    name, root = finished
-    path = damage(root, tmp_path, small(name).data_file, harm)
+    root = small_run(tmp_path_factory, name)
+    path = damage(root, tmp_path, small(name).data_file, HARMS[harm])
     with pytest.raises(CorruptArtifact, match=r"remove the folder .* and launch again") as caught:
         run_experiment(small_config(tmp_path, name), Quiet())
     assert str(path) in str(caught.value)
@@ -70,10 +73,15 @@ def test_a_damaged_data_file_is_named_and_its_remedy_gives_the_same_bytes(
     assert digests(tmp_path) == digests(root)
 
 
+def test_every_benchmark_is_damaged_somehow() -> None:
+    assert {name for name, _ in DAMAGED} == set(OTHERS)
+    assert {harm for _, harm in DAMAGED} == set(HARMS)
+
+
 @pytest.mark.parametrize("name", with_cache())
 def test_a_damaged_cache_is_made_again(name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What an environment worker opens: the parsed catalogue, the index. The evaluations are played again from it."""
-    root = _finished(name, tmp_path_factory)
+    root = small_run(tmp_path_factory, name)
     damage(root, tmp_path, small(name).cache_file, flip)
     shutil.rmtree(tmp_path / "artifacts" / "evaluate")
     small(name).forget()

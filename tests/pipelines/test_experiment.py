@@ -25,14 +25,13 @@ from pipelines.run_folder import run_lock
 from pipelines.run_info import read_run_info
 from pipelines.versions import STAGES
 from tests.empg.reference import empg
-from tests.once import made_once
 from tests.pipelines.kills import Launches
-from tests.pipelines.runs import Quiet, T, damage, digests, flip, remedied, small_config
+from tests.pipelines.runs import Quiet, T, damage, digests, flip, remedied, small_config, small_run, with_data
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(tmp_path_factory, "finished", lambda root: run_experiment(small_config(root), Quiet()))
+    return small_run(tmp_path_factory)
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
@@ -159,16 +158,16 @@ def test_results_hold_every_task_once(finished: Path) -> None:
 )
 def test_variants_run(finished: Path, tmp_path: Path, variant: dict[str, object]) -> None:
     observer = Quiet()
+    with_data(finished, tmp_path)
     variant = {**variant, "training__iterations": 1, "evaluation__every": 2}
     run_experiment(small_config(tmp_path, **variant), observer)
     assert observer.finished is not None
     assert observer.said[1]["rollout/episodes"] >= 4
 
 
-# Where the 22 kills fall: while the stage's draft exists, in the order in which a run gets to the stages.
+# Where the 13 kills fall: while the stage's draft exists, in the order in which a run gets to the stages.
 KILLS = (
-    ["data"] * 2 + ["model"] * 2 + ["warm_start"] * 3 + ["evaluate"] * 3 + ["rollout"] * 4 + ["advantage"] * 2 + ["update"] * 4
-    + ["analysis"] * 2
+    "data", "model", *["warm_start"] * 2, *["evaluate"] * 2, *["rollout"] * 2, *["advantage"] * 2, *["update"] * 2, "analysis",
 )  # fmt: skip
 
 
@@ -251,6 +250,7 @@ def test_damaged_results_are_written_again(finished: Path, tmp_path: Path, name:
 def test_a_finished_run_is_evaluated_more_often_without_playing_again(finished: Path, tmp_path: Path) -> None:
     """Weights between evaluations are retired; the updates are repeated from the kept rollouts, bit for bit."""
     seldom, often = {"evaluation__every": 9}, {"evaluation__every": 1}
+    with_data(finished, tmp_path)
     run_experiment(small_config(tmp_path, **seldom), Quiet())
     rollouts = {p: p.stat().st_mtime_ns for p in (tmp_path / "artifacts" / "rollout").rglob("*.parquet")}
     folder = run_experiment(small_config(tmp_path, **often), Quiet())
@@ -264,6 +264,7 @@ def test_fewer_iterations_end_with_their_own_policy_whatever_a_longer_run_pruned
     finished: Path, tmp_path: Path
 ) -> None:
     """Both orders: a longer run before, whose checkpoints were pruned, and a longer one afterwards."""
+    with_data(finished, tmp_path)
 
     def run(iterations: int) -> Path:
         config = small_config(tmp_path, training__iterations=iterations)
@@ -284,7 +285,8 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_non_finite_loss_takes_no_step(tmp_path: Path) -> None:
+def test_a_non_finite_loss_takes_no_step(finished: Path, tmp_path: Path) -> None:
+    with_data(finished, tmp_path)
     config = small_config(tmp_path, training__learning_rate=1e30, training__minibatch_size=2, training__iterations=3)
     with pytest.raises(NonFiniteLoss, match="no step was taken"):
         run_experiment(config, Quiet())

@@ -19,7 +19,7 @@ from pipelines.stages import stored
 from pipelines.stages.live_policy import LivePolicy
 from pipelines.stages.session import Session
 from tests.environments.fake import task
-from tests.pipelines.runs import Quiet, small_config
+from tests.pipelines.runs import Quiet, small_config, small_run, with_data
 
 
 class Identities:
@@ -101,9 +101,12 @@ def test_the_reference_is_part_of_an_update() -> None:
     assert identity("update", first) != identity("update", other)
 
 
-def test_every_evaluation_plays_the_policy_of_its_iteration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_evaluation_plays_the_policy_of_its_iteration(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The scripted policy's weights are the number of its updates. The second launch finds the first one's updates, whose
     weights are retired but for the last, and evaluates in between: it must make them again."""
+    with_data(small_run(tmp_path_factory), tmp_path)
     given: list[Policy] = []
     played: list[tuple[str, int]] = []
     at, evaluate, roll_out = LivePolicy.at, stored.evaluate, stored.roll_out
