@@ -10,19 +10,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.configure.compose import CONF, compose
+from flows.configure.compose import CONF, compose_all
 from flows.exits import exit_code
 from pipelines.files import json_text
+
+GROUPS = ("benchmark", "algorithm", "model")
 
 
 def paper_settings() -> dict[str, dict[str, Any]]:
     """``benchmark``: a whole configuration for each; ``algorithm`` and ``model``: that section for each, which every
     benchmark shares. By their names in a configuration. Raises ConfigError."""
-    settings: dict[str, dict[str, Any]] = {"benchmark": {}, "algorithm": {}, "model": {}}
-    for group, found in settings.items():
-        for option in sorted(path.stem for path in (CONF / group).glob("*.yaml")):
-            config = compose([f"{group}={option}", "scale=paper"]).experiment.values()
-            found[config[group]["name"]] = config if group == "benchmark" else config[group]
+    options = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+    composed = compose_all([[f"{group}={option}", "scale=paper"] for group, option in options])
+    settings: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for (group, _), run in zip(options, composed, strict=True):
+        config = run.experiment.values()
+        settings[group][config[group]["name"]] = config if group == "benchmark" else config[group]
     return settings
 
 

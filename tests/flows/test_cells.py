@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from empg.credit import ESTIMATORS
 from flows.__main__ import main
 from flows.configure.cells import CONF, cells
 from flows.configure.compose import compose, compose_all, expand
+from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 from pipelines.run_folder import run_folder
 
 MODELS = {"1.5b": "qwen2.5-1.5b", "7b": "qwen2.5-7b", "8b": "llama-3.1-8b", "32b": "qwen2.5-32b"}
 UNTRAINED = ("prompting", "react")
 PAPER = [cell for cell in cells() if not cell.startswith("credit/")]
+
+
+@cache
+def composed(scale: str) -> list[RunConfig]:
+    """Of each cell of ``PAPER``."""
+    return compose_all([[f"+experiment={cell}", f"scale={scale}"] for cell in PAPER])
 
 
 def test_the_tables_are_whole() -> None:
@@ -35,7 +43,7 @@ def test_the_tables_are_whole() -> None:
 
 @pytest.mark.parametrize("scale", ["laptop", "paper", "smoke"])
 def test_every_cell_is_what_its_name_says(scale: str) -> None:
-    for cell, config in zip(PAPER, compose_all([[f"+experiment={c}", f"scale={scale}"] for c in PAPER]), strict=True):
+    for cell, config in zip(PAPER, composed(scale), strict=True):
         experiment = config.experiment
         benchmark, size, method, *rest = cell.rpartition("/")[2].split("_", 3)
         said = (experiment.benchmark.name, experiment.model.name, experiment.algorithm.name, experiment.scale)
@@ -59,7 +67,7 @@ def _strength(said: str, zeta: float) -> tuple[str, float, float, float, str]:
 
 
 def test_cells_of_two_tables_that_are_one_experiment_are_one_run() -> None:
-    folders = Counter(run_folder(config) for config in compose_all([[f"+experiment={cell}"] for cell in PAPER]))
+    folders = Counter(run_folder(config) for config in composed("laptop"))
     same = ["table1/alfworld_1.5b_grpo_full", "table5/alfworld_1.5b_grpo_zeta0.05_k1.0"]
     assert [folder for folder, count in folders.items() if count > 1] == [
         run_folder(compose([f"+experiment={same[0]}"]))
