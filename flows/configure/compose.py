@@ -9,6 +9,8 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,13 +68,17 @@ def compose_all(jobs: Sequence[Sequence[str]]) -> list[RunConfig]:
 
 @contextmanager
 def composer() -> Iterator[Any]:
-    """Hydra, which reads ``conf/`` once, whatever it composes meanwhile: by itself it would parse every file anew each time."""
+    """Hydra, which parses a file of ``conf/`` once in a process: by itself it would do so for every configuration."""
     from hydra import initialize_config_dir
     from hydra._internal.config_repository import CachingConfigRepository
     from hydra.core.global_hydra import GlobalHydra
 
     class ParsedOnce(CachingConfigRepository):
         """Gives copies away: composing changes what it gets."""
+
+        def __init__(self, delegate: Any) -> None:
+            super().__init__(delegate)
+            self.cache = _parsed(_written(CONF))
 
         def load_config(self, config_path: str) -> Any:
             return copy.deepcopy(super().load_config(config_path))
@@ -86,6 +92,17 @@ def composer() -> Iterator[Any]:
         loader: Any = hydra.config_loader
         loader.repository = ParsedOnce(loader.repository)
         yield hydra
+
+
+@lru_cache(maxsize=1)
+def _parsed(written: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    """By path, what was parsed while the files were written as they are now."""
+    return {}
+
+
+def _written(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Every file and when it was written."""
+    return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(folder.rglob("*.yaml")))
 
 
 def _check_one_cell(job: Sequence[str]) -> None:

@@ -126,6 +126,16 @@ def test_jobs_are_composed_as_each_alone() -> None:
     assert [config.experiment.seed for config in compose_all(jobs)] == [7, 8, 0, 3]
 
 
+def test_a_file_that_was_written_again_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process parses it once as long as it stays as it is."""
+    shutil.copytree(CONF, tmp_path / "conf")
+    monkeypatch.setattr("flows.configure.compose.CONF", tmp_path / "conf")
+    file = tmp_path / "conf" / "scale" / "smoke.yaml"
+    for iterations in (2, 3):
+        file.write_text(file.read_text().replace("iterations: 2", f"iterations: {iterations}"))
+        assert compose(["scale=smoke"]).experiment.training.iterations == iterations
+
+
 # --------------------------------------------------------------------------------------------------------- mistakes
 
 
