@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.launch.jobs import Job, by_cell, cell_names
+from pipelines.errors import DataError
 from pipelines.run_folder import is_finished
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ def show_end(jobs: Sequence[Job], report: Path | None = None) -> None:
     finished = [job for job in jobs if is_finished(job.config)]
     if not finished:
         return
-    show_tables(headline(cells_of(jobs, finished)))
+    try:
+        show_tables(headline(cells_of(jobs, finished)))
+    except DataError as error:  # the runs are done, whatever their table is
+        print(f"warning: no table of the cells ({error})", file=sys.stderr, flush=True)
     runs = finished[0].config.execution.runs
     if len(jobs) == 1:
         print(f"run:     {finished[0].folder} (run.log, params.yaml, results/)")

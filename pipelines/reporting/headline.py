@@ -25,17 +25,24 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """``start``: None where nothing was trained; ``difference``: None where no run is its baseline; ``corrected``: Holm's p."""
+    """``start`` and ``gain``, the end's paired difference to it on the same tasks: None where nothing was trained. ``difference``:
+    None where no run is its baseline. ``corrected``, ``corrected_gain``: their p by Holm, among all lines."""
 
     cell: Cell
     start: Estimate | None
     end: Estimate
+    gain: Difference | None
     difference: Difference | None
     corrected: float = 1.0
+    corrected_gain: float = 1.0
 
     @property
     def verdict(self) -> str:
         return verdict(self.difference, self.corrected) if self.difference else _NONE
+
+    @property
+    def gain_verdict(self) -> str:
+        return verdict(self.gain, self.corrected_gain) if self.gain else _NONE
 
 
 def headline(cells: Sequence[Cell]) -> Document:
@@ -58,9 +65,11 @@ def lines_of(cells: Sequence[Cell]) -> list[Line]:
 
 def _line(cell: Cell, cells: Sequence[Cell]) -> Line:
     first = [int(run.evaluations["iteration"].min()) for run in cell.runs]
-    trained = all(at == 0 < run.last for at, run in zip(first, cell.runs, strict=True))
-    start = estimate(outcomes(cell.runs, "success", 0)[0]) if trained else None
-    return Line(cell, start, estimate(outcomes(cell.runs, "success")[0]), _difference(cell, cells))
+    end, _ = outcomes(cell.runs, "success")
+    if not all(at == 0 < run.last for at, run in zip(first, cell.runs, strict=True)):
+        return Line(cell, None, estimate(end), None, _difference(cell, cells))
+    start, _ = outcomes(cell.runs, "success", 0)
+    return Line(cell, estimate(start), estimate(end), paired_difference(end, start), _difference(cell, cells))
 
 
 def _difference(cell: Cell, cells: Sequence[Cell]) -> Difference | None:
@@ -68,21 +77,32 @@ def _difference(cell: Cell, cells: Sequence[Cell]) -> Difference | None:
     for other in cells:
         ours = {run.seed: run for run in cell.runs}
         both = [(ours[run.seed], run) for run in other.runs if run.seed in ours]
-        if both and _is_baseline(*both[0]):
+        if both and all(_is_baseline(run, its) for run, its in both):
             values, _ = outcomes([run for pair in zip(*both, strict=True) for run in pair], "success")
             return paired_difference(values[: len(both)], values[len(both) :])
     return None
 
 
 def _is_baseline(run: RunResult, other: RunResult) -> bool:
+    """What tasks were played, the panel says: no value says where a benchmark's own files lay."""
     same = {**run.config, "empg": None, "seed": None} == {**other.config, "empg": None, "seed": None}
+    same = same and run.info.panel_sha256 == other.info.panel_sha256
     return same and other.info.arm == "off" and run.info.arm != "off"
 
 
 def _corrected(lines: Sequence[Line]) -> list[Line]:
-    compared = [line for line in lines if line.difference]
-    tested = dict(zip(compared, holm([line.difference.p for line in compared if line.difference]), strict=True))
-    return [replace(line, corrected=tested.get(line, 1.0)) for line in lines]
+    to_off = _holm([line.difference for line in lines])
+    gains = _holm([line.gain for line in lines])
+    return [
+        replace(line, corrected=p, corrected_gain=of_gain)
+        for line, p, of_gain in zip(lines, to_off, gains, strict=True)
+    ]
+
+
+def _holm(differences: Sequence[Difference | None]) -> list[float]:
+    """Of those that there are; 1 for the others."""
+    corrected = iter(holm([each.p for each in differences if each]))
+    return [next(corrected) if each else 1.0 for each in differences]
 
 
 def _texts(line: Line) -> tuple[str, ...]:

@@ -56,6 +56,23 @@ def test_a_run_says_where_it_is_and_nothing_of_what_is_missing(
     assert "reports/mine/report.html" in said
 
 
+def test_a_table_that_cannot_be_made_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files of its data were changed between two seeds: what was made is made, and the launch has not failed."""
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path, "off", [[1, 0]])
+    (other,) = jobs_of(*CELL.split(), "empg=off", "seed=1")
+    (results,) = write_cell(
+        tmp_path / "moved", f"{CELL} empg=off", [[1]], types=PICK_LOOK[:1], seeds=[1], panel="q" * 64
+    )
+    shutil.copytree(results, other.folder / "results")
+    show_end(jobs_of(*CELL.split(), "empg=off", "seed=0,1"))
+    said = capsys.readouterr()
+    assert str(other.folder) in said.err
+    assert "runs=runs" in said.out
+
+
 def test_a_runs_log_has_its_stages_numbers_and_end(tmp_path: Path) -> None:
     observer = RunObserver(small_config(tmp_path), tmp_path, in_flow=False)
     observer.stage("rollout", 3, lambda: None)

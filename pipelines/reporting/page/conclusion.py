@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.reporting.headline import Cell, Line, lines_of
@@ -43,26 +43,28 @@ def makings_of(runs: Sequence[RunResult]) -> tuple[Making, ...]:
 
 
 def _cells(runs: Sequence[RunResult]) -> list[Cell]:
-    """By everything but the seed, so that a study of strengths has a cell for each."""
-    found: dict[str, list[RunResult]] = {}
+    """By everything but the seed, so that a study of strengths has a cell for each, and by the panel that was played."""
+    found: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
-        found.setdefault(str({**run.config, "seed": 0}), []).append(run)
+        found.setdefault((str({**run.config, "seed": 0}), run.info.panel_sha256), []).append(run)
     return [Cell(members[0].info.cell, members, len(members)) for members in found.values()]
 
 
 def _of_training(lines: Sequence[Line]) -> str:
-    trained = [line for line in lines if line.start is not None]
+    trained = [line for line in lines if line.gain]
     if not trained:
         return "Nothing was trained here: these are evaluations."
-    higher = sum(line.end.mean > line.start.mean for line in trained if line.start)
     parts = []
     for benchmark in dict.fromkeys(line.cell.runs[0].info.benchmark for line in trained):
         own = [line for line in trained if line.cell.runs[0].info.benchmark == benchmark]
         starts = [line.start.mean for line in own if line.start]
         parts.append(f"{benchmark_title(benchmark)} from {_span(starts)} to {_span([line.end.mean for line in own])} %")
-    many = f"all {len(trained)}" if higher == len(trained) else f"{higher} of {len(trained)}"
-    cells = "the one trained cell" if len(trained) == 1 == higher else f"{many} trained cells"
-    return f"Training raised success in {cells}: {', '.join(parts)}."
+    verdicts, total = Counter(line.gain_verdict for line in trained), len(trained)
+    if verdicts["higher"] == total:
+        cells = "the one trained cell" if total == 1 else f"all {total} trained cells"
+        return f"Training raised success in {cells}: {', '.join(parts)}."
+    cells = f"{total} trained cell{'s' if total > 1 else ''}"
+    return f"Success before and after training: {', '.join(parts)}. Of the gains of {cells}: {_counted(verdicts)}."
 
 
 def _of_empg(lines: Sequence[Line]) -> str:
@@ -73,8 +75,11 @@ def _of_empg(lines: Sequence[Line]) -> str:
     if verdicts["noise"] == total:
         differences = "the one difference to EMPG off is" if total == 1 else f"all {total} differences to EMPG off are"
         return f"EMPG and its absence cannot be told apart here: {differences} noise."
-    words = [f"{count} {word}" for word, count in sorted(verdicts.items())]
-    return f"Of {total} difference{'s' if total > 1 else ''} to EMPG off: {', '.join(words)}."
+    return f"Of {total} difference{'s' if total > 1 else ''} to EMPG off: {_counted(verdicts)}."
+
+
+def _counted(verdicts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items()) if count)
 
 
 def _span(shares: Sequence[float]) -> str:
