@@ -106,7 +106,11 @@ def evaluate_model(config: RunConfig, tick: Callable[[str, float], None]) -> tup
         initial = _warm_start(session, experiment, world, model, lambda done: tick("warm start", done))
         tasks = evaluation_tasks(PanelView.of(experiment), world.panels)
         view, weights = EvaluationView.of(experiment), Weights(initial, initial)
-        played = stored.evaluation(session, view, world, tasks, weights, lambda done: tick("playing", done))
+
+        def playing(done: float) -> None:
+            tick("playing", done)
+
+        played = stored.evaluation(session, view, world, tasks, weights, playing, found=playing)
         return played, run_info(experiment, tasks, world.remarks, config.command)
 
 
@@ -195,10 +199,9 @@ class _Loop:
         if i % self.schedule.every and i != self.schedule.iterations:
             return
         view, share = EvaluationView.of(self.experiment), self.progress.evaluation
-        tick = self._tick("evaluate", share)
-        played = self._stage(
-            "evaluate", i, lambda: stored.evaluation(self.session, view, world, tasks, weights, tick).whole, share
-        )
+        tick, found = self._tick("evaluate", share), self._tick("evaluate", share, found=True)
+        played = self._stage("evaluate", i, lambda: stored.evaluation(
+            self.session, view, world, tasks, weights, tick, found=found).whole, share)  # fmt: skip
         self.made["evaluate", i] = played
         self.observer.evaluation(i, pq.read_table(played.path(EVALUATIONS.file)))
         self.observer.metrics(i, read_metrics(played))
@@ -237,11 +240,11 @@ class _Loop:
     def _preparing(self, what: str) -> Tick:
         return lambda fraction: self.observer.preparing(what, fraction)
 
-    def _tick(self, name: str, share: float) -> Tick:
-        """Progress inside a stage, of which ``fraction`` is done."""
+    def _tick(self, name: str, share: float, *, found: bool = False) -> Tick:
+        """Progress inside a stage, of which ``fraction`` is done; the last of it was ``found``."""
 
         def tick(fraction: float) -> None:
-            self.progress.inside(share * fraction)
+            self.progress.inside(share * fraction, found=found)
             self._tell(name)
 
         return tick

@@ -12,11 +12,12 @@ ROLLOUT = 0.6  # of an iteration's time; the update has the rest
 
 @dataclass(frozen=True)
 class Work:
-    """Of a run, in iterations' time: ``done`` of ``total``, and ``worked``, what of it was done here and not found in the store."""
+    """Of a run, in iterations' time: ``done`` of ``total``; of that, ``worked`` was done here, and ``found`` in the store."""
 
     done: float
     total: float
     worked: float
+    found: float
 
 
 class Progress:
@@ -27,23 +28,25 @@ class Progress:
         self.evaluation = ROLLOUT * evaluation.games * evaluation.samples / (training.tasks * training.group_size)
         evaluations = 1 + -(-schedule.iterations // schedule.every)
         self._total = schedule.iterations + evaluations * self.evaluation
-        self._stage, self._done, self._worked = 0.0, 0.0, 0.0
+        self._stage, self._worked, self._found = 0.0, 0.0, 0.0
 
-    def inside(self, units: float) -> None:
-        """``units`` of the stage that is at work are done. Never backwards: one that is tried again begins anew, the run does
-        not."""
-        self._reach(self._stage + units, worked=True)
+    def inside(self, units: float, *, found: bool = False) -> None:
+        """``units`` of the stage that is at work are done, the last of them here, or ``found``. Never backwards: one that is tried
+        again begins anew, the run does not."""
+        self._reach(self._stage + units, found=found)
 
     def after(self, units: float, *, found: bool) -> None:
         """A stage of ``units`` has ended."""
         self._stage += units
-        self._reach(self._stage, worked=not found)
+        self._reach(self._stage, found=found)
 
     @property
     def work(self) -> Work:
-        return Work(min(self._done, self._total), self._total, self._worked)
+        return Work(min(self._worked + self._found, self._total), self._total, self._worked, self._found)
 
-    def _reach(self, done: float, *, worked: bool) -> None:
-        more = max(done - self._done, 0.0)
-        self._done += more
-        self._worked += more if worked else 0.0
+    def _reach(self, done: float, *, found: bool) -> None:
+        more = max(done - self._worked - self._found, 0.0)
+        if found:
+            self._found += more
+        else:
+            self._worked += more

@@ -68,7 +68,7 @@ class RunObserver:
         self._log = RunLog(folder)
         self._log.begins()
         self._iteration = 0
-        self._pace = RecentPace(RECENT_ITERATIONS, time.monotonic())
+        self._pace: RecentPace | None = None  # until the run's own work begins
         self._preparing = RecentPace(RECENT_SHARE, time.monotonic())
 
     @property
@@ -117,7 +117,10 @@ class RunObserver:
             part.preparing(what, fraction, self._preparing.left(fraction, 1.0))
 
     def progress(self, work: Work, text: str) -> None:
-        self._pace.saw(work.worked, time.monotonic())
+        now = time.monotonic()
+        if self._pace is None:
+            self._pace = RecentPace(RECENT_ITERATIONS, now)
+        self._pace.saw(work.worked, now, work.found)
         for part in self._parts:
             part.progress(work, text, self._pace)
 

@@ -11,22 +11,28 @@ RECENT_SHARE = 0.2  # of what has no iterations
 
 
 class RecentPace:
-    """``recent``: how many of the last units count. Its clock stands still while nothing is done, or found."""
+    """``recent``: how many of the last units count. ``now``: when the work begins, of which ``worked`` was done before. What units
+    are made with that are none themselves (advantages, uploads, pruning) is in their time; what was found is in nobody's."""
 
     def __init__(self, recent: float, now: float, worked: float = 0.0) -> None:
         self._recent, self._looked, self._clock = recent, now, 0.0
-        self._first = worked
+        self._first, self._found, self._since = worked, 0.0, 0.0
         self._seen = deque([(0.0, worked)])  # the clock's seconds, and the units done by then
 
-    def saw(self, worked: float, now: float) -> None:
-        """``worked``: the units that were done and not found, until ``now``, in seconds of any clock that never runs backwards."""
-        passed, self._looked = now - self._looked, now
-        if worked <= self._seen[-1][1]:
-            return
-        self._clock += passed
-        self._seen.append((self._clock, worked))
-        while len(self._seen) > 2 and self._seen[1][1] <= worked - self._recent:
-            self._seen.popleft()
+    def saw(self, worked: float, now: float, found: float = 0.0) -> None:
+        """``worked``: the units that were done and not found, ``found``: those that were, until ``now``, in seconds of any clock that
+        never runs backwards."""
+        self._since += now - self._looked
+        self._looked = now
+        if worked > self._seen[-1][1]:
+            self._clock += self._since
+            self._since = 0.0
+            self._seen.append((self._clock, worked))
+            while len(self._seen) > 2 and self._seen[1][1] <= worked - self._recent:
+                self._seen.popleft()
+        elif found > self._found:
+            self._since = 0.0
+        self._found = found
 
     def seconds_per_unit(self, total: float) -> float | None:
         """None: less than ``LEAST`` of the ``total`` was done."""

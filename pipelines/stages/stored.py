@@ -282,17 +282,26 @@ def last_policy(session: Session, view: PolicyView, weights: Weights) -> Weights
 
 
 def evaluation(
-    session: Session, view: EvaluationView, world: World, tasks: tuple[Task, ...], weights: Weights, tick: Tick
+    session: Session,
+    view: EvaluationView,
+    world: World,
+    tasks: tuple[Task, ...],
+    weights: Weights,
+    tick: Tick,
+    *,
+    found: Tick,
 ) -> Evaluated:
     """The panel, played ``view.samples`` times. Each block of samples is an artifact of its own: it is found where it was played
-    before, also by an evaluation of fewer samples."""
+    before, also by an evaluation of fewer samples. ``tick`` hears how much is done, ``found`` so where the last block was found."""
     played: list[Artifact] = []
     for block in sample_blocks(view.samples, len(tasks)):
 
         def share(done: float, block: range = block) -> None:
             tick((block.start + len(block) * done) / view.samples)
 
+        made = session.store.made
         played.append(_played(session, view.block(block), world, tasks, weights, share))
+        (found if session.store.made == made else tick)(block.stop / view.samples)
 
     def make(draft: Draft) -> None:
         whole = pa.concat_tables([pq.read_table(part.path(schemas.EVALUATIONS.file)) for part in played])

@@ -71,7 +71,8 @@ def test_progress_and_timing_are_written(
         assert (said["share"], said["made"]) == (0.0, made)  # the run's own progress has not begun
         assert said["text"] == f"{what} 25%"
     observer.stage("rollout", 0, lambda: None)
-    observer.progress(Work(3.0, 4.0, 3.0), "evaluate")
+    observer.progress(Work(0.0, 4.0, 0.0, 0.0), "evaluate")
+    observer.progress(Work(3.0, 4.0, 3.0, 0.0), "evaluate")
     said = json.loads(told.read_text())
     assert (said["text"], said["share"], said["made"]) == ("evaluate", 0.75, None)
     assert said["run_seconds"] == pytest.approx(4 * said["left"])

@@ -56,11 +56,25 @@ def test_what_was_found_says_nothing_of_the_pace() -> None:
     """Ten of 20 units are found within a second: nothing is told, and after two units of 30 s, 8 · 30 s."""
     pace = RecentPace(3.0, 0.0)
     for tenth in range(10):
-        pace.saw(0.0, tenth / 10)
+        pace.saw(0.0, tenth / 10, found=float(tenth + 1))
     assert pace.left(10.0, 20.0) is None
-    pace.saw(1.0, 30.9)
-    pace.saw(2.0, 60.9)
+    pace.saw(1.0, 30.9, found=10.0)
+    pace.saw(2.0, 60.9, found=10.0)
     assert pace.left(12.0, 20.0) == pytest.approx(240.0)
+
+
+def test_what_is_no_unit_itself_takes_time_too() -> None:
+    """An iteration of 20 s of rollout and update, and 30 s of advantages between them, which are told and add no unit: ten of 20
+    took 500 s, and so will the other ten. A stage that was found meanwhile, after a minute's wait, does not count."""
+    pace, now = RecentPace(3.0, 0.0), 0.0
+    for unit in range(10):
+        for seconds, done in ((12.0, 0.6), (30.0, 0.6), (8.0, 1.0)):
+            now += seconds
+            pace.saw(unit + done, now)
+    assert pace.left(10.0, 20.0) == pytest.approx(500.0)
+    pace.saw(10.0, now + 60.0, found=1.0)
+    pace.saw(11.0, now + 110.0, found=1.0)
+    assert pace.left(12.0, 20.0) == pytest.approx(400.0)
 
 
 def test_nothing_is_told_below_two_percent() -> None:

@@ -14,6 +14,7 @@ from pipelines.artifacts import Artifact, fingerprint
 from pipelines.config import views
 from pipelines.environments.base import Panel
 from pipelines.experiment import run_experiment
+from pipelines.progress import Progress
 from pipelines.protocols import Policy
 from pipelines.stages import stored
 from pipelines.stages.live_policy import LivePolicy
@@ -24,6 +25,8 @@ from tests.pipelines.runs import Quiet, small_config, small_run, with_data
 
 class Identities:
     """A store that only says what an artifact would be."""
+
+    made = 0
 
     def get_or_make(
         self, stage: str, version: int, values: Mapping[str, Any], inputs: Mapping[str, str], make: object
@@ -84,6 +87,7 @@ def identity(stage: str, arguments: Mapping[str, Any]) -> str:
     session = Session(Identities(), workers=1)  # type: ignore[arg-type]
     unmoved = {"evaluation": {"world": world("1")}}.get(stage, {})
     ticks = {"tick": nothing} if stage in ("warm_start", "rollout", "evaluation") else {}
+    ticks |= {"found": nothing} if stage == "evaluation" else {}
     made: Artifact | stored.Evaluated = getattr(stored, stage)(session, **arguments, **unmoved, **ticks)
     return (made.whole if isinstance(made, stored.Evaluated) else made).fingerprint
 
@@ -146,3 +150,36 @@ def test_a_session_opens_what_a_view_says(tmp_path: Path) -> None:
         live = session.policy(policy, artifact("initial"))
         assert session.policy(policy, artifact("initial")) is live
         assert session.policy(policy, artifact("another")) is not live
+
+
+def test_blocks_of_samples_that_were_played_before_are_told_as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 1, 1, 2 and 4 of eight samples: two of them were there."""
+    session = Session(Identities(), workers=1)  # type: ignore[arg-type]
+    told: list[tuple[str, float]] = []
+
+    def play(session: Session, view: Any, *rest: Any) -> Artifact:
+        if view.first >= 2:
+            session.store.made += 1
+            rest[-1](0.5)
+        return artifact(f"{view.first}")
+
+    monkeypatch.setattr(stored, "_played", play)
+    stored.evaluation(
+        session, views.EvaluationView.of(EXPERIMENT).block(range(8)), world("1"), TASKS, WEIGHTS,
+        lambda done: told.append(("played", done)), found=lambda done: told.append(("found", done)),
+    )  # fmt: skip
+    assert told == [
+        ("found", 1 / 8), ("found", 2 / 8), ("played", 3 / 8), ("played", 4 / 8), ("played", 6 / 8), ("played", 1.0),
+    ]  # fmt: skip
+
+
+def test_found_parts_of_a_stage_are_done_and_not_worked() -> None:
+    """A third was found, then a third was played; tried again, both are found; and the rest is played."""
+    progress = Progress(EXPERIMENT)
+    share = progress.evaluation
+    progress.inside(share / 3, found=True)
+    progress.inside(2 * share / 3)
+    progress.inside(2 * share / 3, found=True)
+    progress.after(share, found=False)
+    work = progress.work
+    assert (work.done, work.worked, work.found) == pytest.approx((share, 2 * share / 3, share / 3))
