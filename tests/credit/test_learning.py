@@ -18,12 +18,24 @@ from tests.credit.test_report import write_scoring
 from tests.reporting.results import write_results
 
 
-def run(method: str, before: list[int], after: list[int], rollouts: list[float], benchmark: str = "alfworld") -> Any:
+def run(
+    method: str,
+    before: list[int],
+    after: list[int],
+    rollouts: list[float],
+    benchmark: str = "alfworld",
+    seed: int = 0,
+    **more: Any,
+) -> Any:
+    """``more``: other values of its configuration."""
     estimator, arm = method.split("-")
     games = [*((0, won) for won in before), *((4, won) for won in after)]
+    values = {"scale": "laptop", "seed": seed, "algorithm": {"estimator": {"name": estimator}}, "empg": {"arm": arm}}
     return SimpleNamespace(
+        folder=Path(f"{benchmark}-{method}-{'-'.join(map(str, more.values()))}", f"seed{seed}"),
+        seed=seed,
         info=SimpleNamespace(benchmark=benchmark),
-        config={"algorithm": {"estimator": {"name": estimator}}, "empg": {"arm": arm}},
+        config=values | more,
         evaluations=pd.DataFrame(games, columns=["iteration", "success"]),
         metrics=pd.DataFrame({"iteration": range(1, 1 + len(rollouts)), "rollout/success": rollouts}),
         last=4,
@@ -36,7 +48,7 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     write_scoring(tmp_path / "scores", tmp_path / "run")
     runs = [
         run("gigpo-off", [0, 0], [1, 0], [0, 0, 0.4, 0.6]),
-        run("gigpo-off", [1, 0], [0, 1], [0, 1]),
+        run("gigpo-off", [1, 0], [0, 1], [0, 1], seed=1),
         run("hgpo-off", [0], [1], [0]),
         run("grpo-off", [0], [1], [0], benchmark="webshop"),
     ]
@@ -48,6 +60,39 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert np.isnan(cell.scores["gradient"])
     with pytest.raises(DataError):
         cells_of(read_study(tmp_path / "scores"), runs[2:])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"seed": 1, "credit": {"state": "history"}}, {"seed": 1, "model": {"name": "another"}},
+     {"seed": 1, "algorithm": {"name": "dapo", "estimator": {"name": "gigpo"}}}],
+)  # fmt: skip
+def test_runs_that_are_no_seeds_of_one_cell_are_not_averaged(tmp_path: Path, more: dict[str, Any]) -> None:
+    """The first: the same seed twice."""
+    write_scoring(tmp_path / "scores", tmp_path / "run")
+    runs = [run("gigpo-off", [0], [1], [0]), run("gigpo-off", [0], [1], [0], **more)]
+    with pytest.raises(DataError, match=r"alfworld-gigpo-off.* and alfworld-gigpo-off.*gigpo-off on alfworld"):
+        cells_of(read_study(tmp_path / "scores"), runs)
+
+
+def test_two_scales_are_not_compared(tmp_path: Path) -> None:
+    write_scoring(tmp_path / "scores", tmp_path / "run")
+    with pytest.raises(DataError, match="paper"):
+        cells_of(
+            read_study(tmp_path / "scores"),
+            [run("gigpo-off", [0], [1], [0]), run("grpo-off", [0], [1], [0], scale="paper")],
+        )
+
+
+def test_a_benchmark_is_scored_once(tmp_path: Path) -> None:
+    """Else a method would be two points; scores that nothing was trained of say nothing here."""
+    for name in ("one", "two"):
+        write_scoring(tmp_path / "scores" / name, tmp_path / name)
+    study = read_study(tmp_path / "scores")
+    with pytest.raises(DataError, match=r"alfworld.*both scored"):
+        cells_of(study, [run("gigpo-off", [0], [1], [0])])
+    with pytest.raises(DataError, match="no method was both"):
+        cells_of(study, [run("hgpo-off", [0], [1], [0])])
 
 
 def cells(benchmark: str, gains: list[float], scores: list[float]) -> list[Cell]:
@@ -68,6 +113,13 @@ def test_correlations_by_hand() -> None:
     assert np.isnan(found["a", "sign", "rollouts"].value)
     assert np.isnan(found["a", "gradient", "gain"].value)
     assert found["a", "gradient", "gain"].methods == 0
+
+
+def test_the_mean_is_of_all_benchmarks_or_of_none() -> None:
+    """Of "b" the gains are all alike: the mean would be that of "a" alone."""
+    found = correlations(cells("a", [1, 2, 3, 4], [1, 2, 4, 3]) + cells("b", [1, 1, 1, 1], [4, 3, 1, 2]))
+    (mean,) = [c for c in found if (c.benchmark, c.score, c.outcome) == ("all", "sign", "gain")]
+    assert np.isnan([mean.value, mean.low, mean.high]).all()
 
 
 def test_a_report_holds_the_tournament_against_the_scores(tmp_path: Path) -> None:

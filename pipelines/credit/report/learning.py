@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.credit.report.results import ALL, CreditResult
 from pipelines.credit.scores import Vector, percentiles
 from pipelines.errors import DataError
+from pipelines.reporting.comparable import check_one_cell, check_one_scale
 from pipelines.reporting.results import RunResult
 from pipelines.reporting.statistics import Matrix
 
@@ -35,7 +36,7 @@ class Cell:
 @dataclass(frozen=True)
 class Correlation:
     """Spearman's, over the ``methods`` of a benchmark, or its mean over all (``ALL``), with its 95 % interval by a bootstrap over
-    methods. NaN: too few methods, or all alike."""
+    methods. NaN: too few methods, or all alike; and the mean with one benchmark of which nothing is known."""
 
     benchmark: str
     score: str
@@ -47,19 +48,37 @@ class Correlation:
 
 
 def cells_of(study: Sequence[CreditResult], runs: Sequence[RunResult]) -> list[Cell]:
-    """The methods that both were trained and scored, by benchmark. Raises DataError: there is none."""
+    """The methods that both were trained and scored, by benchmark.
+
+    Raises:
+        DataError: there is none; a method's runs on a benchmark differ in more than their seeds, or runs in scale; a benchmark was
+            scored twice.
+    """
     trained: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
         trained.setdefault((run.info.benchmark, method_of(run)), []).append(run)
-    cells = [
-        _cell(result, method, trained[result.about.run.benchmark, method])
-        for result in study
-        for method in result.methods
-        if (result.about.run.benchmark, method) in trained
-    ]
+    for (benchmark, method), own in trained.items():
+        check_one_cell(own, f"method ({method} on {benchmark})")
+    check_one_scale(runs)
+    _check_scored_once([result for result in study if not trained.keys().isdisjoint(_methods(result))])
+    cells = [_cell(result, key[1], trained[key]) for result in study for key in _methods(result) if key in trained]
     if not cells:
         raise DataError("no method was both scored and trained: the tournament and the scores are of other benchmarks")
     return cells
+
+
+def _methods(result: CreditResult) -> list[tuple[str, str]]:
+    return [(result.about.run.benchmark, method) for method in result.methods]
+
+
+def _check_scored_once(study: Sequence[CreditResult]) -> None:
+    first: dict[str, CreditResult] = {}
+    for result in study:
+        other = first.setdefault(result.about.run.benchmark, result)
+        if other is not result:
+            raise DataError(
+                f"{other.title} and {result.title} were both scored: a method has one score on a benchmark, report one of them"
+            )
 
 
 def method_of(run: RunResult) -> str:
@@ -78,7 +97,9 @@ def correlations(cells: Sequence[Cell], *, seed: int = 0) -> list[Correlation]:
             values = [_spearman(column.to_numpy()) for column in columns]
             draws = _drawn(columns, seed)
             counts = [len(column) for column in columns]
-            parts = zip([*benchmarks, ALL], [*counts, min(counts)], [*values, _mean(values)], draws, strict=True)
+            parts = zip(
+                [*benchmarks, ALL], [*counts, min(counts)], [*values, float(np.mean(values))], draws, strict=True
+            )
             for name, count, value, of in parts:
                 (low,), (high,) = percentiles(np.array(of)[:, None])
                 found.append(Correlation(name, score, outcome, count, value, float(low), float(high)))
@@ -118,7 +139,7 @@ def _drawn(tables: Sequence[pd.DataFrame], seed: int) -> list[Vector]:
         [_spearman(table.to_numpy()[at[at >= 0]]) for at in place[draws]]
         for table, place in zip(tables, places, strict=True)
     ]
-    return [*map(np.array, rows), np.array([_mean(values) for values in zip(*rows, strict=True)])]
+    return [*map(np.array, rows), np.mean(rows, axis=0)]
 
 
 def _spearman(pairs: Matrix) -> float:
@@ -130,8 +151,3 @@ def _spearman(pairs: Matrix) -> float:
     ranks -= ranks.mean(0)
     length = np.sqrt((ranks**2).sum(0).prod())
     return float(ranks.prod(1).sum() / length) if length > 0 else float("nan")
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
