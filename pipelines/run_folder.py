@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.artifacts import fingerprint
 from pipelines.config import ExperimentConfig, RunConfig
+from pipelines.config.templates import template_sha256
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text, damaged_file, read_json
 from pipelines.sections import FolderData
@@ -18,18 +19,26 @@ _VERSION = 3  # of the folders' names, and of what a run is
 
 def run_fingerprint(experiment: ExperimentConfig) -> str:
     """Identity of a run: every value that bears on its numbers, the seed included, and what its stages compute."""
-    return fingerprint("run", _VERSION, {"experiment": experiment.values(), "stages": STAGES}, {})
+    values = {"experiment": experiment.values(), "stages": STAGES, **_template(experiment)}
+    return fingerprint("run", _VERSION, values, {})
 
 
 def run_folder(config: RunConfig) -> Path:
     """``runs/<cell>-<settings>/seed<k>``: the cell for people, six digits of the settings so that two runs of one cell
-    with, say, different learning rates, or on data from different folders, never share a folder."""
+    with, say, different learning rates, on data from different folders, or by another text of one template's file, never share a
+    folder."""
     experiment, data = config.experiment, config.experiment.data
-    settings = {name: value for name, value in experiment.values().items() if name != "seed"}
+    settings = {name: value for name, value in experiment.values().items() if name != "seed"} | _template(experiment)
     if isinstance(data, FolderData):
         settings["data_folder"] = str(data.folder)
     digits = fingerprint("settings", _VERSION, settings, {})[:6]
     return config.execution.runs / f"{experiment.cell}-{digits}" / f"seed{experiment.seed}"
+
+
+def _template(experiment: ExperimentConfig) -> dict[str, str | None]:
+    """A chosen template is its text, whatever file has it: one that was edited makes other prompts."""
+    model = experiment.model
+    return {} if model.template is None else {"template": template_sha256(model.template, Path(model.pretrained))}
 
 
 def results_folder(config: RunConfig) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,11 @@ def template_text(wanted: str, folder: Path) -> str:
             "(./name.jinja)"
         )
     return known[wanted]
+
+
+def template_sha256(wanted: str, folder: Path) -> str | None:
+    """Of the text that ``template_text`` gives; None: it is not here."""
+    try:
+        return hashlib.sha256(template_text(wanted, folder).encode()).hexdigest()
+    except ConfigError:
+        return None

@@ -15,6 +15,7 @@ from pipelines.config.views import PretrainedView
 from pipelines.errors import ConfigError
 from pipelines.policies import codec, make_stand_in
 from pipelines.protocols import Message
+from pipelines.run_folder import run_fingerprint, run_folder
 from pipelines.stages import stored
 from pipelines.stages.session import Session
 
@@ -80,3 +81,19 @@ def test_runs_without_one_are_the_runs_of_before() -> None:
     one, none = (compose(["scale=single", *more]).experiment for more in (["model.template=chatml"], []))
     assert one.values()["model"]["template"] == "chatml"
     assert "template" not in none.values()["model"]
+
+
+def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
+    """In a folder of its own, and its finished results are not those of the new text."""
+    file = tmp_path / "mine.jinja"
+    config = compose(["scale=single", f"model.template={file}"])
+    identities = []
+    for text in (OWN, f"{OWN} ", OWN):
+        file.write_text(text)
+        identities.append((run_fingerprint(config.experiment), run_folder(config).parent))
+    first, edited, again = identities
+    assert first == again
+    assert first[0] != edited[0]
+    assert first[1] != edited[1]
+    file.unlink()
+    assert run_folder(config).parent not in (first[1], edited[1])  # what it would need can be asked where the file is not
