@@ -71,15 +71,14 @@ def _is_below(name: str | None, *folders: Path) -> bool:
 def _files(last: Path, store: Path) -> Iterator[tuple[str, _Stored]]:
     """``last``: the run's last policy."""
     record = read_json(last / RECORD)
-    if "pretrained" in record["values"]:
+    if _is_pretrained(record):
         return
     held = list(_below("model", "checkpoint", last, record))
     if not held:  # it trained an adapter: that, and the model it changes where the run made it
         held = list(_below("adapter", "checkpoint", last, record))
-        base = store / "warm_start" / str(record["inputs"].get("reference"))[:20]
-        held += _below("model", "base", base, read_json(base / RECORD)) if base.is_dir() else []
-    if not held:
-        raise ValueError(f"{last} holds no model")
+        if not held:
+            raise ValueError(f"{last} holds no model")
+        held += _base(last, record, store)
     yield from held
     if record["stage"] != "update":  # it did not train
         return
@@ -87,6 +86,22 @@ def _files(last: Path, store: Path) -> Iterator[tuple[str, _Stored]]:
         played = read_json(rollout / RECORD)
         for name in _ROLLOUT:
             yield f"rollouts/iteration{iteration:04d}/{name}", _stored(rollout, played, name)
+
+
+def _base(last: Path, record: Mapping[str, Any], store: Path) -> Iterator[tuple[str, _Stored]]:
+    """The model that the adapter of ``last`` changes: of the warm start, or a stand-in as it was made."""
+    digits = record["inputs"]["reference"][:20]
+    found = [store / stage / digits for stage in ("warm_start", "model") if (store / stage / digits / RECORD).is_file()]
+    if not found:
+        raise ValueError(f"the model {digits} that the adapter of {last} changes is not in {store / 'warm_start'}")
+    made = read_json(found[0] / RECORD)
+    if not _is_pretrained(made):
+        yield from _below("model", "base", found[0], made)
+
+
+def _is_pretrained(record: Mapping[str, Any]) -> bool:
+    """Links to a model from elsewhere: its files are inputs, and no value made it (``views.PretrainedView``)."""
+    return record["stage"] == "model" and not record["values"]
 
 
 def _below(part: str, out: str, artifact: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, _Stored]]:

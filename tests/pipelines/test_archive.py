@@ -11,8 +11,11 @@ import pytest
 
 from pipelines.archive import archive_run
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
+from pipelines.config.views import PretrainedView
 from pipelines.errors import DataError
 from pipelines.files import CHECKSUMS, damaged_file, write_json
+from pipelines.stages import stored
+from pipelines.stages.session import Session
 from tests.pipelines.run_records import record_values
 
 
@@ -45,6 +48,22 @@ class Finished:
                 draft.path(name).write_text(f"{stage} {values} {name}")
 
         return self.store.get_or_make(stage, 1, values, inputs, make)
+
+    def models(self) -> tuple[Artifact, Artifact]:
+        """A stand-in, and a model from elsewhere by the stage itself."""
+        stand_in = self._make("model", {"stand_in": {"layers": 1}}, {"train": "0" * 64}, ("model/config.json",))
+        (owners := self.run.parent / "owners").mkdir(exist_ok=True)
+        (owners / "config.json").write_text("the owner's")
+        pretrained = stored.pretrained(Session(self.store, 1), PretrainedView(folder=owners, template=None))
+        return stand_in, pretrained
+
+    def trains_an_adapter_of(self, reference: str) -> None:
+        """One update, and the run ends with it."""
+        rollout = self._make("rollout", {"at": 9}, {}, ("steps.parquet", "trajectories.parquet"))
+        inputs = {"policy": reference, "rollout": rollout.fingerprint, "reference": reference}
+        last = self._make("update", {"iteration": 0}, inputs, ("adapter/adapter_config.json",))
+        checkpoint = last.folder.relative_to(self.store.root).as_posix()
+        write_json(self.run / "results" / "run.json", record_values(checkpoint=checkpoint))
 
     def archive(self) -> dict[str, str]:
         archive_run(self.run, self.store.root, self.out)
@@ -118,11 +137,24 @@ def test_a_lost_and_a_damaged_file_are_named(finished: Finished) -> None:
 
 def test_a_run_that_trained_nothing(finished: Finished) -> None:
     """Of the warm start there is a checkpoint; a model from elsewhere, whose files are links, is left to its owner."""
-    for values, kept in (({}, {"checkpoint/config.json"}), ({"pretrained": {"config.json": "0" * 64}}, set())):
-        played = finished._make("model", values, {}, ("model/config.json",))
+    stand_in, pretrained = finished.models()
+    for played, kept in ((stand_in, {"checkpoint/config.json"}), (pretrained, set())):
         checkpoint = played.folder.relative_to(finished.store.root).as_posix()
         write_json(finished.run / "results" / "run.json", record_values(checkpoint=checkpoint))
         assert finished.archive().keys() == kept
+
+
+def test_an_adapters_base_is_there_or_its_owners(finished: Finished) -> None:
+    """A lost warm start, without which nobody could use the adapter, is said; before, it was left out."""
+    warm = finished._make("warm_start", {"of": "the adapter"}, {}, ("model/config.json",))
+    stand_in, pretrained = finished.models()
+    rollouts = {f"rollouts/iteration0000/{name}.parquet" for name in ("steps", "trajectories")}
+    whole = {*rollouts, "checkpoint/adapter_config.json", "base/config.json"}
+    for base, kept in ((stand_in, whole), (pretrained, whole - {"base/config.json"}), (warm, whole)):
+        finished.trains_an_adapter_of(base.fingerprint)
+        assert finished.archive().keys() == kept
+    shutil.rmtree(warm.folder)
+    assert warm.fingerprint[:20] in finished.refusal()
 
 
 def test_an_archive_that_cannot_be_written_is_no_fault_of_the_run(finished: Finished) -> None:
