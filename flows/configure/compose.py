@@ -74,14 +74,18 @@ def composer() -> Iterator[Any]:
     from hydra.core.global_hydra import GlobalHydra
 
     class ParsedOnce(CachingConfigRepository):
-        """Gives copies away: composing changes what it gets."""
+        """Gives copies away: composing changes what it gets. What was not there is looked for again: it may come, by a file or from
+        a plugin."""
 
         def __init__(self, delegate: Any) -> None:
             super().__init__(delegate)
             self.cache = _parsed(_written(CONF))
 
         def load_config(self, config_path: str) -> Any:
-            return copy.deepcopy(super().load_config(config_path))
+            found = super().load_config(config_path)
+            if found is None:
+                self.cache.pop(f"config_path={config_path}", None)
+            return copy.deepcopy(found)
 
         def __deepcopy__(self, memo: object) -> ParsedOnce:
             return self  # Hydra makes a copy of its repository for every configuration

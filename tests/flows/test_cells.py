@@ -15,7 +15,7 @@ import yaml
 from empg.credit import ESTIMATORS
 from flows.__main__ import main
 from flows.configure.cells import CONF, cells
-from flows.configure.compose import compose, compose_all, expand
+from flows.configure.compose import compose, compose_all, composer, expand
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
 from pipelines.run_folder import run_folder
@@ -222,3 +222,14 @@ def test_a_wrong_cell_is_named(
     assert main(["-m", "+experiment=glob(table9/*)", "seed=0,1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: conf/experiment/table9/mine.yaml: {message}")
+
+
+def test_what_was_not_there_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All configurations of a process share what was parsed: no miss may stay in it."""
+    with composer() as hydra:
+        assert hydra.config_loader.repository.load_config("later") is None
+    with composer() as hydra:
+        repository = hydra.config_loader.repository
+        monkeypatch.setattr(repository, "cache", dict(repository.cache))
+        monkeypatch.setattr(repository.delegate, "load_config", lambda config_path: {"found": config_path})
+        assert repository.load_config("later") == {"found": "later"}

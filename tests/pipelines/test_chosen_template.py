@@ -96,4 +96,7 @@ def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
     assert first[0] != edited[0]
     assert first[1] != edited[1]
     file.unlink()
-    assert run_folder(config).parent not in (first[1], edited[1])  # what it would need can be asked where the file is not
+    assert run_folder(config).parent not in (
+        first[1],
+        edited[1],
+    )  # what it would need can be asked where the file is not
