@@ -24,7 +24,7 @@ from textworld.generator.game import EntityInfo
 from textworld.logic import Placeholder, Proposition, Type, TypeHierarchy, Variable
 
 from pipelines.environments.alfworld.facts import FactSet
-from pipelines.environments.alfworld.grammar import game_logic
+from pipelines.environments.alfworld.grammar import Room, game_logic
 from pipelines.environments.alfworld.patches import planner_library_at
 from pipelines.environments.alfworld.prompts import NOTHING_HAPPENS
 from pipelines.environments.alfworld.translation import Translation, translate
@@ -127,7 +127,7 @@ class _State(PddlState):
         self._vars_by_type: dict[str, set[Any]] = defaultdict(set)
         self._var_counts: Counter[str] = Counter()
         self._logic = _Types(translation.types)
-        self.downward_lib, self.name2type = lib, translation.name_to_type
+        self.downward_lib, self.name2type, self.room = lib, translation.name_to_type, Room()
         lib.load_sas(translation.sas)
         kinds = self.name2type
         self.add_facts(
@@ -135,6 +135,12 @@ class _State(PddlState):
         )
         self.add_facts(fact for atom in self._atoms() if not (fact := atom.get_fact(kinds)).is_negation)
         self.held = FactSet(fact for fact in self.facts if not _is_derived(fact))
+
+    def facts_with_signature(self, signature: Any) -> Any:
+        """What textworld looks at for each step of a search for a condition's assignments, also of one that finds none."""
+        found = super().facts_with_signature(signature)
+        self.room.take(1 + len(found))
+        return found
 
     def operators(self) -> list[Any]:
         """The applicable operators in the library's order; of several with one name the first."""

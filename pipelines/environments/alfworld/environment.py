@@ -44,11 +44,9 @@ class AlfworldEnvironment:
     def step(self, action: str) -> Outcome:
         if self._engine is None:
             raise RuntimeError("reset the environment before the first step")
-        valid = self._engine.admits(action)
-        try:
+        with _playable(self._path):
+            valid = self._engine.admits(action)
             state = self._engine.step(action)
-        except DataError as error:
-            raise DataError(f"{self._path}: {error}") from None
         won = state.won
         return Outcome(_observation(state), float(won), float(won), success=won, done=won, valid=valid)
 

@@ -22,7 +22,7 @@ from pipelines.errors import DataError
 
 _GOAL = re.compile(r'("rhs": "Your task is to: )([A-Za-z0-9 ,\'-]+)(\.")')
 _PLACEHOLDER = "GOALPLACEHOLDER"
-_MOST = 100_000  # symbols and characters of one text; the longest genuine ones have some thousand
+_MOST = 100_000  # symbols and characters of one text, and facts looked at for it; the longest genuine ones have some thousand
 
 
 _symbols = lru_cache(maxsize=256)(symbols_of)
@@ -70,15 +70,33 @@ def game_logic(domain: str, grammar: str) -> tuple[Mapping[str, Any], Grammar]:
     return logic.actions, Grammar(rules_of(logic.grammar), match[2])
 
 
+class Room:
+    """What one text may still take: its symbols, its characters, and the facts that are looked at for its conditions."""
+
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def clear(self) -> None:
+        self._left = _MOST
+
+    def take(self, some: int) -> None:
+        """Raises DataError: there is no more."""
+        self._left -= some
+        if self._left < 0:
+            raise DataError(
+                f"a text of its grammar takes more than {_MOST} characters, symbols and facts: download or generate the games again"
+            )
+
+
 class Grammar:
     """Derives text from (template, state, variables); see ``ContextSensitiveGrammar.derive``."""
 
     def __init__(self, rules: Mapping[str, list[Any]], goal: str) -> None:
-        self._rules, self._goal, self._room = rules, goal, 0
+        self._rules, self._goal = rules, goal
 
     def derive(self, template: str, state: Any, infos: Mapping[str, Any], mapping: Mapping[Any, Any]) -> str:
-        """Raises DataError: the text is endless, or an expression cannot be read."""
-        self._room = _MOST
+        """``state``: the engine's. Raises DataError: the text is endless, or an expression cannot be read."""
+        state.room.clear()
         variables = {ph.name: infos[var.name] for ph, var in mapping.items()}
         return "".join(self._text(s, state, infos, variables, mapping) for s in _symbols(template))
 
@@ -93,19 +111,19 @@ class Grammar:
         return frozenset(names)
 
     def _text(self, symbol: Any, state: Any, infos: Any, variables: Mapping[str, Any], mapping: Any) -> str:
-        self._room -= 1 + (len(symbol.symbol) if isinstance(symbol, textgen.TerminalSymbol) else 0)
-        if self._room < 0:
-            raise DataError(
-                f"a text of its grammar is longer than {_MOST} characters: download or generate the games again"
-            )
+        state.room.take(1)
         match symbol:
             case textgen.TerminalSymbol():
-                return str(symbol.symbol).replace(_PLACEHOLDER, self._goal) if self._goal else str(symbol.symbol)
+                said = str(symbol.symbol).replace(_PLACEHOLDER, self._goal) if self._goal else str(symbol.symbol)
+                state.room.take(len(said))
+                return said
             case textgen.NonterminalSymbol():
                 rule = self._applicable(str(symbol), state, mapping)
                 return "".join(self._text(s, state, infos, variables, mapping) for s in rule.rhs)
             case textgen.EvalSymbol():
-                return value(symbol.expression, variables)
+                said = value(symbol.expression, variables)
+                state.room.take(len(said))
+                return said
             case textgen.ConditionalSymbol():
                 contexts = self._contexts(symbol.given, state, infos, variables, mapping)
                 return "".join(self._text(symbol.expression, state, infos, v, m) for v, m in contexts)

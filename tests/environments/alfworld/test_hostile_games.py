@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -85,6 +86,7 @@ def test_no_code_of_a_game_runs(hostile: Hostile, tmp_path: Path, old: str, vari
         ("pddl_domain", "(:action", "(:acton"),
         ("pddl_problem", "(:init", "(:init (unheard of)"),
         ("pddl_domain", "(openable ?r)", "(openable ?r ?o)"),
+        pytest.param("grammar", "Your task is to: ", "Your task is to: " + "put " * 30_000, id="a long goal"),
     ],
 )
 def test_a_game_that_cannot_be_played_is_one_line(hostile: Hostile, part: str, old: str, new: str) -> None:
@@ -94,6 +96,38 @@ def test_a_game_that_cannot_be_played_is_one_line(hostile: Hostile, part: str, o
         rules = json.dumps(doubled)[1:-1]
         old, new = '"task": [', f'"more": [{{"rhs": "#more0#"}}], {rules}, "task": [{{"rhs": "#more#"}},'
     refusal(hostile(part, old, new))
+
+
+SEVEN = " & ".join(f"pickupable(o{i}:object)" for i in range(7))  # of ten
+# What the inventory says, and rules beside it.
+AT_A_STEP: dict[str, tuple[str, dict[str, Any]]] = {
+    "nobody's rule": ("#nobody#", {}),
+    "a rule that says itself": ("#again#", {"again": [{"rhs": "a#again#"}]}),
+    "no condition": ("#asked#", {"asked": [{"condition": "((", "rhs": "x"}]}),
+    "a long text": (
+        "#more0#",
+        {f"more{i}": [{"rhs": f"#more{i + 1}##more{i + 1}#"}] for i in range(10)}
+        | {"more10": [{"rhs": f"{{'{'x' * 190}'}}"}]},
+    ),
+    "many assignments of which none is whole": (
+        "#asked#",
+        {"asked": [{"condition": f"{SEVEN} & holdsany(z:agent)", "rhs": "x"}, {"rhs": "y"}]},
+    ),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", AT_A_STEP)
+def test_a_game_that_fails_at_a_step_is_one_line(hostile: Hostile, kind: str) -> None:
+    said, beside = AT_A_STEP[kind]
+    rules = json.dumps(beside | {"inventory.feedback": [{"rhs": said}]})[1:-2]
+    environment = hostile("grammar", '"inventory.feedback": [', f"{rules}, ")
+    environment.reset()
+    with pytest.raises(DataError) as caught:
+        environment.step("inventory")
+    environment.close()
+    assert "game.tw-pddl" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 # --------------------------------------------------------------------------------------------------------- expressions
