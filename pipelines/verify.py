@@ -35,7 +35,7 @@ def check_all(store: Path, runs: Path, results: Path, archive: Path) -> Iterator
     """Every folder, one after the other. ``results`` and ``archive`` hold those of studies."""
     yield from _artifacts(ArtifactStore(store))
     yield from (_run(folder) for folder in sorted(runs.glob("*/seed*/results")))
-    yield from (_collected(folder, runs) for folder in sorted(results.glob("*/*/seed*")))
+    yield from (_collected(folder, runs) for folder in sorted({*results.glob("*/*/seed*"), *_scores(results)}))
     yield from (_archived(folder, runs, store) for folder in sorted(archive.glob("*/*/seed*")))
 
 
@@ -66,6 +66,11 @@ def _run(folder: Path) -> Checked:
     if not why:
         return Checked(folder)
     return Checked(folder, "damaged", why, "launch the run again, they are made from its artifacts")
+
+
+def _scores(results: Path) -> Iterator[Path]:
+    """Of a study's benchmarks, where it sealed some, as that of credit does."""
+    return (path.parent for path in results.glob(f"*/*/{CHECKSUMS}") if path.parent.name[0] != ".")
 
 
 def _collected(folder: Path, runs: Path) -> Checked:

@@ -12,7 +12,7 @@ import pytest
 from flows import verify
 from pipelines.archive import archive_run
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
-from pipelines.files import sha256_file
+from pipelines.files import sha256_file, write_checksums
 from pipelines.reporting.report import collect
 from pipelines.run_folder import run_lock
 from tests.reporting.results import write_run
@@ -115,6 +115,20 @@ def test_damaged_results_of_a_run_are_left_to_its_launch(kind: str, rollout: Art
     before = digests(results)
     assert verify.main(["--repair"]) == 1
     assert digests(results) == before
+
+
+def test_a_study_of_credit_is_checked_too(
+    rollout: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "results" / "credit" / "alfworld"
+    scores.mkdir(parents=True)
+    (scores / "scores.parquet").write_bytes(b"scores")
+    write_checksums(scores)
+    assert verify.main([]) == 0
+    assert counted(capsys)["whole"] == 7
+    flip(scores / "scores.parquet")
+    assert verify.main(["--repair"]) == 1
+    assert "results/credit/alfworld" in capsys.readouterr().out
 
 
 def test_a_run_that_is_executed_is_not_known(
