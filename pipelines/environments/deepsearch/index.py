@@ -166,7 +166,10 @@ def _opened(folder: Path, sha256: str) -> Index | None:
             raise ValueError("it is another corpus'")
         if record["files"] != {path.name: _stamp(path) for path in _files(folder)}:
             raise ValueError("a file differs from its record")
-        return Index(TantivyIndex.open(str(folder / "tantivy")), sha256)
+        index = Index(TantivyIndex.open(str(folder / "tantivy")), sha256)
+        if record["documents"] != index.documents:  # of large files the sizes alone were compared
+            raise ValueError("it holds another number of documents")
+        return index
     except (OSError, ValueError, KeyError, TypeError):
         warn_damaged(folder, "the index is built again")
         return None

@@ -15,6 +15,7 @@ from pipelines.environments.deepsearch import index as module
 from pipelines.environments.deepsearch.documents import Document, corpus_sha256, read_documents
 from pipelines.environments.deepsearch.index import Index, build_index, open_index
 from pipelines.errors import DataError
+from pipelines.files import sealed, unsealed
 from tests.environments.deepsearch.conftest import write_corpus, write_rows
 
 SHA = "a" * 64
@@ -128,6 +129,13 @@ def swap_corpus(folder: Path) -> None:
     record.write_text(record.read_text().replace(SHA, "c" * 64))
 
 
+def lose_documents(folder: Path) -> None:
+    """As files above the size of which only the size is compared may."""
+    record = folder / "index.json"
+    value = unsealed(record.read_bytes())
+    record.write_bytes(sealed(value | {"documents": value["documents"] + 1}))
+
+
 def largest(folder: Path) -> Path:
     return max((folder / "tantivy").iterdir(), key=lambda path: path.stat().st_size)
 
@@ -143,6 +151,7 @@ def largest(folder: Path) -> Path:
         lambda folder: (folder / "index.json").unlink(),
         lambda folder: shutil.rmtree(folder / "tantivy"),
         swap_corpus,
+        lose_documents,
     ],
 )
 def test_a_damaged_index_is_built_anew(
