@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, current_thread
 
 import psutil
 import pytest
@@ -54,9 +54,20 @@ def test_a_server_that_was_only_slow_is_left_alone(server: subprocess.Popen[byte
 def test_once_the_block_is_left_nothing_is_said(
     server: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with watched(server.pid, lambda: True):
-        pass
-    assert server.poll() is None
+    asked, left, watches = Event(), Event(), list[Thread]()
+
+    def answers() -> bool:
+        """It is asked inside the block, and fails when the block is left."""
+        watches.append(current_thread())
+        asked.set()
+        left.wait(20)
+        return False
+
+    with watched(server.pid, answers):
+        assert asked.wait(20)
+    left.set()
+    watches[0].join(20)
+    assert server.wait(20) == -signal.SIGKILL
     assert capsys.readouterr().err == ""
 
 
