@@ -19,6 +19,7 @@ from pipelines.tracking.guard import prepare, run_trackers, warn
 from pipelines.tracking.mlflow import MlflowSettings
 from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.mlflow.names import acceptable, original
+from pipelines.tracking.mlflow.owed import owe, owed, settle
 from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
 from pipelines.tracking.protocol import TrackedRun
 from tests.tracking.databases import with_mlflow
@@ -213,7 +214,7 @@ def test_a_database_that_hangs_is_asked_twice_in_a_run(
         asked.append("asked")
         raise TimeoutError("it did not answer")
 
-    client = SimpleNamespace(get_experiment_by_name=hang, create_run=hang)
+    client = SimpleNamespace(get_experiment_by_name=hang, search_runs=hang, create_run=hang)
     monkeypatch.setattr(Database, "client", client)
     settings = MlflowSettings(uri="sqlite://")
     tracker = settings.track_run(run)
@@ -236,6 +237,57 @@ def test_a_page_that_is_owed_by_a_damaged_note_is_still_owed(
     note.write_bytes(note.read_bytes()[:-1])
     assert settings.owes(run.folder)
     assert str(note) in capsys.readouterr().err
+
+
+def test_each_database_is_owed_its_own(run: TrackedRun) -> None:
+    point = ("update/kl", math.inf, 1, 5)
+    owe(run.folder, "sqlite:///one.db", [point])
+    owe(run.folder, "sqlite:///two.db")
+    assert owed(run.folder, "sqlite:///one.db") == [point]
+    assert owed(run.folder, "sqlite:///two.db") == []
+    assert owed(run.folder, "sqlite:///three.db") is None
+    settle(run.folder, "sqlite:///two.db")
+    assert owed(run.folder, "sqlite:///two.db") is None
+    assert owed(run.folder, "sqlite:///one.db") == [point]
+    settle(run.folder, "sqlite:///one.db")
+    assert list(run.folder.glob("*undelivered*")) == []
+
+
+def test_a_run_whose_making_was_given_up_is_found_again(
+    uri: str, run: TrackedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a database is locked for longer than the deadline: the call succeeds, and its answer is lost."""
+    from mlflow.tracking import MlflowClient
+
+    create, made = MlflowClient.create_run, list[str]()
+
+    def lose_the_answer(*arguments: Any, **named: Any) -> None:
+        made.append(create(*arguments, **named).info.run_id)
+        raise TimeoutError("it did not answer")
+
+    monkeypatch.setattr(MlflowClient, "create_run", lose_the_answer)
+    for _ in range(2):  # and a later launch
+        tracker = MlflowRun(uri, run)
+        tracker.start()
+        tracker._not_before = 0.0
+        tracker.metrics(1, {"update/kl": 0.5})
+        tracker.end("FINISHED")
+    assert [logged(uri, run).info.run_id] == made
+    assert logged(uri, run).info.status == "FINISHED"
+    client = MlflowClient(uri)
+    (found,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert found.data.metrics == {"update/kl": 0.5}
+
+
+def test_a_folder_that_was_made_anew_is_another_run(uri: str, run: TrackedRun) -> None:
+    ids = []
+    for _ in range(2):
+        tracker = MlflowRun(uri, run)
+        tracker.start()
+        ids.append((run.folder / RUN_ID).read_text())
+        for path in run.folder.glob("mlflow*"):
+            path.unlink()
+    assert len(set(ids)) == 2
 
 
 def test_a_broken_database_does_not_stop_the_run(
@@ -298,6 +350,7 @@ def test_a_run_that_was_deleted_on_the_page_is_begun_anew(
             info=SimpleNamespace(lifecycle_stage=stages[run]), data=SimpleNamespace(metrics={})
         ),
         get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1"),
+        search_runs=lambda *_, **__: [],
         create_run=lambda *_, **__: SimpleNamespace(info=SimpleNamespace(run_id="second")),
         set_terminated=lambda run, status: changed.append(run),
         log_batch=lambda run, **_: changed.append(run),
@@ -323,6 +376,8 @@ def test_points_wait_for_more_and_go_together(run: TrackedRun, monkeypatch: pyte
     batches: list[int] = []
     client = SimpleNamespace(
         get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1"),
+        search_runs=lambda *_, **__: [],
+        get_run=lambda run: SimpleNamespace(data=SimpleNamespace(metrics={})),
         create_run=lambda *_, **__: SimpleNamespace(info=SimpleNamespace(run_id="new")),
         log_batch=lambda run, metrics=(), params=(): batches.extend([len(metrics)] * bool(metrics)),
         log_text=lambda *_: None,

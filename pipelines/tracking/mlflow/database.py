@@ -31,6 +31,7 @@ _BYTES_PER_S = 5e6  # at least, of files that are logged
 _MIGRATION_S = 25.0
 _RETRIES = 3  # of opening a database, in about a second
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
+_TOKEN = "token"  # tag of a run: what its folder wrote down before it was made
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
@@ -103,13 +104,23 @@ class Database:
                     raise
         return str(found.experiment_id)
 
-    def open_run(self, known: str, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the MLflow run ``known``, which runs again with these tags, or of a new one."""
-        if known and self.has_run(known):
+    def open_run(self, known: str, name: str, tags: Mapping[str, str], token: str = "") -> str:
+        """The id of the MLflow run ``known``, or of the one that was made with the ``token``, which runs again with these tags; or
+        of a new one. A call that creates a run may be given up and succeed all the same, and nobody hears of its id then."""
+        if token:
+            tags = {**tags, _TOKEN: token}
+        if not (known and self.has_run(known)):
+            known = self._made_with(token) if token else ""
+        if known:
             self.client.set_terminated(known, "RUNNING")
             self.set_tags(known, tags)
             return known
         return str(self.client.create_run(self.experiment(), tags=dict(tags), run_name=name).info.run_id)
+
+    def _made_with(self, token: str) -> str:
+        """The id, "" where there is none that was not deleted on the page."""
+        found = self.client.search_runs([self.experiment()], f"tags.{_TOKEN} = '{token}'", max_results=1)
+        return str(found[0].info.run_id) if found else ""
 
     def has_run(self, run_id: str) -> bool:
         """Whether the run is in this database, not in another one that was used before, and was not deleted on the page."""

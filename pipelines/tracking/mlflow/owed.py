@@ -1,4 +1,5 @@
-"""What MLflow has not been told of a run: a file in the run's folder, from the run's start until its page is whole.
+"""What MLflow has not been told of a run: a file in the run's folder, from the run's start until its page is whole, with an entry for
+each database that was told of the run.
 
 A run that is finished while the file is there has a page that lacks something, or none; ``flows/windows/owed_pages.py``
 completes it, from the file and from the run's results.
@@ -6,7 +7,7 @@ completes it, from the file and from the run's results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -18,29 +19,49 @@ Point = tuple[str, float, int, int]  # name, value, iteration, milliseconds
 
 
 def owe(folder: Path, uri: str, points: Sequence[Point] = ()) -> None:
-    """The address may hold a password, so that its digest is kept. A full disk costs the later completion."""
-    kept = [[name, repr(value), iteration, at] for name, value, iteration, at in points]  # JSON has no NaN
-    with suppress(OSError):
-        atomic_write_text(folder / FILE, sealed({"of": _digest(uri), "points": kept}).decode())
+    """To this database, beside what is owed to others. A full disk costs the later completion."""
+    _keep(folder, (_waiting(folder) or {}) | {_digest(uri): list(points)})
 
 
 def owed(folder: Path, uri: str) -> list[Point] | None:
-    """The points that wait; None: nothing is owed, or it is to another database."""
+    """The points that wait; None: nothing is owed to this database."""
+    waiting = _waiting(folder)
+    return [] if waiting is None else waiting.get(_digest(uri))
+
+
+def settle(folder: Path, uri: str) -> None:
+    left = {of: points for of, points in (_waiting(folder) or {}).items() if of != _digest(uri)}
+    if left:
+        _keep(folder, left)
+    else:
+        (folder / FILE).unlink(missing_ok=True)
+
+
+def _waiting(folder: Path) -> dict[str, list[Point]] | None:
+    """By the databases' digests; None: the file is damaged, and whatever database is asked for is owed something."""
     path = folder / FILE
     try:
         kept = unsealed(path.read_bytes())
-        points = [(str(name), float(value), int(iteration), int(at)) for name, value, iteration, at in kept["points"]]
-        return points if kept["of"] == _digest(uri) else None
+        return {
+            str(of): [(str(name), float(value), int(iteration), int(at)) for name, value, iteration, at in points]
+            for of, points in kept.items()
+        }
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError):
         warn_damaged(path, "the run's page is completed from its results")
-        return []
+        return None
 
 
-def settle(folder: Path) -> None:
-    (folder / FILE).unlink(missing_ok=True)
+def _keep(folder: Path, waiting: Mapping[str, Sequence[Point]]) -> None:
+    kept = {
+        of: [[name, repr(value), iteration, at] for name, value, iteration, at in points]  # JSON has no NaN
+        for of, points in waiting.items()
+    }
+    with suppress(OSError):
+        atomic_write_text(folder / FILE, sealed(kept).decode())
 
 
 def _digest(uri: str) -> str:
+    """An address may hold a password."""
     return sha256(uri.encode()).hexdigest()[:16]

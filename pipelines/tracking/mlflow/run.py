@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from pipelines.files import atomic_write_text, remembered
 from pipelines.tracking.guard import Refusals, warn
@@ -18,6 +21,7 @@ from pipelines.tracking.mlflow.owed import Point, owe, owed, settle
 from pipelines.tracking.protocol import Status, TrackedRun, flat
 
 RUN_ID = "mlflow_run_id"  # file in the run's folder
+TOKEN = "mlflow_run_token"  # too: by which the MLflow run is found whose id was never told
 PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last launch put it below
 _DESCRIPTION = "mlflow.note.content"  # what the page of a run begins with, in Markdown
 _BATCH = 1000  # points that MLflow takes at once
@@ -70,7 +74,7 @@ class MlflowRun:
         try:
             self._deliver()
             self._client.set_terminated(self._id, status)
-            settle(self._run.folder)
+            settle(self._run.folder, self._uri)
         except Exception as error:
             owe(self._run.folder, self._uri, self._points)
             later = "any later launch, or python -m flows.sync, completes it"
@@ -128,12 +132,20 @@ class MlflowRun:
         tags = {**self._run.tags, "level": "run", **remembered(self._run.folder / PARENT_TAGS)}
         if command := tags.get("command"):
             tags[_DESCRIPTION] = f"```\n{command}\n```"
-        self._id = self._database.open_run(known, self._run.name, tags)
+        self._id = self._database.open_run(known, self._run.name, tags, self._token())
         if self._id != known:
             atomic_write_text(memory, self._id)
-            return
-        for key in self._client.get_run(known).data.metrics:
-            self._logged |= {(key, metric.step) for metric in self._client.get_metric_history(known, key)}
+        for key in self._client.get_run(self._id).data.metrics:
+            self._logged |= {(key, metric.step) for metric in self._client.get_metric_history(self._id, key)}
+
+    def _token(self) -> str:
+        """The same for as long as the folder is there."""
+        memory = self._run.folder / TOKEN
+        with suppress(OSError):
+            if token := re.sub(r"[^0-9a-f]", "", memory.read_text("utf-8", "replace")):
+                return token
+        atomic_write_text(memory, token := uuid4().hex)
+        return token
 
     def _log_parameters(self) -> None:
         """The same values again are no change: a resumed run whose first process was killed here has them too."""
