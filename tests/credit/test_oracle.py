@@ -18,7 +18,7 @@ from pipelines.credit.costs import Cost, seconds_a_step
 from pipelines.credit.lineage import Iteration, Lineage
 from pipelines.files import read_json, sha256_file, write_json
 from pipelines.run_folder import run_folder
-from tests.flows.prefect_home import with_prefect
+from tests.flows.first_launch import with_prefect
 from tests.pipelines.runs import digests, small_config, small_run
 from tests.tracking.databases import with_mlflow
 
@@ -48,6 +48,7 @@ def oracle(run: Path, tmp_path: Path) -> list[str]:
     return ["oracle", str(run), f"execution.artifacts={store}", "execution.progress=false", f"out={tmp_path}"]
 
 
+@pytest.mark.timeout(900)  # with the first launch, where nothing had needed it before
 def test_steps_are_measured_under_the_checkpoint_that_played_and_the_command_continues(
     run: Path, oracle: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], pages: Path
 ) -> None:
@@ -85,9 +86,10 @@ def test_steps_are_measured_under_the_checkpoint_that_played_and_the_command_con
 def _shown(folder: Path, run: Path) -> None:
     """A flow run whose tasks are the parts, and metrics on the run's own record."""
     with sqlite3.connect(folder / ".prefect" / "prefect.db") as database:
-        (shown,) = database.execute("select name, state_type from flow_run").fetchall()
-        tasks = {name for (name,) in database.execute("select name from task_run").fetchall()}
-    assert shown == (f"{run.parent.name}/{run.name} oracle", "COMPLETED")
+        asked = "select id, name, state_type from flow_run where name like '%oracle'"
+        ((own, *shown),) = database.execute(asked).fetchall()
+        tasks = {name for (name,) in database.execute("select name from task_run where flow_run_id = ?", (own,))}
+    assert shown == [f"{run.parent.name}/{run.name} oracle", "COMPLETED"]
     assert tasks == {"continuations 1"}
     with sqlite3.connect(folder / "mlflow.db") as database:
         logged = dict(database.execute("select key, step from metrics").fetchall())

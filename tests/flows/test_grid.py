@@ -22,7 +22,7 @@ from pipelines.errors import ConfigError
 from pipelines.experiment import run_experiment
 from pipelines.files import sha256_file
 from pipelines.reporting.report import collect, write_table
-from tests.flows.prefect_home import with_prefect
+from tests.flows.first_launch import after_a_launch
 from tests.flows.test_jobs import jobs_of
 from tests.pipelines.runs import Quiet
 from tests.reporting.study import PICK_LOOK, write_cell
@@ -53,7 +53,7 @@ def start(root: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, **own, "DVC_NO_ANALYTICS": "true"}
     environment.pop("PYTHONPATH", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.grid", *CELLS, "tracker=[]"],
+        [sys.executable, "-m", "flows.grid", *CELLS, "tracker=[]", "hydra.launcher.n_jobs=2"],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
@@ -72,7 +72,6 @@ def finish(root: Path) -> str:
 def run_without_a_launch(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same runs below ``root``, one after the other in this process, by the code of a repository without a commit."""
     monkeypatch.setattr("pipelines.stages.results.code_commit", lambda: "unknown")
-    root.mkdir()
     monkeypatch.chdir(root)
     for job in with_commands(jobs_of(*CELLS)):
         run_experiment(job.config, Quiet())
@@ -100,7 +99,8 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
 def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed, whole = with_prefect(checkout(tmp_path / "killed"), tmp_path_factory), tmp_path / "whole"
+    killed, whole = (after_a_launch(tmp_path / name, tmp_path_factory) for name in ("killed", "whole"))
+    checkout(killed)
     kill_when(killed, lambda: len(list((killed / "artifacts" / "rollout").glob("*/record.json"))) > 0)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
     said = finish(killed)

@@ -18,47 +18,32 @@ from flows.__main__ import main
 from flows.configure.compose import compose
 from flows.launch.jobs import Job
 from pipelines.run_folder import is_finished, run_folder
-from tests.flows.prefect_home import with_prefect
+from tests.flows.first_launch import DATA, SMALL, SWEEP, after_a_launch, first_launch, flows, games
 from tests.flows.test_command_line import environment
-from tests.tracking.databases import with_mlflow
-
-SMALL = ["scale=smoke", "policy=scripted", "training.iterations=1", "warm_start=null", "benchmark.max_steps=2"]
-
-
-def flows(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(), timeout=280)
 
 
 @pytest.mark.timeout(600)
 def test_many_runs_a_failing_one_and_a_second_launch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # One of the two jobs has a folder of games without a game, and must fail alone.
-    (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
-    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "games"))
-    # The network's proxy, dead: no server on this machine is reached by it.
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    sweep = ["-m", *SMALL, "hydra.launcher.n_jobs=2", "data=dozen,real"]
-    done = flows(*sweep, cwd=tmp_path)
-    assert done.returncode == 1
-    monkeypatch.chdir(tmp_path)
-    good, bad = (compose([*SMALL, f"data={data}"]) for data in ("dozen", "real"))
-    assert is_finished(good), done.stderr
+    """One of the two has a folder of games without a game, and fails alone."""
+    root = first_launch(tmp_path_factory)
+    said = json.loads((root / "said.json").read_text())
+    assert said["code"] == 1
+    monkeypatch.setenv("ALFWORLD_DATA", str(games(root)))
+    monkeypatch.chdir(root)
+    good, bad = (compose([*SMALL, f"data={data}"]) for data in DATA)
+    assert is_finished(good), said["error"]
     assert not is_finished(bad)
-    assert "1 of 2 runs failed:" in done.stderr
-    assert "json_2.1.1/train" in done.stderr
-    assert "alfworld-download" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert main([*sweep[:-1], "data=dozen"]) == 0
+    assert "1 of 2 runs failed:" in said["error"]
+    assert "json_2.1.1/train" in said["error"]
+    assert "alfworld-download" in said["error"]
+    assert "Traceback" not in said["error"]
+    assert main([*SWEEP, "data=dozen"]) == 0
     assert f"done already: {run_folder(good)}" in capsys.readouterr().out
     import sqlite3
 
-    with sqlite3.connect(tmp_path / ".prefect" / "prefect.db") as database:
+    with sqlite3.connect(root / ".prefect" / "prefect.db") as database:
         runs = dict(database.execute("select name, state_type from flow_run").fetchall())
         parents = dict(database.execute("select child.name, parent.name from flow_run child "
             "join task_run on child.parent_task_run_id = task_run.id join flow_run parent on task_run.flow_run_id = parent.id"
@@ -80,8 +65,8 @@ def test_many_runs_a_failing_one_and_a_second_launch(
 def test_a_dead_prefect_server_does_not_take_the_run_with_it(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_prefect(tmp_path, tmp_path_factory)
-    command = [sys.executable, "-m", "flows", *SMALL, "tracker=[]", "training.iterations=12", "seed=5"]
+    after_a_launch(tmp_path, tmp_path_factory)
+    command = [sys.executable, "-m", "flows", *SMALL, "tracker=[]", "training.iterations=4", "seed=5"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     monkeypatch.chdir(tmp_path)
     config = compose(command[3:])
@@ -196,17 +181,18 @@ def test_a_launchs_folder_that_is_not_here_is_reported(tmp_path: Path, monkeypat
         current_launch()
 
 
+@pytest.mark.timeout(600)
 def test_without_a_prefect_server_the_launch_goes_on(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its database is no database: the server cannot start."""
-    with_mlflow(tmp_path, tmp_path_factory)
-    (tmp_path / ".prefect").mkdir()
+    after_a_launch(tmp_path, tmp_path_factory)
     (tmp_path / ".prefect" / "prefect.db").write_text("this is no database, whatever its name says" * 99)
-    done = flows(*SMALL, "seed=7", cwd=tmp_path)
+    small = [*SMALL, "seed=7", "tracker=[]"]
+    done = flows(*small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "warning: Prefect's server " in done.stderr
     assert ".prefect/server.log" in done.stderr
     assert "Traceback" not in done.stderr
     monkeypatch.chdir(tmp_path)
-    assert is_finished(compose([*SMALL, "seed=7"]))
+    assert is_finished(compose(small))

@@ -21,8 +21,8 @@ from flows.launch.slurm import Slurm, refusal
 from flows.launch.slurm_settings import slurm_settings
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
+from tests.flows.first_launch import SMALL, after_a_launch
 from tests.flows.launches import launched
-from tests.flows.prefect_home import with_prefect
 from tests.flows.test_command_line import environment, run
 
 LARGE = ["-m", "scale=paper", "model=qwen2.5_32b", "seed=0,1,2", "hydra/launcher=slurm"]
@@ -312,9 +312,7 @@ SACCT = """#!/bin/bash
 echo 'JobID|State|NodeList'
 for task in 0 1; do echo "77_$task|$(cat state)|here"; done
 """
-CELLS = [
-    "scale=smoke", "policy=scripted", "training.iterations=1", "warm_start=null", "benchmark.max_steps=2", "tracker=[]",
-]  # fmt: skip
+CELLS = [*SMALL, "tracker=[]"]
 
 
 @pytest.fixture
@@ -354,7 +352,7 @@ def test_jobs_are_submitted_run_and_reported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One of the two has a folder of games without a game and fails alone; the script is what the plan had printed."""
-    with_prefect(tmp_path, tmp_path_factory)
+    after_a_launch(tmp_path, tmp_path_factory)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
     cluster["ALFWORLD_DATA"] = str(tmp_path / "games")
