@@ -216,7 +216,7 @@ def test_what_finished_is_published_though_others_failed(
     ("error", "code", "said"),
     [
         (KeyboardInterrupt(), 130, "interrupted: "),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "free some space and launch again"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "free some"),
         (StudyError("dvc repro failed"), 1, "error: dvc repro failed"),
     ],
 )
