@@ -20,6 +20,7 @@ from flows.launch.launchers import choose_launcher, launcher_of
 from flows.launch.slurm import Slurm
 from flows.launch.slurm_settings import slurm_settings
 from pipelines.commit import code_commit, version
+from pipelines.errors import ConfigError
 from pipelines.machine import check_limits
 from pipelines.registry import benchmark_spec
 from pipelines.run_folder import is_finished
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(command: Command) -> int:
-    """Answer a command that launches nothing: by Hydra (``--help``, ``--cfg`` …), or with the plan. Returns the exit code."""
+    """Answer a command that launches nothing: by Hydra (``--help``, ``--cfg`` …), or with the plan. Returns the exit code. Raises
+    ConfigError: options that exclude each other."""
     if not command.asks_hydra:
         return _show_plan(command)
     import hydra
@@ -57,7 +59,10 @@ def show(command: Command) -> int:
             once.app_help("config", parser, parser.parse_args([]))
         return 0
     sys.argv = [sys.argv[0], *command.options, *command.overrides]
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_never_called)()
+    try:
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_never_called)()
+    except ValueError as error:
+        raise ConfigError(f"{' '.join(command.options)}: {error}") from None
     return 0
 
 

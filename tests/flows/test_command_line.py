@@ -297,6 +297,7 @@ def test_a_folders_name_is_quoted_as_the_message_says(name: str) -> None:
     [
         (["--nope"], "unknown option --nope"),
         (["--cfg", "jb"], "invalid choice: 'jb'"),
+        (["-m", "--cfg", "job"], "-m --cfg job: Only one of"),
         (["--config-name=other"], "unknown option --config-name"),
         (["-m", "empg=glob(zz*)"], "matches nothing"),
         (["hydra.run.dir=/tmp/x"], "hydra.run.dir=/tmp/x: a launch does not heed hydra.run.dir"),
