@@ -8,6 +8,8 @@ export DO_NOT_TRACK := 1
 # Of make grid. RLOO's rows, which the paper took from GiGPO, would not fit into its 90 minutes.
 CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
+# Of make demo: the quickest of those that learn clearly (docs/results.md).
+BENCHMARK ?= deepsearch
 # Of make tournament.
 METHODS ?= glob(credit/*)
 
@@ -27,7 +29,7 @@ setup-real: setup
 	@bash scripts/setup_real.sh
 
 demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=alfworld, webshop)
-	@$(PY) -m flows.demo $(if $(BENCHMARK),benchmark=$(BENCHMARK))
+	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
 
 real: setup-real ## a pretrained model, SmolLM2-135M-Instruct: warm start, GRPO with EMPG off and full, 2 seeds, table and report
 	@$(PY) -m flows.real

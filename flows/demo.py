@@ -1,5 +1,4 @@
-"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table, figures and a report. Of the
-benchmarks the quickest, unless one is chosen.
+"""``make demo``: {GRPO, DAPO} × {EMPG off, full}, two seeds each, at laptop scale, then a table, figures and a report.
 
 The study "demo" is always the last demo's; the runs of all stay in ``runs``."""
 
@@ -17,15 +16,13 @@ from flows.windows.terminal import duration
 from pipelines.run_folder import is_finished
 from pipelines.workers import usable_cores
 
-QUICKEST = "deepsearch"  # of those that learn clearly: docs/results.md
 SWEEP = ["algorithm=grpo,dapo", "empg=off,full", "seed=0,1"]
 
 
 @exit_code
 def main(overrides: Sequence[str]) -> int:
-    """``overrides`` go to every run, e.g. ``scale=smoke``. Returns the launch's exit code, or 1 if the report failed."""
-    chosen = [] if any(override.startswith("benchmark=") for override in overrides) else [f"benchmark={QUICKEST}"]
-    command = read_command(["-m", *SWEEP, *chosen, *overrides])
+    """``overrides`` go to every run, e.g. ``benchmark=webshop``. Returns the launch's exit code, or 1 if the report failed."""
+    command = read_command(["-m", *SWEEP, *overrides])
     if command.shows:
         return show(command)
     print(what_happens(command.jobs), flush=True)

@@ -122,7 +122,8 @@ def test_the_mean_is_of_all_benchmarks_or_of_none() -> None:
     assert np.isnan([mean.value, mean.low, mean.high]).all()
 
 
-def test_a_report_holds_the_tournament_against_the_scores(tmp_path: Path) -> None:
+def test_a_report_holds_the_tournament_against_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.credit.report.learning.RESAMPLES", 20)
     write_scoring(tmp_path / "scores" / "alfworld", tmp_path / "run")
     for arm in ("off", "full"):
         write_results(tmp_path / "tournament", "gigpo", arm, 0, {0: [0, 0], 2: [1, 0]})

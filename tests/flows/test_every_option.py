@@ -16,6 +16,7 @@ SMALL = [
     "scale=smoke", "training.iterations=1", "evaluation.every=9", "evaluation.games=6", "benchmark.max_steps=2",
     "rollout.max_action_tokens=8", "warm_start=null", "execution.progress=false",
 ]  # fmt: skip
+COOKED = ["data.train=2", "data.valid=1", "data.test=0", "evaluation.games=1"]  # a game takes seconds to compile
 GENERATED = ["data.train=6", "data.valid_unseen=6", "data.receptacles=3", "data.object_types=2"]
 ENGINES = ("openrlhf", "vllm")  # not installed here: tests/flows/test_vllm.py
 # Scored without a run of their own in tests/pipelines/test_credit_settings.py; graft, otb and aem stand for them here.
@@ -47,8 +48,10 @@ def run(root: Path, overrides: list[str], small: list[str] = SMALL) -> Quiet:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_runs(root: Path, option: str) -> None:
     fewer = ["algorithm.max_generation_batches=2"] if option == "algorithm=dapo" else []
-    generated = [] if option.startswith("benchmark=") and option != "benchmark=alfworld" else GENERATED
-    observer = run(root, [*generated, option, *fewer, f"seed={OPTIONS.index(option)}"])  # the defaults are options too
+    own = {"benchmark=cooking": COOKED, "benchmark=webshop": [], "benchmark=deepsearch": []}
+    observer = run(
+        root, [*own.get(option, GENERATED), option, *fewer, f"seed={OPTIONS.index(option)}"]
+    )  # the defaults are options too
     assert ("update", 0) in observer.stages
     assert observer.said[1]["rollout/episodes"] >= 4
 
