@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -378,6 +379,8 @@ def test_a_file_holds_its_title_its_caption_and_no_date(study: Path, tmp_path: P
         draw("kl", study).caption,
     ]
     assert root.find(f".//{dc}date") is None
+    text = (tmp_path / "kl.svg").read_text("utf-8")
+    assert set(re.findall(r"url\(#(\w+?)\d+\)", text)) == {"clip"}  # and not by matplotlib's hash of last bits
     assert b"stand-in models" in (tmp_path / "kl.svg").read_bytes()  # the claim is drawn, its words beside the outlines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -38,9 +39,19 @@ class Figure:
         about = {"Title": self.title, "Description": self.caption}
         self.plot.savefig(out.with_suffix(".png"), dpi=150, metadata={"Software": None, **about})
         self.plot.savefig(out.with_suffix(".svg"), dpi=150, metadata={"Date": None, "Creator": None, **about})
+        _number_clips(out.with_suffix(".svg"))
         undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
         self.plot.savefig(out.with_suffix(".pdf"), metadata={**undated, "Title": self.title, "Subject": self.caption})
         pyplot().close(self.plot)
+
+
+def _number_clips(svg: Path) -> None:
+    """Matplotlib names a clip by a hash of its last bits, in which a constrained layout of many panels differs from one process to the
+    next though every written digit is the same."""
+    text = svg.read_text("utf-8")
+    for number, name in enumerate(re.findall(r'<clipPath id="(\w+)">', text)):
+        text = re.sub(rf"\b{name}\b", f"clip{number}", text)
+    svg.write_text(text, "utf-8")
 
 
 def pyplot() -> Any:
