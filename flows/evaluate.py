@@ -35,7 +35,7 @@ from typing import Any
 from flows.configure.checkpoints import Checkpoint, find_checkpoint
 from flows.configure.compose import compose, validated
 from flows.configure.explain import explain, known, options
-from flows.exits import exit_code, leave
+from flows.exits import exit_code, leave, shows_help
 from flows.launch.folders import check_folder
 from flows.launch.planning import show_plans
 from pipelines.config import RunConfig
@@ -72,8 +72,7 @@ class Asked:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if any(argument in ("-h", "--help") for argument in arguments):
-        print(__doc__)
+    if shows_help(arguments, __doc__):
         return 0
     asked = parse(arguments)
     checkpoint = find_checkpoint(asked.checkpoint, Path(asked.value("execution.artifacts", "artifacts")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec
@@ -42,6 +42,14 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
                 return 1
 
     return command
+
+
+def shows_help(arguments: Sequence[str], text: str | None) -> bool:
+    """Whether that is what the command line asks for; the text is then printed."""
+    if not {"-h", "--help"} & set(arguments):
+        return False
+    print(text)
+    return True
 
 
 def line_of(error: Exception) -> str | None:

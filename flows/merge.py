@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.configure.checkpoints import find_checkpoint
-from flows.exits import exit_code, leave
+from flows.exits import exit_code, leave, shows_help
 from pipelines import policies
 from pipelines.errors import ConfigError
 from pipelines.files import replaced_folder
@@ -29,8 +29,7 @@ _KNOWN = ("checkpoint", "out", "base", "execution.artifacts")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if any(argument in ("-h", "--help") for argument in arguments):
-        print(__doc__)
+    if shows_help(arguments, __doc__):
         return 0
     said = _read(arguments)
     out = Path(said["out"])

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.dvc_outputs import owner_of
-from flows.exits import exit_code, leave
+from flows.exits import exit_code, leave, shows_help
 from flows.launch.folders import check_folder
 from flows.paper_settings import paper_settings
 from pipelines.errors import ConfigError
@@ -28,8 +28,7 @@ _WRITTEN = {"tables", "figures", "report.html", "paper_settings.json"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+    if shows_help(arguments, __doc__):
         return 0
     runs, out = _asked(arguments)
     make_report(runs, out)

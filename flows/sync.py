@@ -9,13 +9,16 @@ import sys
 from collections.abc import Sequence
 
 from flows.configure.compose import compose
-from flows.exits import exit_code, leave
+from flows.exits import exit_code, leave, shows_help
 
 
 @exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 where a page still is not whole."""
-    config = compose(list(sys.argv[1:] if arguments is None else arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if shows_help(given, __doc__):
+        return 0
+    config = compose(given)
     from flows.windows.owed_pages import complete_pages
 
     waiting = 0

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.configure.compose import compose
-from flows.exits import exit_code
+from flows.exits import exit_code, leave, shows_help
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.verify import Checked, check_all
 
@@ -22,8 +22,7 @@ from pipelines.verify import Checked, check_all
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 where something is damaged that was not mended."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if any(argument in ("-h", "--help") for argument in given):
-        print(__doc__)
+    if shows_help(given, __doc__):
         return 0
     unknown = [argument for argument in given if argument.startswith("-") and argument != "--repair"]
     if unknown:
@@ -55,4 +54,4 @@ def _told(checked: Checked, *, repair: bool) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

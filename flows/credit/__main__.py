@@ -50,7 +50,7 @@ from flows.credit.replay import REPLAY
 from flows.credit.report import REPORT
 from flows.credit.score import SCORE
 from flows.credit.states import STATES
-from flows.exits import exit_code, leave
+from flows.exits import exit_code, leave, shows_help
 
 _COMMANDS = {
     "replay": REPLAY, "states": STATES, "oracle": ORACLE, "gradients": GRADIENTS, "score": SCORE, "report": REPORT,
@@ -61,8 +61,7 @@ _COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if any(argument in ("-h", "--help") for argument in arguments):
-        print(__doc__)
+    if shows_help(arguments, __doc__):
         return 0
     asked = parse(arguments, _COMMANDS)
     _COMMANDS[asked.what].run(asked)
