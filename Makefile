@@ -14,7 +14,7 @@ BENCHMARK ?= deepsearch
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cluster setup-real demo real grid credit tournament repro test test-cluster test-real lint bench ui lock clean distclean
+.PHONY: help setup setup-cluster setup-real demo real grid credit tournament repro test test-cluster test-real lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, about 90 minute
 credit: setup ## what steps were worth, and how well each method of credit assignment says so, on a run of each benchmark; says how long it takes (CREDIT="scale=smoke")
 	@$(PY) -m flows.credit.study $(CREDIT)
 
-tournament: setup ## 51 runs: each method of credit assignment on three benchmarks (METHODS="glob(credit/*_gigpo_*)", SEEDS=0); says how long it takes
+tournament: setup ## each method of credit assignment on three benchmarks: 51 cells, 153 runs with three seeds (SEEDS=0 for one, METHODS="glob(credit/*_gigpo_*)"); says how long it takes
 	@$(PY) -m flows.credit.tournament '+experiment=$(METHODS)' seed=$(SEEDS) scale=laptop
 
 repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
@@ -61,6 +61,11 @@ lint: setup ## ruff, mypy, import floors
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
+docs: ## the documentation as a site, site/index.html, which needs no network (strict: a broken link or anchor fails)
+	@bash scripts/setup_docs.sh
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict # never --quiet, which counts no warning
+	@echo "site/index.html; with its search: $(PY) -m http.server --bind 127.0.0.1 --directory site 8000"
+
 bench: setup ## speed ratios, each pair measured side by side; writes benchmarks/results.json
 	@$(PY) -m benchmarks
 
@@ -73,5 +78,5 @@ lock: ## compile requirements/lock.txt from requirements/*.in (UPGRADE=1 takes t
 clean: ## remove runs, artifacts, reports and caches (asks first); keeps .venv
 	@bash scripts/clean.sh
 
-distclean: clean ## also remove .venv and .venv-cluster
-	@rm -rf .venv .venv-cluster .uv
+distclean: clean ## also remove .venv, .venv-cluster and .venv-docs
+	@rm -rf .venv .venv-cluster .venv-docs .uv

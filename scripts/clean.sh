@@ -3,7 +3,7 @@
 # cache, which are there to outlive the runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-made=(runs artifacts results/demo reports evaluations .prefect mlflow.db mlruns mlartifacts outputs multirun .mypy_cache .ruff_cache .hypothesis)
+made=(runs artifacts results/demo reports evaluations site .prefect mlflow.db mlruns mlartifacts outputs multirun .mypy_cache .ruff_cache .hypothesis)
 there=()
 for name in "${made[@]}"; do [ -e "$name" ] && there+=("$name"); done
 [ ${#there[@]} -gt 0 ] || { echo "nothing to clean"; exit 0; }

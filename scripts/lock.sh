@@ -3,6 +3,7 @@
 # stay; UPGRADE=1 takes the newest versions.
 #   lock.txt          the laptop, Python 3.11 and 3.12
 #   real.txt          beside it, data of packages alone, without what these depend on
+#   docs.txt          the documentation's site, by itself
 #   cluster-cpu.txt   the engines without a GPU, Linux x86_64, Python 3.11; what it can it pins as lock.txt does
 #   cluster-cuda.txt  the engines at scale, Linux x86_64, Python 3.11, CUDA 13
 # torch and its CUDA packages are left out of the first two (they differ per machine; scripts/setup.sh installs torch by itself).
@@ -52,6 +53,10 @@ write lock.txt torch.txt,platform.in,dev.in,bench.in
 keep requirements/real.txt
 resolve requirements/real.in --no-deps --universal --python-version 3.11
 write real.txt real.in
+
+keep requirements/docs.txt
+resolve requirements/docs.in --universal --python-version 3.11
+write docs.txt docs.in
 
 # What flash-attn needs it says only to who builds it, with nvcc; what hydra-ray-launcher says beyond this is for its other
 # launcher, on AWS, or holds back what runs with it (cloudpickle).
