@@ -29,7 +29,8 @@ RECORD = "record.json"
 _DRAFT = ".draft-"
 _DIGITS = re.compile(r"[0-9a-f]{20}")  # the name of an artifact's folder
 _PATIENCE_S, _PAUSE_S = 60.0, 0.02  # with those who hold an artifact: they load a model
-_FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})  # and "pruned", once it is
+_FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})
+_OPTIONAL = frozenset({"machine", "pruned"})
 
 
 # ------------------------------------------------------------------------------------------------------- fingerprints
@@ -72,13 +73,14 @@ def _check_serialisable(key: str, value: object) -> None:
 @dataclass(frozen=True, eq=False)
 class Artifact:
     """A finished artifact. ``files`` maps relative names to ``{"sha256", "bytes"}``; those in ``pruned`` are gone on
-    purpose."""
+    purpose. ``machine``: the kind that it was made on; empty where nobody recorded it."""
 
     stage: str
     fingerprint: str
     folder: Path
     files: Mapping[str, Mapping[str, Any]]
     pruned: frozenset[str] = frozenset()
+    machine: Mapping[str, str] = field(default_factory=dict)
     _verified: set[str] = field(default_factory=set, repr=False)
 
     def path(self, name: str) -> Path:
@@ -154,11 +156,14 @@ class Draft:
 class ArtifactStore:
     """Folders of finished artifacts below ``root``. ``versions``, of the packages that bear on the numbers, are part of
     every identity: after an upgrade nothing made before is taken for the same. ``made``: how many artifacts it made itself, as
-    opposed to those that it found."""
+    opposed to those that it found. ``machine``: the kind of this one (``cpu.kind_of_machine``), which is written beside what is made
+    and is no part of its identity: a run that goes on elsewhere goes on."""
 
-    def __init__(self, root: Path, versions: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, versions: Mapping[str, str] | None = None, machine: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
-        self._versions = dict(versions or {})
+        self._versions, self._machine = dict(versions or {}), dict(machine or {})
         self._swept = False
         self.made = 0
 
@@ -210,7 +215,7 @@ class ArtifactStore:
             if (artifact := self.find(stage, identity)) is not None:
                 return artifact
             of = {"stage": stage, "version": version, "values": dict(values), "inputs": dict(inputs)}
-            artifact = _write(folder, of | {"fingerprint": identity}, make)
+            artifact = _write(folder, of | {"fingerprint": identity} | _machine_entry(self._machine), make)
             self.made += 1
             return artifact
 
@@ -336,14 +341,27 @@ class ArtifactStore:
 def _read(folder: Path, identity: str) -> Artifact:
     """Read a record strictly: a byte changed anywhere in it must not pass unseen."""
     record = read_json(folder / RECORD)
-    if record.keys() - {"pruned"} != _FIELDS or record["fingerprint"] != identity:
+    if record.keys() - _OPTIONAL != _FIELDS or record["fingerprint"] != identity:
         raise ValueError("not the record of this artifact")
     if fingerprint(record["stage"], record["version"], record["values"], record["inputs"]) != identity:
         raise ValueError("its values do not give its fingerprint")
     files, pruned = record["files"], frozenset(record.get("pruned", ()))
     if not pruned <= files.keys() or any(facts.keys() != {"sha256", "bytes"} for facts in files.values()):
         raise ValueError("its list of files is malformed")
-    return Artifact(record["stage"], identity, folder, files, pruned)
+    machine = _machine_of(record)
+    if {name: record[name] for name in record if name == "machine"} != _machine_entry(machine):
+        raise ValueError("its machine is not what was written")
+    return Artifact(record["stage"], identity, folder, files, pruned, machine)
+
+
+def _machine_of(record: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in record.get("machine", {}).items() if name != "sha256"}
+
+
+def _machine_entry(machine: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """With a checksum of its own, for no fingerprint covers it."""
+    digest = hashlib.sha256(json.dumps(dict(machine), sort_keys=True).encode()).hexdigest()
+    return {"machine": {**machine, "sha256": digest}} if machine else {}
 
 
 def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) -> Artifact:
@@ -360,7 +378,7 @@ def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) 
         atomic_write_text(draft / RECORD, json_text(record | {"files": files}))
         draft.rename(folder)
     flush(folder.parent)
-    return Artifact(record["stage"], record["fingerprint"], folder, files)
+    return Artifact(record["stage"], record["fingerprint"], folder, files, machine=_machine_of(record))
 
 
 @contextmanager

@@ -35,7 +35,9 @@ from pipelines.config.views import (
     WarmStartView,
     package_versions,
 )
+from pipelines.cpu import kind_of_machine
 from pipelines.environments.base import Tick
+from pipelines.gpus import gpu_names
 from pipelines.progress import ROLLOUT, Progress, Work
 from pipelines.records import Task
 from pipelines.run_folder import is_finished, run_folder, run_lock, write_params
@@ -44,7 +46,7 @@ from pipelines.schemas import EVALUATIONS
 from pipelines.stages import stored
 from pipelines.stages.analysis import TABLES, absent_tables
 from pipelines.stages.reading import read_metrics
-from pipelines.stages.results import run_info, write_results
+from pipelines.stages.results import machines_of, run_info, write_results
 from pipelines.stages.session import Session
 from pipelines.stages.setup import chat_remarks, evaluation_tasks
 from pipelines.stages.stored import Evaluated, Weights, World
@@ -115,7 +117,10 @@ def evaluate_model(config: RunConfig, tick: Callable[[str, float], None]) -> tup
 
 
 def _session(config: RunConfig) -> Session:
-    store = ArtifactStore(config.execution.artifacts, package_versions(COMMON_PACKAGES))
+    experiment = config.experiment
+    gpus = gpu_names() if experiment.policy.takes_gpus(experiment) else ""
+    machine = kind_of_machine() | ({"gpus": gpus} if gpus else {})
+    store = ArtifactStore(config.execution.artifacts, package_versions(COMMON_PACKAGES), machine)
     return Session(store, config.execution.environment_workers)
 
 
@@ -171,8 +176,11 @@ class _Loop:
         self._evaluate(self.schedule.iterations, world, tasks, weights)
         weights = stored.last_policy(session, PolicyView.of(experiment), weights)
         final = weights.current
-        info = info.model_copy(update={"checkpoint": final.folder.relative_to(session.store.root).as_posix()})
-        results = write_results(folder, info, self.made, self._analysis(weights))
+        analysis = self._analysis(weights)
+        made_on = machines_of([initial, *self.made.values(), final, *([analysis] if analysis else [])])
+        checkpoint = final.folder.relative_to(session.store.root).as_posix()
+        info = info.model_copy(update={"checkpoint": checkpoint, "machines": made_on})
+        results = write_results(folder, info, self.made, analysis)
         untouched = experiment.model.weights == "pretrained" and final is model
         trained = final.folder / ("model" if (final.folder / "model").is_dir() else "adapter")
         observer.run_finished(results, None if untouched else trained)

@@ -22,6 +22,11 @@ def visible_gpus() -> list[float | None]:
     return [gpu.gib for gpu in _visible()]
 
 
+def gpu_names() -> str:
+    """Of those that this process may use, each kind once."""
+    return ", ".join(sorted({gpu.name for gpu in _visible()}))
+
+
 def first_gpu() -> tuple[str, float] | None:
     """Name and GiB of the first of them; None: there is none, or the driver does not say its memory."""
     for gpu in _visible()[:1]:

@@ -39,7 +39,9 @@ class RunInfo(_Record):
     ``averages``: names of means over task types. ``remarks``: what a reader must know of how the run was scored. ``absent``: why
     a table of the analysis is not there, by its file name. ``columns``: what the run's method declares for every step.
     ``checkpoint``: the last policy in the artifact store, "" before the run is finished. ``command``: what makes the run again, as
-    a shell reads it; "" where it was not launched by one. ``committed``: the day of the commit."""
+    a shell reads it; "" where it was not launched by one. ``committed``: the day of the commit. ``stages``: what each stage computes
+    (``versions.STAGES``); empty in records of before. ``machines``: the kinds of machine that its artifacts were made on
+    (``cpu.kind_of_machine``), the warm start first; an empty one stands for artifacts that do not say, none for records of before."""
 
     cell: str
     seed: int
@@ -58,6 +60,8 @@ class RunInfo(_Record):
     checkpoint: str = ""
     command: str = ""
     committed: str = ""
+    stages: dict[str, int] = {}
+    machines: list[dict[str, str]] = []
 
     @field_validator("config")
     @classmethod

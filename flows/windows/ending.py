@@ -24,7 +24,9 @@ def show_end(jobs: Sequence[Job], report: Path | None = None) -> None:
     if not finished:
         return
     try:
-        show_tables(headline(cells_of(jobs, finished)))
+        document = headline(cells_of(jobs, finished))
+        show_tables(document)
+        print(*document.notes, sep="\n", end="\n" if document.notes else "")
     except DataError as error:  # the runs are done, whatever their table is
         print(f"warning: no table of the cells ({error})", file=sys.stderr, flush=True)
     runs = finished[0].config.execution.runs

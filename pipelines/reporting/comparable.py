@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,10 +13,11 @@ from pipelines.reporting.recorded import read_recorded
 from pipelines.reporting.specification import Row, Specification, specifications
 from pipelines.run_info import RunInfo
 from pipelines.schemas import RUN_JSON
+from pipelines.versions import STAGES
 
 
 class Configured(Protocol):
-    """A run: its folder, and its configuration as plain JSON values."""
+    """A run: its folder, its configuration as plain JSON values, and what its stages computed, which records of before do not say."""
 
     @property
     def folder(self) -> Path: ...
@@ -24,14 +25,17 @@ class Configured(Protocol):
     def seed(self) -> int: ...
     @property
     def config(self) -> Mapping[str, Any]: ...
+    @property
+    def stages(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that may not have been played yet."""
+    """A run that may not have been played yet; then its stages are this code's."""
 
     folder: Path
     config: Mapping[str, Any]
+    stages: Mapping[str, int] = field(default_factory=lambda: STAGES)
 
     @property
     def seed(self) -> int:
@@ -59,7 +63,8 @@ def check_study(runs: Sequence[Configured]) -> None:
 def planned_study(root: Path) -> list[Planned]:
     """The finished runs below a folder, none if there is no such folder. Raises DataError naming a bad file."""
     files = (file for file in sorted(root.rglob(RUN_JSON)) if not file.parent.name.startswith("."))
-    return [Planned(file.parent, _info(file).config) for file in files]
+    infos = [(file.parent, _info(file)) for file in files]
+    return [Planned(folder, info.config, info.stages) for folder, info in infos]
 
 
 def _info(file: Path) -> RunInfo:
@@ -118,8 +123,10 @@ def check_one_scale(runs: Sequence[Configured]) -> None:
 
 
 def check_one_cell(runs: Sequence[Configured], what: str = "cell") -> None:
-    """Raises DataError when runs differ in more than their seeds, or not even in these. ``what`` the runs are the same of."""
+    """Raises DataError when runs differ in more than their seeds, or not even in these, or were made by stages that compute something
+    else. ``what`` the runs are the same of."""
     for one, other in pairwise(runs):
+        check_one_code(one, other)
         if {**one.config, "seed": 0} != {**other.config, "seed": 0}:
             raise DataError(
                 f"{one.folder} and {other.folder} are the same {what} with other settings than the seed: report one"
@@ -129,7 +136,9 @@ def check_one_cell(runs: Sequence[Configured], what: str = "cell") -> None:
 
 
 def check_compared(treatment: Configured, baseline: Configured) -> None:
-    """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds."""
+    """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds, or were made by
+    stages that compute something else."""
+    check_one_code(treatment, baseline)
     differing = [
         name
         for name in sorted(treatment.config.keys() | baseline.config.keys())
@@ -140,3 +149,20 @@ def check_compared(treatment: Configured, baseline: Configured) -> None:
             f"{treatment.folder} and {baseline.folder} differ in more than EMPG ({', '.join(differing)}): "
             "run both with the same settings, or report them apart"
         )
+
+
+def check_one_code(one: Configured, other: Configured) -> None:
+    """Raises DataError when the stages of two runs do not compute the same: what they differ by may be the code's."""
+    if one.stages == other.stages:
+        return
+    differing = sorted(
+        name for name in one.stages.keys() | other.stages if one.stages.get(name) != other.stages.get(name)
+    )
+    texts = [
+        ", ".join(f"{name} {run.stages[name]}" for name in differing if name in run.stages) for run in (one, other)
+    ]
+    first, second = (text or "none recorded, it is older" for text in texts)
+    raise DataError(
+        f"{one.folder} and {other.folder} were made by code whose stages compute something else ({first}; {second}): make both "
+        "with the same code, or report them apart"
+    )

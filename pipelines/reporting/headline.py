@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.reporting.rendering import Document, Heading, Table, interval_text
-from pipelines.reporting.results import RunResult, outcomes
+from pipelines.reporting.results import RunResult, machines_note, outcomes
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 
 _NONE = "–"
@@ -55,7 +55,9 @@ def headline(cells: Sequence[Cell]) -> Document:
     else:
         columns = _HEADER.index("to EMPG off")
     rows = tuple(_texts(line)[:columns] for line in lines)
-    return Document("", (Table(title, tuple(map(Heading, _HEADER[:columns])), rows, words=1),))
+    note = machines_note([run for line in lines for run in line.cell.runs])
+    notes = (f"Remark: {note}.",) if note else ()
+    return Document("", (Table(title, tuple(map(Heading, _HEADER[:columns])), rows, words=1),), notes)
 
 
 def lines_of(cells: Sequence[Cell]) -> list[Line]:
@@ -86,7 +88,7 @@ def _difference(cell: Cell, cells: Sequence[Cell]) -> Difference | None:
 def _is_baseline(run: RunResult, other: RunResult) -> bool:
     """What tasks were played, the panel says: no value says where a benchmark's own files lay."""
     same = {**run.config, "empg": None, "seed": None} == {**other.config, "empg": None, "seed": None}
-    same = same and run.info.panel_sha256 == other.info.panel_sha256
+    same = same and run.info.panel_sha256 == other.info.panel_sha256 and run.stages == other.stages
     return same and other.info.arm == "off" and run.info.arm != "off"
 
 

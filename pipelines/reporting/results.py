@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ class RunResult:
     @property
     def config(self) -> dict[str, Any]:
         return self.info.config
+
+    @property
+    def stages(self) -> dict[str, int]:
+        return self.info.stages
 
     @property
     def last(self) -> int:
@@ -93,6 +97,39 @@ def check_measured_alike(runs: Sequence[RunResult]) -> None:
             one, other = getattr(runs[0].info, what), getattr(run.info, what)
             if one != other:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
+
+
+def machine_text(machine: Mapping[str, str], among: Sequence[Mapping[str, str]]) -> str:
+    """A kind of machine by what it does not share with all others; of its vector instructions, by those that not all have."""
+    if not machine:
+        return "not recorded"
+    words = []
+    for name, value in machine.items():
+        if all(other.get(name) == value for other in among):
+            continue
+        shared = (
+            set.intersection(*(set(other.get(name, "").split()) for other in among)) if name == "vectors" else set()
+        )
+        words.append(f"{name} {' '.join(word for word in value.split() if word not in shared) or 'the common ones'}")
+    return ", ".join(words) or machine.get("cpu", "")
+
+
+def machines_of(run: RunResult) -> list[dict[str, str]]:
+    """The kinds of machine that the run was made on; an empty one where it does not say."""
+    return run.info.machines or [{}]
+
+
+def machines_note(runs: Sequence[RunResult]) -> str:
+    """What a reader must know where runs were made on machines of different kinds; "" where all are of one."""
+    of_each = [machines_of(run) for run in runs]
+    kinds = list({str(sorted(kind.items())): kind for made_on in of_each for kind in made_on}.values())
+    if len(kinds) < 2:
+        return ""
+    counted = (f"{machine_text(kind, kinds)}: {sum(kind in made_on for made_on in of_each)}" for kind in kinds)
+    return (
+        f"these runs were made on {len(kinds)} kinds of machine, which round differently, so that only runs of one kind repeat each "
+        f"other's bytes; number of runs by what tells the kinds apart: {'; '.join(counted)}"
+    )
 
 
 def outcomes(

@@ -9,7 +9,7 @@ from itertools import combinations, product
 from pipelines.reporting.comparable import members_of, seeds_of_both
 from pipelines.reporting.deviations import Deviation, Run, Settings, declared
 from pipelines.reporting.published import Number, Published, errors_of, quoted_in
-from pipelines.reporting.results import RunResult, check_measured_alike, outcomes
+from pipelines.reporting.results import RunResult, check_measured_alike, machines_note, machines_of, outcomes
 from pipelines.reporting.specification import Column, Row, Specification, specifications
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 
@@ -194,6 +194,7 @@ def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> 
 def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
     """The benchmarks' remarks on their results, each once; then what a reader could take for a number, or for two, and is not."""
     yield from dict.fromkeys(remark for run in cells.all for remark in run.info.remarks)
+    yield from _machines(lines, cells)
     for benchmark, column in columns:
         if (runs := cells.on(benchmark)) and _parts(runs[0], column.of) is None:
             yield f"the panel of {benchmark} has no task of {column.of.replace('_', ' ')}, or not of all that it averages"
@@ -203,3 +204,15 @@ def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> I
         same = [benchmark for benchmark, runs in one.runs.items() if other.runs.get(benchmark) == runs]
         if same:
             yield f"{one.row} and {other.row} are the same runs on {', '.join(same)}"
+
+
+def _machines(lines: Sequence[Line], cells: Cells) -> Iterator[str]:
+    """That the runs are of several kinds of machine, and which differences are taken across them."""
+    if note := machines_note(cells.all):
+        yield note
+    for line in lines:
+        for benchmark, runs in line.runs.items():
+            baseline = cells.of(line.row.baseline, benchmark) if line.row.baseline else []
+            pairs = [(run, other) for run in runs for other in baseline if run.seed == other.seed]
+            if across := [str(run.seed) for run, other in pairs if machines_of(run) != machines_of(other)]:
+                yield f"{line.row} on {benchmark} is paired with EMPG off across kinds of machine (seed {', '.join(across)})"

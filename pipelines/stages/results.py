@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from pipelines.run_info import RunInfo
 from pipelines.schemas import FINAL_COLUMN, METRICS_JSON, RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
 from pipelines.stages import setup
 from pipelines.stages.analysis import absent_tables
+from pipelines.versions import STAGES
 
 
 def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Sequence[str], command: str) -> RunInfo:
@@ -46,7 +47,17 @@ def run_info(experiment: ExperimentConfig, tasks: Sequence[Task], remarks: Seque
         columns=(*AdvantageView.of(experiment).columns, FINAL_COLUMN),
         command=command,
         committed="" if commit == "unknown" else commit_date(commit),
+        stages=dict(STAGES),
     )
+
+
+def machines_of(artifacts: Iterable[Artifact]) -> list[dict[str, str]]:
+    """The kinds of machine that made these, each once, by first appearance; an empty one where an artifact does not say."""
+    kinds: list[dict[str, str]] = []
+    for artifact in artifacts:
+        if artifact.machine not in kinds:
+            kinds.append(dict(artifact.machine))
+    return kinds
 
 
 def write_results(

@@ -189,6 +189,10 @@ def again_elsewhere(root: Path) -> Artifact:
     return ArtifactStore(root).get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make)
 
 
+def made_on(root: Path, machine: dict[str, str]) -> Artifact:
+    return ArtifactStore(root, machine=machine).get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make)
+
+
 class TestDamage:
     def test_flipped_byte(self, store: ArtifactStore, artifact: Artifact) -> None:
         path = artifact.folder / "model/weights.bin"
@@ -240,6 +244,21 @@ class TestDamage:
             except CorruptArtifact:
                 continue
             assert read_json(record) == json.loads(whole), f"byte {i}"  # white space: the record says the same
+
+    def test_every_flipped_byte_of_the_machine_in_a_record(self, store: ArtifactStore) -> None:
+        """No fingerprint covers it."""
+        kind = {"cpu": "one", "torch": "AVX2"}
+        record = made_on(store.root, kind).folder / "record.json"
+        whole = record.read_bytes()
+        for i in range(at := whole.index(b'"machine"'), whole.index(b"}", at)):
+            record.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
+            try:
+                again(store)
+            except CorruptArtifact:
+                continue
+            assert read_json(record) == json.loads(whole), f"byte {i}"
+        record.write_bytes(whole)
+        assert again(store).machine == kind, "found by a store that is nowhere in particular"
 
     def test_record_gone(self, store: ArtifactStore, artifact: Artifact) -> None:
         (artifact.folder / "record.json").unlink()

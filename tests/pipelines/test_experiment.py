@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from pipelines.cpu import kind_of_machine
 from pipelines.errors import CorruptArtifact, NonFiniteLoss, RunLocked, StoreFull
 from pipelines.experiment import is_finished, run_experiment, run_folder
 from pipelines.files import read_json
@@ -103,6 +104,8 @@ def test_a_second_launch_does_nothing(finished: Path) -> None:
     assert is_finished(config)
     assert run_experiment(config, observer) == run_folder(config)
     assert observer.stages == []
+    info = read_run_info(run_folder(config) / "results")
+    assert (info.stages, info.machines) == (STAGES, [kind_of_machine()])
 
 
 def test_a_run_whose_stages_compute_something_else_now_is_not_finished(
@@ -247,13 +250,19 @@ def test_damaged_results_are_written_again(finished: Path, tmp_path: Path, name:
     assert digests(tmp_path) == digests(finished)
 
 
-def test_a_finished_run_is_evaluated_more_often_without_playing_again(finished: Path, tmp_path: Path) -> None:
-    """Weights between evaluations are retired; the updates are repeated from the kept rollouts, bit for bit."""
+def test_a_finished_run_is_evaluated_more_often_without_playing_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights between evaluations are retired; the updates are repeated from the kept rollouts, bit for bit. Made on another kind of
+    machine, the results name both."""
     seldom, often = {"evaluation__every": 9}, {"evaluation__every": 1}
     with_data(finished, tmp_path)
     run_experiment(small_config(tmp_path, **seldom), Quiet())
     rollouts = {p: p.stat().st_mtime_ns for p in (tmp_path / "artifacts" / "rollout").rglob("*.parquet")}
+    here = kind_of_machine()
+    monkeypatch.setattr("pipelines.experiment.kind_of_machine", lambda: {"cpu": "another"})
     folder = run_experiment(small_config(tmp_path, **often), Quiet())
+    assert read_run_info(folder / "results").machines == [here, {"cpu": "another"}]
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "artifacts" / "rollout").rglob("*.parquet")}
     assert again == rollouts
     (expected,) = (finished / "runs").rglob("evaluations.parquet")  # small_config evaluates at every iteration

@@ -24,6 +24,7 @@ from pipelines.run_info import RunInfo
 from pipelines.stages.evaluate import evaluation_metrics
 from pipelines.stages.results import write_results
 from pipelines.stages.tables import evaluations_table
+from pipelines.versions import STAGES
 
 ALFWORLD = (
     "pick_and_place_simple", "look_at_obj_in_light", "pick_clean_then_place_in_recep", "pick_heat_then_place_in_recep",
@@ -67,7 +68,7 @@ def write_cell(
             "cell": experiment.cell, "seed": seed, "fingerprint": run_fingerprint(experiment), "panel_sha256": panel,
             "panel_size": len(rows), "stand_in": experiment.model.weights == "stand_in", "config": experiment.values(),
             "versions": {}, "measures": experiment.benchmark.measures, "averages": experiment.data.averages, "remarks": [],
-            "commit": "c" * 40, "absent": {},
+            "commit": "c" * 40, "absent": {}, "stages": STAGES,
         } | said  # fmt: skip
         folder = root / f"{experiment.cell}-{run_fingerprint(cell)[:6]}" / f"seed{seed}"
         evaluation = ArtifactStore(root.parent / f".{root.name}", {}).get_or_make(

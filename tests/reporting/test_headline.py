@@ -45,6 +45,20 @@ def test_what_cannot_be_compared_has_no_difference(tmp_path: Path) -> None:
     assert shown["react-off"][1] == "50.0"
 
 
+def test_runs_of_other_code_are_no_baseline_and_other_machines_are_named(tmp_path: Path) -> None:
+    for algorithm, arm, said in (
+        ("grpo", "off", {"stages": {"rollout": 7}}),
+        ("grpo", "full", {"stages": {"rollout": 8}, "machines": [{"cpu": "Zen", "torch": "AVX2"}]}),
+        ("dapo", "off", {"machines": [{"cpu": "Lake", "torch": "AVX2"}]}),
+        ("dapo", "full", {"machines": [{"cpu": "Zen", "torch": "AVX2"}]}),
+    ):
+        write_results(tmp_path, algorithm, arm, 0, {0: [1, 0], 2: [1, 1]}, said=said)
+    shown = rows(tmp_path)
+    assert (shown["grpo-full"][3], shown["dapo-full"][3]) == ("–", "+0.0")
+    (note,) = headline(cells(read_study(tmp_path))).notes
+    assert all(text in note for text in ("3 kinds of machine", "cpu Zen, torch AVX2: 2", "not recorded: 1", "cpu Lake"))
+
+
 def test_one_game_has_no_interval(tmp_path: Path) -> None:
     """Nothing says how it varies: neither a terminal nor DVC's metrics have a number for that."""
     for arm, won in (("off", 0), ("full", 1)):

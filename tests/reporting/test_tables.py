@@ -9,6 +9,7 @@ import pytest
 from pipelines.reporting.printing import document_of, title_of
 from pipelines.reporting.specification import specifications
 from pipelines.reporting.tables import StudyTable
+from pipelines.versions import STAGES
 from tests.reporting.study import ALFWORLD, PICK_LOOK, experiment_of, refusal_of, table_of, write_cell
 
 GRPO = "benchmark=alfworld model=qwen2.5_1.5b algorithm=grpo"
@@ -275,6 +276,30 @@ def test_what_was_measured_differently_is_not_one_table(tmp_path: Path) -> None:
     write_cell(tmp_path / "grid", f"{GRPO} empg=off", OFF)
     write_cell(tmp_path / "grid", f"{GRPO} empg=full", FULL, remarks=["scored by a rule"])
     assert "has the remarks ['scored by a rule']" in refusal_of(tmp_path / "grid")
+
+
+@pytest.mark.parametrize("empg", ["off", "full"])
+def test_runs_of_other_code_are_never_paired(tmp_path: Path, empg: str) -> None:
+    """Neither two seeds of a row nor a row and its baseline; a record of before does not say what its code computed."""
+    root = tmp_path / "grid"
+    write_cell(root, f"{GRPO} empg=off", OFF[:1], stages={})
+    write_cell(root, f"{GRPO} empg={empg}", OFF[:1], seeds=[1 if empg == "off" else 0])
+    refusal = refusal_of(root)
+    assert all(text in refusal for text in (f"rollout {STAGES['rollout']}", "it is older", "with the same code"))
+
+
+def test_a_difference_across_kinds_of_machine_is_named(tmp_path: Path) -> None:
+    """Seed 0 of both arms is of one kind, seed 1 of two. Instructions that all have tell nothing."""
+    root = tmp_path / "grid"
+    one, other = {"cpu": "Zen", "vectors": "avx avx512f"}, {"cpu": "Zen", "vectors": "avx"}
+    write_cell(root, f"{GRPO} empg=off", OFF, machines=[one])
+    write_cell(root, f"{GRPO} empg=full", FULL[:1], machines=[one])
+    assert "machine" not in str(table_of(root).remarks)
+    write_cell(root, f"{GRPO} empg=full", FULL[1:], seeds=[1], machines=[other])
+    kinds, across = (remark for remark in table_of(root).remarks if "machine" in remark)
+    assert all(text in kinds for text in ("2 kinds", "vectors avx512f: 3", "vectors the common ones: 1"))
+    assert "full" in across
+    assert "(seed 1)" in across
 
 
 def test_a_bad_file_is_named_whatever_table_it_is_of(tmp_path: Path) -> None:

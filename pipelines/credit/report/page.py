@@ -17,7 +17,7 @@ from pipelines.credit.report.results import model_title
 from pipelines.files import atomic_write_text
 from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.page.build import rendered
-from pipelines.reporting.page.environment import Environment, Setting
+from pipelines.reporting.page.environment import Environment, Setting, machines_counted
 from pipelines.reporting.page.pictures import read_pictures
 from pipelines.reporting.page.tables import read_tables
 from pipelines.reporting.page.viewer import MOST_BYTES, Texts, Trajectories, as_script_data, short
@@ -90,6 +90,7 @@ def environment_of(infos: Sequence[RunInfo]) -> Environment:
         tuple(sorted(Counter(info.commit for info in infos).items())),
         tuple(sorted(versions.items())),
         tuple(sorted({remark for info in infos for remark in info.remarks})),
+        machines_counted(infos),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.reporting.figures.study import grouped, model_name, panels
 from pipelines.reporting.names import benchmark_title
-from pipelines.reporting.results import RunResult
+from pipelines.reporting.results import RunResult, machines_note
+from pipelines.run_info import RunInfo
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Environment:
-    """``commits``, ``versions``: each with the number of runs that were made with it. ``remarks``: what a reader must know."""
+    """``commits``, ``versions``, ``machines``: each with the number of runs that were made with it. ``remarks``: what a reader must
+    know."""
 
     runs: int
     settings: tuple[Setting, ...]
     commits: tuple[tuple[str, int], ...]
     versions: tuple[tuple[str, int], ...]
     remarks: tuple[str, ...]
+    machines: tuple[tuple[str, int], ...] = ()
 
 
 def environment_of(runs: Sequence[RunResult]) -> Environment:
@@ -42,8 +45,18 @@ def environment_of(runs: Sequence[RunResult]) -> Environment:
         tuple(_setting(name, members) for name, members in sorted(groups.items())),
         _counted([info.commit for info in infos]),
         _counted([f"{name} {version}" for info in infos for name, version in info.versions.items()]),
-        tuple(sorted({remark for run in runs for remark in run.info.remarks})),
+        tuple(sorted({remark for info in infos for remark in info.remarks} | set(filter(None, [machines_note(runs)])))),
+        machines_counted(infos),
     )
+
+
+def machines_counted(infos: Sequence[RunInfo]) -> tuple[tuple[str, int], ...]:
+    """The kinds of machine that the runs were made on; none where no run says."""
+    return _counted([_text(kind) for info in infos for kind in info.machines])
+
+
+def _text(machine: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in machine.items()) or "not recorded"
 
 
 def _setting(name: str, runs: Sequence[RunResult]) -> Setting:
