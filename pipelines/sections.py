@@ -49,10 +49,12 @@ Parsing = Literal["reference", "strict"]
 
 
 class PromptSettings(Section):
-    """How observations become messages. ``history``: "full" (the whole transcript, one growing sequence) or the number
-    of last observations shown in a fresh prompt at every step (the paper: 2). ``instructions``: explain the task and
-    the answer format in words. ``examples``: worked examples before every fresh prompt (ReAct's), the expert's own play on
-    training tasks. ``parsing``: how answers are read, see ``pipelines.environments.answers``."""
+    """How observations become messages.
+
+    ``history``: full, the whole transcript as one growing sequence, or the number of last observations that a fresh prompt shows at
+    every step (the paper: 2). ``show_admissible``: list the actions that are possible. ``instructions``: explain the task and the
+    answer format in words. ``examples``: worked examples before every fresh prompt (ReAct's), the expert's own play on training
+    tasks. ``parsing``: how answers are read (``pipelines.environments.answers``)."""
 
     history: Literal["full"] | PositiveInt = "full"
     show_admissible: bool = True
@@ -68,9 +70,10 @@ class PromptSettings(Section):
 
 
 class BenchmarkSection(Section):
-    """Base of every benchmark's settings. ``max_steps``: an episode's actions at most. ``success_reward``: what a
-    task that is solved pays; ``invalid_penalty``: what an invalid action costs (defaults: GiGPO's). ``evaluation_split``: the panel
-    that evaluations play."""
+    """Base of every benchmark's settings.
+
+    ``max_steps``: actions of an episode at most. ``success_reward``: what a solved task pays. ``invalid_penalty``: what an invalid
+    action costs. The defaults are GiGPO's. ``evaluation_split``: the panel that evaluations play."""
 
     name: str
     max_steps: PositiveInt
@@ -119,8 +122,10 @@ class GeneratedData(DataSection):
 
 
 class FolderData(DataSection):
-    """A benchmark's own files, read unchanged. Where they lie (``root``, or the environment variable) is no part of the
-    values: what they are, the panels' hashes say. ``needs``: what a folder holds, in words."""
+    """A benchmark's own files, read unchanged. Where they lie is no part of the values: what they are, the panels' hashes say.
+    ``needs``: what a folder holds, in words.
+
+    ``root``: the folder; None: the benchmark's environment variable names it."""
 
     variable: ClassVar[str]
     needs: ClassVar[str]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GiGPO(Settings):
-    """``weight``: w. ``gamma``: γ. ``scale``: "std", or "none" for differences to the mean. ``pooling``: over what A_E is
+    """``weight``: w. ``gamma``: γ. ``eps``: ε. ``scale``: "std", or "none" for differences to the mean. ``pooling``: over what A_E is
     normalised (``returns.Pooling``). ``similarity``: states whose texts have at least this ``difflib`` ratio count as equal
     (verl-agent's option: .95); 1: equal ones alone."""
 

@@ -22,9 +22,9 @@ _NUMBERS: dict[Any, Any] = {float: Float, int: Int}
 class CreditConfig(Section):
     """What a step's state is: steps of a task whose states are equal are compared by the estimators that ask for it.
 
-    ``state``: "observation" is what the environment showed before the step (verl-agent's choice); "history" is that and the
-    ``history`` steps before it, each with what it answered; "engine" is the key of the engine's state (``Environment.state_key``).
-    """
+    ``state``: observation is what the environment showed before the step (verl-agent's choice); history is that and the steps
+    before it, each with what it answered; engine is the key of the engine's state (``Environment.state_key``). ``history``: steps
+    before, for state=history."""
 
     state: Literal["observation", "history", "engine"] = "observation"
     history: PositiveInt = 2

@@ -205,9 +205,11 @@ def _which_train(*models: str) -> str:
 
 
 class ExecutionConfig(Section):
-    """Where and how it runs: never part of a fingerprint. ``environment_workers``: processes that play a run's
-    rollouts; set-up and warm start, made once for all runs of a launch, use every core. ``trackers``: by name, those that
-    ``tracker=[…]`` chooses."""
+    """Where and how it runs: never part of a fingerprint.
+
+    ``runs``: folder of the run folders. ``artifacts``: folder of the artifact store. ``trackers``: by name, those that
+    ``tracker=[…]`` chooses. ``environment_workers``: processes that play a run's rollouts; set-up and warm start, made once for all
+    runs of a launch, use every core. ``progress``: whether bars and the overview are shown."""
 
     runs: Path = Path("runs")
     artifacts: Path = Path("artifacts")

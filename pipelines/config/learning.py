@@ -24,7 +24,11 @@ from pipelines.sections import (
 
 
 class StandIn(Section):
-    """Shape of the genuine ``Qwen2ForCausalLM`` made here to stand in for a pretrained model at laptop scale."""
+    """Shape of the genuine ``Qwen2ForCausalLM`` made here to stand in for a pretrained model at laptop scale.
+
+    ``hidden_size``: width of the residual stream. ``layers``: number of layers. ``heads``: attention heads of a layer.
+    ``kv_heads``: heads of keys and values, a divisor of ``heads``. ``head_dim``: width of a head. ``mlp``: width of the
+    feed-forward layer. ``context_length``: the most tokens it reads."""
 
     hidden_size: PositiveInt
     layers: PositiveInt
@@ -42,8 +46,11 @@ class StandIn(Section):
 
 
 class ModelConfig(Section):
-    """``name`` is the cell's model in the paper; ``weights`` says whether the pretrained one or its stand-in is used.
-    ``template``: of the chat of a pretrained model, by its name or file (``templates``); None: the folder's own."""
+    """Which model plays and learns.
+
+    ``name``: the model's name in tables, the cell's in the paper. ``pretrained``: its Hugging Face folder on this machine.
+    ``weights``: the pretrained ones, or those of its stand-in. ``template``: chat template of a pretrained model, by its name or
+    file (``templates``); None: the folder's own."""
 
     name: str
     pretrained: str
@@ -78,8 +85,13 @@ class ModelConfig(Section):
 
 
 class AlgorithmConfig(Section):
-    """How a batch becomes a gradient. ``estimator``: credit assignment (``empg.credit.ESTIMATORS``) and its settings. GRPO:
-    symmetric clip; DAPO: clip-higher, token mean, dynamic sampling."""
+    """How a batch becomes a gradient. GRPO: symmetric clip. DAPO: clip-higher, token mean, dynamic sampling.
+
+    ``name``: the algorithm's name in tables. ``estimator``: credit assignment (``empg.credit.ESTIMATORS``) and its settings.
+    ``clip_low``: the probability ratio is clipped at 1 minus this. ``clip_high``: the probability ratio is clipped at 1 plus this.
+    ``dual_clip``: where the advantage is negative, the loss is at most this multiple of its size; None: no bound. ``aggregation``:
+    mean over all tokens, or over each sequence first. ``dynamic_sampling``: groups whose outcomes are all equal are dropped, and
+    fresh ones played in their place. ``max_generation_batches``: how many times groups may be played for one update."""
 
     name: str
     estimator: AnyEstimator = Field(default={"name": "grpo"}, validate_default=True)
@@ -94,10 +106,12 @@ class AlgorithmConfig(Section):
 class OptimizerSettings(Section):
     """AdamW on the clipped objective with a KL loss against the frozen reference.
 
-    ``learning_rate`` decays linearly to ``learning_rate * final_learning_rate_fraction`` over the run (1: constant).
-    One optimiser step per ``minibatch_size`` sequences, as evenly as they divide; ``micro_batch_tokens`` bounds the
-    padded tokens of one forward pass and never changes the mathematics.
-    """
+    ``learning_rate``: of AdamW, at the first iteration. ``final_learning_rate_fraction``: the learning rate falls linearly to this
+    fraction of itself over the run; 1: it is constant. ``beta1``: AdamW's β₁. ``beta2``: AdamW's β₂. ``weight_decay``: AdamW's, on
+    every parameter. ``clip_norm``: largest norm of the gradient. ``minibatch_size``: sequences of one optimiser step, as evenly as
+    they divide. ``micro_batch_tokens``: bound on the padded tokens of one forward pass; it never changes the mathematics.
+    ``kl_coefficient``: weight of the KL loss. ``kl_estimator``: Schulman's estimator of the KL divergence. ``entropy_coefficient``:
+    weight of the entropy bonus."""
 
     learning_rate: Positive
     final_learning_rate_fraction: Fraction = 1.0
@@ -132,7 +146,9 @@ class UpdateSettings(OptimizerSettings):
 
 
 class LoraSettings(Section):
-    """Low-rank changes of a frozen model, α/rank · B A beside each projection whose name ends in one of ``targets``."""
+    """Low-rank changes of a frozen model, α/rank · B A beside each projection.
+
+    ``rank``: of B and A. ``alpha``: α. ``targets``: projections that get one, by the end of their name."""
 
     name: Literal["lora"] = "lora"
     rank: PositiveInt = 16
@@ -143,8 +159,10 @@ class LoraSettings(Section):
 
 
 class TrainingConfig(OptimizerSettings):
-    """The loop: ``iterations`` of ``tasks`` × ``group_size`` episodes, each followed by one update. ``adapter``: what is trained in
-    place of the model's own weights."""
+    """The loop.
+
+    ``iterations``: each plays episodes and makes one update. ``tasks``: tasks of an iteration. ``group_size``: episodes of each
+    task. ``adapter``: what is trained in place of the model's own weights; None: the weights themselves."""
 
     adapter: LoraSettings | None = None
 
@@ -154,9 +172,11 @@ class TrainingConfig(OptimizerSettings):
 
 
 class RolloutConfig(Section):
-    """``max_action_tokens`` bounds one assistant message; ``max_context_tokens`` what is before it (None: the model does):
-    an episode whose context is longer ends with ``context_full``. ``environment_attempts``: times an environment that
-    fails is tried before its episode counts as failed."""
+    """How training episodes are played.
+
+    ``temperature``: of sampling. ``max_action_tokens``: longest assistant message. ``max_context_tokens``: longest context before a
+    message; an episode that outgrows it ends with ``context_full``; None: the model's own limit. ``environment_attempts``: times an
+    environment that fails is tried before its episode counts as failed."""
 
     temperature: Positive = 1.0
     max_action_tokens: PositiveInt = 512
@@ -165,8 +185,11 @@ class RolloutConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """``every`` iterations, and always before the first and after the last; 0 temperature is greedy. ``samples``: how often each
-    of the ``games`` tasks is played, with different dice."""
+    """How the fixed panel is played.
+
+    ``every``: iterations between evaluations; there is always one before the first and one after the last. ``games``: tasks of the
+    panel that are played, the first so many. ``samples``: times each task is played, with different dice. ``temperature``: of
+    sampling; 0: greedy."""
 
     every: PositiveInt = 5
     games: PositiveInt = 128
@@ -175,8 +198,12 @@ class EvaluationConfig(Section):
 
 
 class StandInWarmStart(Section):
-    """A stand-in's: imitation of noisy expert play until ``tokens`` trained tokens; ``noise``: probability of a random
-    admissible action in a demonstration. ``observation_weight``: loss weight of observation tokens."""
+    """Of a stand-in: it imitates noisy expert play.
+
+    ``tokens``: trained tokens. ``batch_tokens``: tokens of one optimiser step. ``learning_rate``: of the optimiser.
+    ``matrix_optimizer``: for the weight matrices; AdamW trains the rest. ``observation_weight``: loss weight of observation tokens.
+    ``noise``: probability of a random admissible action in a demonstration. ``seed``: of the demonstrations and their order, apart
+    from the run's seed, so that all runs share one warm start."""
 
     warm_up: ClassVar = 0.0
 
@@ -190,10 +217,13 @@ class StandInWarmStart(Section):
 
 
 class PretrainedWarmStart(Section):
-    """A pretrained model's: imitation of ``episodes`` that the expert plays, each once, in the model's own chat format. AdamW
-    over all weights; ``learning_rate`` rises over the first ``warm_up`` of the tokens, and falls to zero over all. The rest
-    as a stand-in's. ``adapter``: what is trained in place of the model's own weights, and merged into them at the end.
-    ``engine``, ``dtype``, ``torch_threads``, ``device``, ``checkpoint_activations``: as ``policy=local`` has them."""
+    """Of a pretrained model: it imitates episodes of the expert, each once, in its own chat format, by AdamW over all weights.
+
+    ``episodes``: how many. ``batch_tokens``: tokens of one optimiser step. ``learning_rate``: the highest; it falls to zero over
+    all tokens. ``warm_up``: fraction of the tokens over which the learning rate rises. ``observation_weight``: loss weight of
+    observation tokens. ``noise``: probability of a random admissible action in a demonstration. ``seed``: of the demonstrations and
+    their order. ``adapter``: what is trained in place of the model's own weights, and merged into them at the end. ``engine``,
+    ``dtype``, ``torch_threads``, ``device``, ``checkpoint_activations``: as ``policy=local`` has it."""
 
     matrix_optimizer: ClassVar = "adamw"
 

@@ -17,7 +17,10 @@ _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 class GpuSettings(Section):
-    """One GPU as its data sheet has it: what plans and launch checks reckon with. ``tflops``: dense, in the policy's dtype."""
+    """One GPU as its data sheet has it: what plans and launch checks reckon with.
+
+    ``name``: as plans call it. ``memory_gib``: memory that a process sees. ``tflops``: 10¹² operations a second, dense, in the
+    policy's dtype. ``bandwidth_gb_s``: of its memory."""
 
     name: str
     memory_gib: Positive

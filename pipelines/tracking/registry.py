@@ -21,7 +21,7 @@ def tracker_settings() -> dict[str, type[TrackerSettings]]:
 
 
 class _Chosen(BaseModel):
-    """``execution.trackers``: the settings of the trackers that are chosen; the others are None."""
+    """``execution.trackers``: the settings of each tracker; null where it is not chosen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -21,7 +21,7 @@ _TABLE, _STATUS, _CONFIGURATION = "evaluation/episodes", "status", "configuratio
 
 
 class TensorboardSettings(TrackerSettings):
-    """It has none."""
+    """Event files in the run's folder. It has no setting."""
 
     title: ClassVar[str] = "TensorBoard"
     library: ClassVar[str] = "tensorboard"

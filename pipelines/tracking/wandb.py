@@ -27,7 +27,10 @@ _TAG = 64  # characters that W&B takes
 
 
 class WandbSettings(TrackerSettings):
-    """``mode`` offline writes files and asks no server; online needs an API key (``wandb login``, or ``WANDB_API_KEY``)."""
+    """Runs in W&B's own form, in the run's folder.
+
+    ``mode``: offline writes files and asks no server; online needs an API key (``wandb login``, or ``WANDB_API_KEY``). ``project``:
+    the project there. ``entity``: the user or team there; None: the key's own."""
 
     title: ClassVar[str] = "Weights & Biases"
     library: ClassVar[str] = "wandb"

@@ -15,8 +15,7 @@ from pipelines.sections import (
 
 
 class AlfworldConfig(BenchmarkSection):
-    """The ALFWorld text game. Rewards follow the GiGPO code base: ``success_reward`` once won, minus
-    ``invalid_penalty`` per invalid action."""
+    """The ALFWorld text game, with the rewards of the GiGPO code base: paid once won, less a penalty for every invalid action."""
 
     name: Literal["alfworld"] = "alfworld"
     max_steps: PositiveInt = 50
@@ -24,8 +23,12 @@ class AlfworldConfig(BenchmarkSection):
 
 
 class AlfworldGenerated(GeneratedData):
-    """Genuine games made from what the ``alfworld`` package ships. ``receptacles`` and ``object_types`` bound how many
-    of a room's take part (0: all); ``max_instances`` copies of an object type."""
+    """Genuine games made from what the ``alfworld`` package ships.
+
+    ``seed``: of what is drawn. ``receptacles``: how many of a room's take part; 0: all. ``object_types``: how many of a room's take
+    part; 0: all. ``max_instances``: objects of one type at most. ``rooms``: rooms of each kind; 0: all. ``train``: training games.
+    ``valid_seen``: held-out games in rooms that training shows. ``valid_unseen``: held-out games in rooms that training never
+    shows."""
 
     source: Literal["generated"] = "generated"
     seed: Int = 0

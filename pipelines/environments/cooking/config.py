@@ -19,8 +19,8 @@ Skill = Literal["fetch", "cut", "cook", "cook_cut"]
 
 
 class CookingConfig(BenchmarkSection):
-    """TextWorld's cooking games, played in text on their own engine. An episode's reward is ``success_reward`` once the meal is
-    eaten, minus ``invalid_penalty`` per invalid action. The score is the share of the game's points."""
+    """TextWorld's cooking games, played in text on their own engine. A meal that is eaten pays, and every invalid action costs. The
+    score is the share of the game's points."""
 
     name: Literal["cooking"] = "cooking"
     max_steps: PositiveInt = 50
@@ -34,11 +34,10 @@ class CookingConfig(BenchmarkSection):
 class CookingGenerated(GeneratedData):
     """Games made here by the challenge's own generator and compiled by TextWorld's own Inform 7.
 
-    ``skills``: what recipes ask for besides fetching; games of each take turns. ``ingredients`` of a recipe, all of which must be
-    found. ``rooms``: of the house; with one there is only the kitchen. ``closed``: doors and containers must be opened.
-    ``train`` and ``valid`` games have the food and the preparations of TextWorld's training split, ``test`` games those of
-    its test split, which training never shows.
-    """
+    ``seed``: of what is drawn. ``skills``: what recipes ask for besides fetching; games of each take turns. ``ingredients``: of a
+    recipe; all must be found. ``rooms``: of the house; with one there is only the kitchen. ``closed``: whether doors and containers
+    must be opened. ``train``: training games. ``valid``: held-out games with the food and the preparations of training. ``test``:
+    held-out games of TextWorld's test split, whose food and preparations training never shows."""
 
     source: Literal["cooking_generated"] = "cooking_generated"
     seed: NonNegativeInt = 0

@@ -27,8 +27,10 @@ _MOST_PATIENCE_S = 50  # twice that, and a round's other work, is below the envi
 
 
 class ServerSettings(Section):
-    """How a server is asked, which is no part of what a run is. ``timeout_s`` bounds a try from its start to the answer's last
-    byte; ``retries`` further tries follow, ``backoff_s`` before the first and twice as long before each next."""
+    """How a server is asked, which is no part of what a run is.
+
+    ``url``: the server's address. ``timeout_s``: seconds from the start of a try to the answer's last byte. ``retries``: further
+    tries. ``backoff_s``: seconds before the first further try, twice as long before each next. ``max_bytes``: longest answer."""
 
     url: str | None = never_bears("where the server is: what it serves has a name of its own", None)
     timeout_s: Positive = 10.0
@@ -59,8 +61,11 @@ class ServerSettings(Section):
 
 
 class RetrievalSettings(ServerSettings):
-    """``embedded``: the index of this process. ``remote``: the server at ``url`` (``http://…/retrieve``), asked in the
-    ``form`` that it understands; ``collection`` names in words what it serves, being part of what a run is."""
+    """What answers searches.
+
+    ``backend``: embedded, the index of this process, or remote, the server at ``url``. ``url``: the server's address,
+    ``http://…/retrieve``. ``topk``: results of a search. ``collection``: in words, what the server holds; it is part of what a run
+    is. ``form``: the form of a question that the server understands."""
 
     backend: Literal["embedded", "remote"] = "embedded"
     topk: Annotated[Int, Field(ge=1, le=100)] = 3
@@ -77,24 +82,30 @@ class RetrievalSettings(ServerSettings):
 
 
 class JudgeSettings(ServerSettings):
-    """An OpenAI-compatible endpoint (``url`` ends before ``/chat/completions``); the key is read from the environment
-    variable ``key_variable``."""
+    """An OpenAI-compatible endpoint.
+
+    ``url``: its address, up to and without ``/chat/completions``. ``model``: the judge's name there. ``key_variable``: the
+    environment variable that holds the key."""
 
     model: str = ""
     key_variable: str = never_bears("the name of a variable", "OPENAI_API_KEY")
 
 
 class AnswerSettings(Section):
-    """How answers are compared with golden ones. ``squad``: SQuAD's rule, the papers', to which 3.14 is 314 and -5 is 5;
-    ``numeric``: the same, with numbers compared as numbers and parted by what stands between them."""
+    """How answers are compared with golden ones.
+
+    ``normalization``: squad is SQuAD's rule, the papers', to which 3.14 is 314 and -5 is 5; numeric is the same, with numbers
+    compared as numbers and parted by what stands between them."""
 
     normalization: Literal["squad", "numeric"] = "squad"
 
 
 class DeepsearchConfig(BenchmarkSection):
-    """Answer questions with a search engine and a page viewer. ``reward``: exact match with any golden answer, or what a
-    judge says when there is none. ``passage_chars``, ``page_chars``: how much a search shows of each result, and
-    the viewer of a page. ``evaluation_split``: both domains, or one of them."""
+    """Answer questions with a search engine and a page viewer.
+
+    ``reward``: exact match with any golden answer, or a judge's word where there is none. ``passage_chars``: characters that a
+    search shows of each result. ``page_chars``: characters that the viewer shows of a page. ``evaluation_split``: both domains, or
+    one of them."""
 
     name: Literal["deepsearch"] = "deepsearch"
     max_steps: PositiveInt = 15
@@ -130,9 +141,14 @@ QuestionType = Literal[
 
 
 class DeepsearchGenerated(DataSection):
-    """Invented worlds with the same names and other facts. ``train_worlds`` ask the training questions, one more asks the
-    held-out ones (0: that one asks both, with one corpus, as real data does). ``facts`` bounds how many a page states
-    (0: all; the first ones). ``train``, ``test``: questions, over which the types take turns."""
+    """Invented worlds with the same names and other facts.
+
+    ``seed``: of what is drawn. ``train_worlds``: worlds that ask the training questions, beside one that asks the held-out ones; 0:
+    that one asks both, with one corpus, as real data does. ``countries``, ``cities``, ``rivers``, ``people``, ``works``: pages of
+    this kind in a world. ``pages``: how pages are written. ``facts``: how many a page states, the first ones; 0: all.
+    ``in_domain``: types of questions that training and evaluations ask. ``out_of_domain``: types of questions that evaluations
+    alone ask. ``train``: training questions, over which the types take turns. ``test``: held-out questions, over which the types
+    take turns."""
 
     source: Literal["deepsearch_generated"] = "deepsearch_generated"
     seed: Int = 0
@@ -165,8 +181,11 @@ class DeepsearchGenerated(DataSection):
 
 
 class DeepsearchReal(FolderData):
-    """FlashRAG's ``<set>/{train,dev,test}.{jsonl,parquet}`` and a corpus below one folder. The training questions are drawn
-    evenly from ``train_sets``, ``train`` in all (0: every one); ``test``: evaluation questions of each set (0: all)."""
+    """FlashRAG's ``<set>/{train,dev,test}.{jsonl,parquet}`` and a corpus below one folder.
+
+    ``corpus``: the file of documents. ``train_sets``: sets that the training questions are drawn from, evenly. ``train``: training
+    questions in all; 0: every one. ``in_domain``: sets that evaluations ask, of the training's kind. ``out_of_domain``: further
+    sets that evaluations ask. ``test``: evaluation questions of each set; 0: all."""
 
     variable: ClassVar[str] = "DEEPSEARCH_DATA"
     needs: ClassVar[str] = "FlashRAG's question sets and a corpus"

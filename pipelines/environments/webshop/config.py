@@ -19,8 +19,8 @@ from pipelines.sections import (
 
 
 class WebshopPrompt(PromptSettings):
-    """``compact``: pages in fewer tokens with numbered result rows, for models made here; needs ``history: full``, which
-    shows what a compact page leaves out."""
+    """``compact``: pages in fewer tokens with numbered result rows, for models made here; it needs ``history: full``, which shows what
+    a compact page leaves out."""
 
     compact: bool = False
 
@@ -34,9 +34,11 @@ class WebshopPrompt(PromptSettings):
 
 
 class WebshopConfig(BenchmarkSection):
-    """The WebShop text environment. ``observation``: the original's mode. ``reward``: what ``success_reward`` multiplies:
-    success (the GiGPO code base), or the score in [0, 1]. ``noun_tagger``: of the reward's title comparison; auto: spaCy's
-    model if it is installed, else rules, whose scores cannot be compared with published ones."""
+    """The WebShop text environment.
+
+    ``observation``: the original's mode. ``reward``: what a solved task's pay is multiplied by: success (the GiGPO code base), or
+    the score in [0, 1]. ``noun_tagger``: for the reward's comparison of titles; auto: spaCy's model if it is installed, else rules,
+    whose scores cannot be compared with published ones."""
 
     name: Literal["webshop"] = "webshop"
     max_steps: PositiveInt = 15
@@ -52,9 +54,11 @@ class WebshopConfig(BenchmarkSection):
 
 
 class WebshopGoals(DataSection):
-    """``goals``: made from the products' attributes and options, or written by people. ``seed``: of the prices and price
-    caps that are drawn. The original's shuffled order of the goals is split as there: the first ones evaluate (500, split
-    ``test``), the next ``dev`` may, of the rest the first ``train`` train (0: all; the full catalogue has millions)."""
+    """The original's shuffled order of the goals, split as there: the first 500 evaluate.
+
+    ``goals``: made from the products' attributes and options, or written by people. ``seed``: of the prices and price caps that are
+    drawn. ``dev``: goals behind the first 500 that do not train. ``train``: of the goals that are left, the first so many train; 0:
+    all (the full catalogue has millions)."""
 
     goals: Literal["synthetic", "human"] = "synthetic"
     seed: Int = 0
@@ -63,7 +67,9 @@ class WebshopGoals(DataSection):
 
 
 class WebshopGenerated(WebshopGoals, GeneratedData):
-    """A catalogue made here in the original's schema, of which ``test`` goals evaluate."""
+    """A catalogue made here in the original's schema.
+
+    ``products``: of the catalogue. ``test``: goals that evaluate."""
 
     source: Literal["webshop_generated"] = "webshop_generated"
     products: PositiveInt = 1000
@@ -71,8 +77,10 @@ class WebshopGenerated(WebshopGoals, GeneratedData):
 
 
 class WebshopReal(WebshopGoals, FolderData):
-    """WebShop's own files, read unchanged. ``catalogue``: the one of 1,000 products (``items_shuffle_1000.json``) or the
-    full one; ``products``: only so many of its first ones (None: all)."""
+    """WebShop's own files, read unchanged.
+
+    ``catalogue``: the one of 1,000 products (``items_shuffle_1000.json``), or the full one. ``products``: of the catalogue, the
+    first so many; None: all."""
 
     variable: ClassVar[str] = "WEBSHOP_DATA"
     needs: ClassVar[str] = "WebShop's files (its setup.sh downloads them)"

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 class LocalPolicyConfig(PolicySection):
     """torch, trained and sampled in one process.
 
-    ``engine``: what computes. native is our own forward pass, for the families in ``architectures``; transformers takes any
-    ``AutoModelForCausalLM`` by its own one; auto is native where the model's family is in the table.
-    ``dtype``: of products and of the cache; the parameters that are trained stay float32, and so do sums over layers, norms and
-    all that is computed of logits. ``device``: auto is a GPU where there is one. ``checkpoint_activations``: an update keeps
-    what is between the layers alone and computes the rest again: less memory, a third more time. ``logits_chunk_tokens``: how many
-    tokens' logits exist at once where many are scored; null: 48 MiB of them. ``torch_threads`` > 1 gives up
-    bit-reproducibility: the order of sums is then the scheduler's. ``gpu``: what a plan reckons with; null: what is here.
-    """
+    ``engine``: native is our own forward pass, for the families in ``architectures``; transformers takes any
+    ``AutoModelForCausalLM`` by its own one; auto is native where the model's family is in the table. ``dtype``: of products and of
+    the cache; the parameters that are trained stay float32, and so do sums over layers, norms and all that is computed of logits.
+    ``torch_threads``: threads of torch; more than one gives up bit-reproducibility, for the order of sums is then the scheduler's.
+    ``device``: auto is a GPU where there is one. ``checkpoint_activations``: an update keeps what is between the layers alone and
+    computes the rest again: less memory, a third more time. ``logits_chunk_tokens``: how many tokens' logits exist at once where
+    many are scored; None: 48 MiB of them. ``gpu``: what a plan reckons with; None: what is here."""
 
     trains: ClassVar = "any"
     evaluates: ClassVar = True

@@ -14,19 +14,22 @@ _LAST_PORT = 65_535
 
 
 class ClusterConfig(Section):
-    """How a policy is spread. Rounding apart, which no two launches of these engines share, nothing here bears on the
-    numbers: the section is no part of any fingerprint, and a run may go on with another one, but for the number of ranks and
-    the ZeRO stage, which its checkpoints have.
+    """How a policy is spread. Rounding apart, which no two launches of these engines share, nothing here bears on the numbers: the
+    section is no part of any fingerprint, and a run may go on with another one, but for the number of ranks and the ZeRO stage,
+    which its checkpoints have.
 
-    ``device`` cpu is the twin without a GPU, a GPU then stands for a rank. ``placement``: vLLM and the trainer take turns
-    on all GPUs (colocated), or ``generation_gpus`` of them are vLLM's own (separate). ``tensor_parallel``: GPUs of one
-    vLLM engine; ``memory_fraction``: of a GPU, what vLLM takes. ``zero_stage`` (0 and 1 keep bfloat16's optimizer states
-    where they cannot be put to sleep), ``offload``: DeepSpeed's; ``offload`` parameters includes the optimizer.
-    ``offload_reference``: the KL loss's model waits in host memory (stage 3).
-    ``logits_chunk_tokens``: tokens whose logits exist at once in the trainer; None: a whole micro-batch's, as OpenRLHF
-    does it. How many tokens a micro-batch has: ``training.micro_batch_tokens``. ``ray_address``: of a Ray that runs; None:
-    that of $RAY_ADDRESS, else one is started on this machine.
-    """
+    ``device``: cuda, or cpu, the twin without a GPU, where a GPU stands for a rank. ``nodes``: machines. ``gpus_per_node``: GPUs
+    that it takes of each. ``gpu``: what plans and checks reckon with. ``host_memory_gib``: memory of a machine. ``placement``:
+    colocated, vLLM and the trainer take turns on all GPUs; separate, some are vLLM's own. ``generation_gpus``: those GPUs of vLLM's
+    own. ``tensor_parallel``: GPUs of one vLLM engine. ``memory_fraction``: what vLLM takes of a GPU. ``zero_stage``: DeepSpeed's;
+    lower ones keep bfloat16's optimizer states where they cannot be put to sleep. ``offload``: what DeepSpeed keeps in host memory;
+    parameters includes the optimizer. ``offload_reference``: the KL loss's model waits in host memory (stage 3).
+    ``checkpoint_activations``: the trainer computes activations again in the backward pass. ``packing``: rows of a micro-batch lie
+    behind one another without padding, by flash attention. ``logits_chunk_tokens``: tokens whose logits exist at once in the
+    trainer; None: a whole micro-batch's, as OpenRLHF does it. ``ray_address``: of a Ray that runs already; None: that of
+    $RAY_ADDRESS, else one is started on this machine.
+
+    How many tokens a micro-batch has: ``training.micro_batch_tokens``."""
 
     device: Literal["cuda", "cpu"] = "cuda"
     nodes: PositiveInt = 1

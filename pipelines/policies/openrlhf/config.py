@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 class OpenrlhfPolicyConfig(PolicySection):
-    """``dtype``: of weights and activations, in generation and training; the optimizer's own copies are float32.
-    ``importance_cap``: a token's loss is weighed by π_trainer / π_vLLM at the time of sampling, at most by this (truncated
-    importance sampling); null: not weighed. The
-    ``cluster`` says where: it is no part of what a run is."""
+    """Rollout by vLLM, update by OpenRLHF's Ray actors with DeepSpeed.
+
+    ``dtype``: of weights and activations, in generation and training; the optimizer's own copies are float32; ``auto`` in a file is
+    bfloat16 on GPUs, float32 without. ``importance_cap``: a token's loss is weighed by π_trainer / π_vLLM at the time of sampling,
+    at most by this (truncated importance sampling); None: not weighed. ``cluster``: where it runs, which is no part of what a run
+    is."""
 
     trains: ClassVar = "any"
     adapts: ClassVar = True

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class VllmPolicyConfig(PolicySection):
-    """vLLM in this process; generates, and trains nothing. ``dtype``: of weights and activations. ``entropies``: exact ones
-    (one more pass over the logits, which stay in this process: ``tensor_parallel`` 1) or none. ``context_length``: None is
-    the model's. ``eager``: no compilation and no CUDA graphs. ``max_episodes`` that are generated for at once, the cache of
-    ``kv_cache_gb`` without a GPU and ``memory_fraction`` of each GPU change no setting of the sampling, and are no part of
-    what a run is; but they say which requests share a batch, and a sum in another batch may round differently, so that a
-    nearly even choice between two tokens falls the other way."""
+    """vLLM in this process; it generates, and trains nothing.
+
+    ``dtype``: of weights and activations. ``entropies``: exact ones, by one more pass over the logits (with ``tensor_parallel`` 1,
+    where they stay in this process), or none. ``context_length``: in tokens; None: the model's own. ``tensor_parallel``: GPUs of
+    the engine. ``prefix_caching``: what prompts share is computed once. ``eager``: no compilation and no CUDA graphs.
+    ``max_episodes``: episodes generated for at once. ``kv_cache_gb``: size of the cache without a GPU. ``memory_fraction``: what it
+    takes of a GPU.
+
+    The last three change no setting of the sampling, and are no part of what a run is; but they say which requests share a batch,
+    and a sum in another batch may round differently, so that a nearly even choice between two tokens falls the other way."""
 
     trains: ClassVar = "nothing"
     scores: ClassVar = False

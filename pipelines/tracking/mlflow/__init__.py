@@ -14,7 +14,9 @@ _KINDS = ("sqlite", "postgresql", "mysql", "http", "https")
 
 
 class MlflowSettings(TrackerSettings):
-    """``uri``: a database (``sqlite:///…``, ``postgresql://…``, ``mysql://…``) or the address of an MLflow server."""
+    """Pages of runs, launches and comparisons.
+
+    ``uri``: a database (``sqlite:///…``, ``postgresql://…``, ``mysql://…``) or the address of an MLflow server."""
 
     title: ClassVar[str] = "MLflow"
     library: ClassVar[str] = "mlflow"

@@ -1,0 +1,1 @@
+"""``python -m flows.reference > docs/reference/settings.md``: every setting, from the code that checks it and the files that set it."""

@@ -1,0 +1,5 @@
+"""Prints the page."""
+
+from flows.reference.page import page
+
+print(page(), end="")
