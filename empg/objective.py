@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from empg.checks import require_finite
 
-Aggregation = Literal["token-mean", "sequence-mean"]
+Aggregation = Literal["token-mean", "sequence-mean", "constant-length"]
 KLEstimator = Literal["k1", "k2", "k3"]
 
 
@@ -17,12 +17,14 @@ KLEstimator = Literal["k1", "k2", "k3"]
 class LossSettings:
     """``clip_low``/``clip_high``: the ratio is clipped to [1 − low, 1 + high] (PPO: equal; DAPO's clip-higher: high >
     low). ``dual_clip`` c > 1 bounds the loss of negative advantages at −c·A (arXiv 1912.09729); None: off.
-    ``kl_coefficient`` and ``entropy_coefficient`` weigh the KL loss and the entropy bonus."""
+    ``kl_coefficient`` and ``entropy_coefficient`` weigh the KL loss and the entropy bonus. ``length``: the tokens by which
+    ``aggregation="constant-length"`` divides each sequence's sum, however long the sequence is (Dr. GRPO, arXiv 2503.20783)."""
 
     clip_low: float = 0.2
     clip_high: float = 0.2
     dual_clip: float | None = None
     aggregation: Aggregation = "token-mean"
+    length: int | None = None
     kl_coefficient: float = 0.0
     kl_estimator: KLEstimator = "k3"
     entropy_coefficient: float = 0.0
@@ -32,15 +34,22 @@ class LossSettings:
             raise ValueError(f"clip_low = {self.clip_low} must be in [0, 1], clip_high = {self.clip_high} not negative")
         if self.dual_clip is not None and self.dual_clip <= 1:
             raise ValueError(f"dual_clip = {self.dual_clip} must be greater than 1")
-        if self.aggregation not in ("token-mean", "sequence-mean"):
-            raise ValueError(f"aggregation = {self.aggregation!r} must be 'token-mean' or 'sequence-mean'")
+        if self.aggregation not in get_args(Aggregation):
+            raise ValueError(f"aggregation = {self.aggregation!r} must be one of {', '.join(get_args(Aggregation))}")
+        needed = self.aggregation == "constant-length"
+        if (self.length is None) == needed or (self.length is not None and self.length < 1):
+            raise ValueError(
+                f"length = {self.length} with aggregation = {self.aggregation!r}: 'constant-length' needs a positive one, and no other "
+                "has any"
+            )
         if self.kl_estimator not in ("k1", "k2", "k3"):
             raise ValueError(f"kl_estimator = {self.kl_estimator!r} must be 'k1', 'k2' or 'k3'")
 
 
 @dataclass(frozen=True)
 class LossMetrics:
-    """Detached scalars, aggregated as the loss is; ``clipped_*``: share of tokens whose clipped branch is active."""
+    """Detached scalars, aggregated as the loss is: with "constant-length" they are means over tokens times tokens / ``denominator``.
+    ``clipped_*``: share of tokens whose clipped branch is active."""
 
     policy_loss: torch.Tensor
     kl: torch.Tensor
@@ -66,22 +75,29 @@ def kl_estimate(logprobs: torch.Tensor, reference: torch.Tensor, estimator: KLEs
     return (torch.exp(backward) - 1.0 - backward).clamp(-10.0, 10.0)
 
 
-def denominator(mask_BT: torch.Tensor, aggregation: Aggregation) -> float:
-    """What ``aggregate`` divides by: action tokens, or sequences that have any."""
-    return float(mask_BT.sum()) if aggregation == "token-mean" else float(mask_BT.any(-1).sum())
+def denominator(mask_BT: torch.Tensor, aggregation: Aggregation, length: int | None = None) -> float:
+    """What ``aggregate`` divides by: action tokens, sequences that have any, or these times a constant ``length``."""
+    if aggregation == "token-mean":
+        return float(mask_BT.sum())
+    return float(mask_BT.any(-1).sum()) * (length or 1)
 
 
 def aggregate(
-    values_BT: torch.Tensor, mask_BT: torch.Tensor, aggregation: Aggregation, total: float | None = None
+    values_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    aggregation: Aggregation,
+    total: float | None = None,
+    length: int | None = None,
 ) -> torch.Tensor:
-    """Scalar mean under the mask. ``total`` fixes the denominator (that of the whole mini-batch), so that the sum over
-    its micro-batches is the mini-batch's mean, however it was cut."""
+    """Scalar mean under the mask; with "constant-length" the mean over sequences of their sums over tokens, each divided by ``length``.
+    ``total`` fixes the denominator (that of the whole mini-batch), so that the sum over its micro-batches is the mini-batch's mean,
+    however it was cut."""
     if total is None:
-        total = denominator(mask_BT, aggregation)
+        total = denominator(mask_BT, aggregation, length)
     if total == 0:
         raise ValueError("the mask selects no token: there is nothing to average")
     masked = torch.where(mask_BT, values_BT, torch.zeros_like(values_BT))
-    if aggregation == "token-mean":
+    if aggregation != "sequence-mean":
         return masked.sum() / total
     per_sequence = masked.sum(-1) / mask_BT.sum(-1).clamp(min=1)
     return per_sequence.sum() / total
@@ -138,7 +154,7 @@ def policy_loss(
     require_finite(**checked)
 
     def mean(values: torch.Tensor) -> torch.Tensor:
-        return aggregate(values, mask, settings.aggregation, total)
+        return aggregate(values, mask, settings.aggregation, total, settings.length)
 
     log_ratio = logprobs - old_logprobs
     ratio = torch.exp(log_ratio.clamp(-20.0, 20.0))

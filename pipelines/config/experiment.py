@@ -193,7 +193,15 @@ class ExperimentConfig(Section):
         return UpdateSettings(
             **self.training.model_dump(include=set(OptimizerSettings.model_fields)),
             **self.algorithm.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
+            loss_length=self._loss_length(),
         )
+
+    def _loss_length(self) -> int | None:
+        """Of ``constant-length``: what is set, or the tokens that a sequence may have, of a growing one those of all its steps."""
+        if self.algorithm.aggregation != "constant-length" or self.algorithm.loss_length is not None:
+            return self.algorithm.loss_length
+        steps = self.benchmark.max_steps if self.benchmark.prompt.history == "full" else 1
+        return steps * self.rollout.max_action_tokens
 
 
 def _which_train(*models: str) -> str:

@@ -23,6 +23,10 @@ from pipelines.sections import (
 )
 
 
+def _without_none(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name or value is not None}
+
+
 class StandIn(Section):
     """Shape of the genuine ``Qwen2ForCausalLM`` made here to stand in for a pretrained model at laptop scale.
 
@@ -70,8 +74,7 @@ class ModelConfig(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """So that runs of before the setting are the same runs."""
-        values: dict[str, Any] = handler(self)
-        return values if self.template is not None else {k: v for k, v in values.items() if k != "template"}
+        return _without_none(handler(self), "template")
 
     def check_folder(self) -> None:
         """Raises ConfigError: the pretrained weights are wanted and not in a folder here, or the template is not there."""
@@ -90,17 +93,33 @@ class AlgorithmConfig(Section):
     ``name``: the algorithm's name in tables. ``estimator``: credit assignment (``empg.credit.ESTIMATORS``) and its settings.
     ``clip_low``: the probability ratio is clipped at 1 minus this. ``clip_high``: the probability ratio is clipped at 1 plus this.
     ``dual_clip``: where the advantage is negative, the loss is at most this multiple of its size; None: no bound. ``aggregation``:
-    mean over all tokens, or over each sequence first. ``dynamic_sampling``: groups whose outcomes are all equal are dropped, and
-    fresh ones played in their place. ``max_generation_batches``: how many times groups may be played for one update."""
+    mean over all tokens, or over each sequence first, or each sequence's sum divided by a constant length (Dr. GRPO). ``loss_length``:
+    that constant length in tokens; None: as many as a sequence may have. ``dynamic_sampling``: groups whose outcomes are all equal are
+    dropped, and fresh ones played in their place. ``max_generation_batches``: how many times groups may be played for one update."""
 
     name: str
     estimator: AnyEstimator = Field(default={"name": "grpo"}, validate_default=True)
     clip_low: Annotated[Float, Field(gt=0, le=1)] = 0.2
     clip_high: Positive = 0.2
     dual_clip: Annotated[Float, Field(gt=1)] | None = None
-    aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
+    aggregation: Literal["token-mean", "sequence-mean", "constant-length"] = "token-mean"
+    loss_length: PositiveInt | None = None
     dynamic_sampling: bool = False
     max_generation_batches: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _a_length_is_the_constant_ones(self) -> AlgorithmConfig:
+        if self.loss_length is not None and self.aggregation != "constant-length":
+            raise ValueError(
+                f"loss_length={self.loss_length} is read by aggregation=constant-length alone, not by {self.aggregation}: set "
+                "algorithm.loss_length=null, or algorithm.aggregation=constant-length"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that runs of before the setting are the same runs."""
+        return _without_none(handler(self), "loss_length")
 
 
 class OptimizerSettings(Section):
@@ -131,12 +150,19 @@ class OptimizerSettings(Section):
 
 
 class UpdateSettings(OptimizerSettings):
-    """What one policy update needs: the optimiser's settings, the algorithm's clipping and aggregation."""
+    """What one policy update needs: the optimiser's settings, the algorithm's clipping and aggregation. ``loss_length``: of
+    ``constant-length`` alone."""
 
     clip_low: Annotated[Float, Field(gt=0, le=1)] = 0.2
     clip_high: Positive = 0.2
     dual_clip: Annotated[Float, Field(gt=1)] | None = None
-    aggregation: Literal["token-mean", "sequence-mean"] = "token-mean"
+    aggregation: Literal["token-mean", "sequence-mean", "constant-length"] = "token-mean"
+
+    loss_length: PositiveInt | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_none(handler(self), "loss_length")
 
     def at(self, iteration: int, iterations: int) -> UpdateSettings:
         """The settings of one iteration: the learning rate decays linearly to its final fraction over the run's."""

@@ -7,6 +7,8 @@ from dataclasses import astuple, replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from empg import LossSettings, aggregate, kl_estimate, policy_loss
 from empg.checks import all_finite, require_finite
@@ -51,6 +53,52 @@ def test_golden_aggregation() -> None:
     assert float(aggregate(values, mask, "sequence-mean")) == 3.0  # (2 + 4) / 2
     with pytest.raises(ValueError, match="no token"):
         aggregate(values, mask & False, "token-mean")
+    # Dr. GRPO's: each sum divided by 8, however long its sequence; the mean of 6/8 and 4/8. A row without a token is none.
+    assert float(aggregate(values, mask, "constant-length", length=8)) == 0.625
+    without = torch.cat([mask, torch.zeros(1, 3, dtype=torch.bool)])
+    assert float(aggregate(torch.cat([values, values[:1]]), without, "constant-length", length=8)) == 0.625
+
+
+def test_golden_dr_grpo() -> None:
+    """Two answers of 3 and 1 tokens with advantages −1 and 2, on policy: (−(−1)·3 + −2·1) / (2·4) = 1/8. A token's gradient is −A/8
+    wherever it stands; a token mean would give −A/4 (of 4 tokens), a sequence mean −A/6 and −A/2."""
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    logprobs = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    how = LossSettings(aggregation="constant-length", length=4)
+    loss, metrics = policy_loss(logprobs, logprobs.detach(), f64([[-1] * 3, [2] * 3]), mask, how)
+    loss.backward()
+    assert loss.item() == metrics.policy_loss.item() == 0.125
+    assert logprobs.grad is not None
+    assert logprobs.grad.tolist() == [[0.125] * 3, [-0.25, 0, 0]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(*[st.floats(-2, 2)] * 4, st.booleans()), min_size=1, max_size=4), min_size=1, max_size=4
+    ),
+    st.integers(1, 9),
+)
+def test_dr_grpo_is_the_plain_loops(rows: list[list[tuple[float, float, float, float, bool]]], length: int) -> None:
+    """Advantages, log-probs, entropies and what is no action, of rows of any length. TRL's ``dr_grpo`` is
+    (loss · mask).sum() / (B · L), with the KL and entropy terms in the same sum."""
+    widest, total, rows_with = max(map(len, rows)), 0.0, 0
+    for row in rows:
+        rows_with += any(is_action for *_, is_action in row)
+        for advantage, new, old, entropy, is_action in row:
+            ratio = math.exp(new - old)
+            surrogate = -min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage)
+            kl = math.exp(-new) - 1 + new  # k3 against a reference of log-prob 0
+            total += (surrogate + 0.1 * kl - 0.01 * entropy) if is_action else 0.0
+    if not rows_with:
+        return
+    columns = [f64([[token[i] for token in row] + [0.0] * (widest - len(row)) for row in rows]) for i in range(4)]
+    advantages, new, old, entropies = columns
+    mask = torch.tensor([[token[4] for token in row] + [False] * (widest - len(row)) for row in rows])
+    how = LossSettings(aggregation="constant-length", length=length, kl_coefficient=0.1, entropy_coefficient=0.01)
+    more = {"entropies": entropies, "reference_logprobs": torch.zeros_like(new)}
+    loss, _ = policy_loss(new, old, advantages, mask, how, **more)
+    assert loss.item() == pytest.approx(total / (rows_with * length), rel=1e-9, abs=1e-12)
 
 
 def test_golden_kl_estimators() -> None:
@@ -74,17 +122,18 @@ def test_golden_full_loss() -> None:
     assert float(metrics.clipped_low) == float(metrics.clipped_high) == 0.0
 
 
-@pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean"])
+@pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean", "constant-length"])
 def test_micro_batches_sum_to_the_mini_batch(aggregation: str) -> None:
     torch.manual_seed(0)
-    settings = LossSettings(kl_coefficient=0.1, entropy_coefficient=0.01, aggregation=aggregation)  # type: ignore[arg-type]
+    length = 7 if aggregation == "constant-length" else None
+    settings = LossSettings(kl_coefficient=0.1, entropy_coefficient=0.01, aggregation=aggregation, length=length)  # type: ignore[arg-type]
     old, advantages, entropies, reference = (torch.randn(6, 5, dtype=torch.float64) for _ in range(4))
     mask = torch.rand(6, 5) > 0.4
     mask[:, 0] = True
 
     def gradient(parts: list[list[int]]) -> torch.Tensor:
         logprobs = (old + 0.3).requires_grad_()
-        total = denominator(mask, settings.aggregation)
+        total = denominator(mask, settings.aggregation, settings.length)
         for rows in parts:
             loss, _ = policy_loss(
                 logprobs[rows], old[rows], advantages[rows], mask[rows], settings,
@@ -141,7 +190,10 @@ def test_finite_values_whose_sum_is_not_are_no_error() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    for wrong in ({"clip_low": 1.5}, {"dual_clip": 0.5}, {"aggregation": "mean"}, {"kl_estimator": "k4"}):
+    for wrong in (
+        {"clip_low": 1.5}, {"dual_clip": 0.5}, {"aggregation": "mean"}, {"kl_estimator": "k4"}, {"length": 3},
+        {"aggregation": "constant-length"}, {"aggregation": "constant-length", "length": 0},
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LossSettings(**wrong)  # type: ignore[arg-type]
     one = torch.ones(1, 1)

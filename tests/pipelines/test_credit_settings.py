@@ -99,12 +99,32 @@ def test_a_configuration_makes_its_methods_and_travels_to_other_processes() -> N
         ("+algorithm.estimator.gamma=1", r"algorithm.estimator.gamma .*algorithm=gigpo"),
         ("empg.arm=aem", r"empg.arm=aem: .*empg=aem"),
         ("empg.arm=half", r"empg.arm = 'half'.*'aem'"),
+        ("+algorithm.loss_length=9", r"algorithm.*loss_length=9 .*algorithm.aggregation=constant-length"),
         ("algorithm.estimator.name=fancy", r"algorithm.estimator.name = 'fancy'.*'grpo', 'dr_grpo', 'rloo'"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compose([override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "length"),
+    [
+        (["scale=laptop"], 20 * 32),  # a growing sequence has all steps of an episode
+        (["scale=paper"], 512),  # a sequence for each step
+        (["scale=paper", "algorithm.loss_length=4096"], 4096),
+    ],
+)
+def test_dr_grpo_divides_by_what_a_sequence_may_have(overrides: list[str], length: int) -> None:
+    settings = compose(["benchmark=alfworld", "algorithm=dr_grpo", *overrides]).experiment.update_settings()
+    assert (settings.aggregation, settings.loss_length) == ("constant-length", length)
+
+
+def test_a_length_that_is_not_chosen_is_no_part_of_what_a_run_is() -> None:
+    """Runs of before the setting are the same runs."""
+    experiment = compose(["algorithm=grpo"]).experiment
+    assert "loss_length" not in experiment.values()["algorithm"] | experiment.update_settings().model_dump()
 
 
 def test_every_algorithm_goes_with_every_modulator() -> None:

@@ -242,11 +242,12 @@ def test_zero_advantages_leave_the_weights(policy: Policy, tmp_path: Path) -> No
     assert distance(before, weights(policy, tmp_path / "after")) == 0.0
 
 
-@pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean"])
+@pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean", "constant-length"])
 def test_micro_batches_never_change_the_mathematics(model_folder: Path, tmp_path: Path, aggregation: str) -> None:
     """1 × 8 equals 8 × 1: the same step from one micro-batch and from one per row."""
     rows = sequences(converse(local_policy(model_folder, temperature=1.0).sampler, episodes=8))
-    shared = {"aggregation": aggregation, "minibatch_size": 256, "learning_rate": 1e-4}
+    length = 50 if aggregation == "constant-length" else None
+    shared = {"aggregation": aggregation, "loss_length": length, "minibatch_size": 256, "learning_rate": 1e-4}
     found = []
     for tokens in (1, 100_000):
         policy = local_policy(model_folder, temperature=1.0)
@@ -259,6 +260,22 @@ def test_micro_batches_never_change_the_mathematics(model_folder: Path, tmp_path
         assert getattr(one, name) == pytest.approx(getattr(eight, name), rel=1e-4, abs=1e-6), name
     for x, y in zip(a, b, strict=True):
         np.testing.assert_allclose(x.logprobs, y.logprobs, atol=1e-4)
+
+
+def test_a_constant_length_scales_the_loss_and_not_what_is_measured(model_folder: Path) -> None:
+    """Beside the token mean's, the loss and its gradient are tokens / (rows · 50) of it; KL, entropy and ratio are the same."""
+    rows = sequences(converse(local_policy(model_folder, temperature=1.0).sampler, episodes=4))
+    by_token, constant = (
+        local_policy(model_folder, temperature=1.0).learner.update(
+            rows, SETTINGS.model_copy(update={"minibatch_size": 256, "learning_rate": 1e-4, **how}), seed=0
+        )
+        for how in ({}, {"aggregation": "constant-length", "loss_length": 50})
+    )
+    share = by_token.tokens / (len(rows) * 50)
+    for name in ("loss", "policy_loss", "gradient_norm"):
+        assert getattr(constant, name) == pytest.approx(getattr(by_token, name) * share, rel=1e-4, abs=1e-7), name
+    for name in ("kl", "entropy", "ratio", "clip_fraction", "approx_kl"):
+        assert getattr(constant, name) == pytest.approx(getattr(by_token, name), rel=1e-4, abs=1e-7), name
 
 
 def test_the_first_step_is_on_policy(policy: Policy) -> None:

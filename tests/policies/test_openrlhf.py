@@ -34,6 +34,7 @@ UPDATE = SETTINGS.model_copy(update={"minibatch_size": 3, "micro_batch_tokens": 
 ARMS: dict[str, dict[str, object]] = {
     "grpo": {},
     "dapo": {"clip_high": 0.28, "dual_clip": 3.0},
+    "dr_grpo": {"aggregation": "constant-length", "loss_length": 20},
     "sequence-mean": {"aggregation": "sequence-mean", "kl_coefficient": 0.0, "entropy_coefficient": 0.0},
 }
 
@@ -137,7 +138,7 @@ def test_scores_are_the_local_policys(fresh: Fresh, folder: Path, growing: bool,
 
 
 @pytest.mark.parametrize("growing", [True, False], ids=["history full", "history 2"])
-@pytest.mark.parametrize("arm", ["grpo", "dapo", "sequence-mean"])
+@pytest.mark.parametrize("arm", ["grpo", "dapo", "dr_grpo", "sequence-mean"])
 def test_an_update_is_the_local_policys(fresh: Fresh, folder: Path, tmp_path: Path, arm: str, growing: bool) -> None:
     """The same rows, settings and seed: the loss, the gradient's norm and the change of the weights agree. Two steps: what
     the first one rounds otherwise, Adam enlarges where a gradient is nearly nothing."""

@@ -59,6 +59,7 @@ class LocalLearner:
         loss_settings = LossSettings(
             **settings.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
             **settings.model_dump(include={"kl_coefficient", "kl_estimator", "entropy_coefficient"}),
+            length=settings.loss_length,
         )
         order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(sequences))
         totals: list[dict[str, float]] = []
@@ -94,7 +95,7 @@ class LocalLearner:
         """Accumulate the gradient of one mini-batch over micro-batches; the denominator is the mini-batch's."""
         optimizer.zero_grad(set_to_none=True)
         whole = collate(rows, self._engine.device)
-        total = denominator(whole.mask, loss_settings.aggregation)
+        total = denominator(whole.mask, loss_settings.aggregation, loss_settings.length)
         sums: dict[str, float] = {}
         for part in micro_batches([len(s) for s in rows], settings.micro_batch_tokens):
             references = [reference[i] for i in part] if reference is not None else None
@@ -112,6 +113,11 @@ class LocalLearner:
             }  # fmt: skip
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
+        if (
+            loss_settings.aggregation == "constant-length"
+        ):  # what is no loss is shown as the mean over tokens that it is elsewhere
+            per_token = total / float(whole.mask.sum())
+            sums |= {name: value * per_token for name, value in sums.items() if name not in ("loss", "policy_loss")}
         norm = torch.nn.utils.clip_grad_norm_(self._engine.named.values(), settings.clip_norm)
         return sums | {"gradient_norm": float(norm)}
 

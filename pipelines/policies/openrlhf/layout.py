@@ -29,6 +29,16 @@ class Share:
     minibatches: list[list[Micro]]
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of a mini-batch over all ranks: its action ``tokens``, its ``sequences`` that have any, and the ``divisor`` of a sum over tokens
+    (the tokens, or the sequences times a constant length)."""
+
+    tokens: float
+    sequences: float
+    divisor: float
+
+
 def lay_out(
     lengths: Sequence[int], minibatches: Sequence[Sequence[int]], ranks: int, most_tokens: int, *, padded: bool
 ) -> list[Share]:

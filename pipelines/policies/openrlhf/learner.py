@@ -14,7 +14,7 @@ from pipelines.files import read_json, write_json
 from pipelines.policies.model_folder import check_folder
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.group import Processes
-from pipelines.policies.openrlhf.layout import Row, lay_out
+from pipelines.policies.openrlhf.layout import Row, Totals, lay_out
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
 _SHAPE = "ranks.json"
@@ -74,7 +74,7 @@ class OpenrlhfLearner:
         ]  # fmt: skip
         order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(rows))
         minibatches = [chunk.tolist() for chunk in np.array_split(order, settings.minibatches(len(rows)))]
-        totals = [_totals([sequences[i] for i in chunk]) for chunk in minibatches]
+        totals = [_totals([sequences[i] for i in chunk], settings.loss_length) for chunk in minibatches]
         shares = self._shares([len(s) for s in sequences], minibatches, settings.micro_batch_tokens)
         self._known = {}
         self._processes.weights_changed()
@@ -132,9 +132,10 @@ def _key(sequence: TrainingSequence) -> bytes:
     return sequence.token_ids.tobytes() + sequence.action_mask.tobytes()
 
 
-def _totals(sequences: Sequence[TrainingSequence]) -> tuple[float, float]:
-    tokens = [int(s.action_mask.sum()) for s in sequences]
-    return float(sum(tokens)), float(sum(n > 0 for n in tokens))
+def _totals(sequences: Sequence[TrainingSequence], length: int | None) -> Totals:
+    lengths = [int(s.action_mask.sum()) for s in sequences]
+    tokens, count = sum(lengths), sum(n > 0 for n in lengths)
+    return Totals(float(tokens), float(count), float(tokens if length is None else count * length))
 
 
 def _metrics(
@@ -153,8 +154,8 @@ def _metrics(
     return UpdateMetrics(
         loss=policy + settings.kl_coefficient * kl - settings.entropy_coefficient * entropy,
         policy_loss=policy,
-        kl=kl,
-        entropy=entropy,
+        kl=means["kl_per_token"],
+        entropy=means["entropy_per_token"],
         clip_fraction=means["clip_fraction"],
         clip_fraction_high=means["clip_fraction_high"],
         ratio=means["ratio"],

@@ -13,7 +13,7 @@ from openrlhf.trainer.ppo_utils.replay_buffer import NaiveReplayBuffer
 from openrlhf.trainer.ray import ppo_actor
 
 from pipelines.policies.openrlhf.adapter import Adapter
-from pipelines.policies.openrlhf.layout import Micro, Row
+from pipelines.policies.openrlhf.layout import Micro, Row, Totals
 from pipelines.policies.openrlhf.patches import use_replay_buffer
 
 
@@ -30,23 +30,23 @@ class Buffer(NaiveReplayBuffer):
         self.dynamic_batch_num_tokens: list[float] = []
         self.dynamic_global_batch_size: list[float] = []
         self.dynamic_sample_loss_scale: list[float] = []
+        self.per_token: list[float] = []  # times a sum over tokens / what the loss is divided by: the mean over tokens
 
-    def fill(
-        self, rows: Sequence[Row], minibatches: Sequence[Sequence[Micro]], totals: Sequence[tuple[float, float]]
-    ) -> None:
-        """``totals``: of each mini-batch its action tokens and its sequences that have any, over all ranks."""
+    def fill(self, rows: Sequence[Row], minibatches: Sequence[Sequence[Micro]], totals: Sequence[Totals]) -> None:
+        """``totals``: of each mini-batch, over all ranks."""
         self.clear()
         self.items = [experience(row) for row in rows] + [_nothing()]
-        for micros, (tokens, sequences) in zip(minibatches, totals, strict=True):
+        for micros, total in zip(minibatches, totals, strict=True):
             self.dynamic_indices += [micro or [len(rows)] for micro in micros]
             self.dynamic_optimizer_step += [0] * (len(micros) - 1) + [1]
-            self.dynamic_batch_num_tokens += [tokens] * len(micros)
-            self.dynamic_global_batch_size += [sequences] * len(micros)
+            self.dynamic_batch_num_tokens += [total.divisor] * len(micros)
+            self.dynamic_global_batch_size += [total.sequences] * len(micros)
+            self.per_token += [total.divisor / total.tokens] * len(micros)
 
     def clear(self) -> None:
         for held in (
             self.items, self.dynamic_indices, self.dynamic_optimizer_step, self.dynamic_batch_num_tokens,
-            self.dynamic_global_batch_size,
+            self.dynamic_global_batch_size, self.per_token,
         ):  # fmt: skip
             held.clear()
 
@@ -123,7 +123,9 @@ class Objective(ppo_actor.ActorPPOTrainer):
         status = super().training_step(experience, kl_ctl, step, loss_batch_info)
         metrics, ranks = status["metrics"], torch.distributed.get_world_size()
         parts = {name: float(metrics[name]) / ranks for name in ("policy_loss", "kl", "entropy_loss")}
-        for name, value in (parts | self.actor_loss_fn.found).items():
+        measured = {"kl_per_token": parts["kl"], "entropy_per_token": parts["entropy_loss"]} | self.actor_loss_fn.found
+        per_token = self.replay_buffer.per_token[step]
+        for name, value in (parts | {name: value * per_token for name, value in measured.items()}).items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         if self.replay_buffer.dynamic_optimizer_step[step]:
             if not self.actor.model.was_step_applied():  # DeepSpeed skips it without a word

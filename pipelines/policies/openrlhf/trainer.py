@@ -28,7 +28,7 @@ from pipelines.policies.model_folder import copy_all_but_weights  # noqa: E402
 from pipelines.policies.openrlhf.adapter import Adapter  # noqa: E402
 from pipelines.policies.openrlhf.arguments import arguments, set_objective  # noqa: E402
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig  # noqa: E402
-from pipelines.policies.openrlhf.layout import Micro, Row  # noqa: E402
+from pipelines.policies.openrlhf.layout import Micro, Row, Totals  # noqa: E402
 from pipelines.policies.openrlhf.objective import Measured, Objective  # noqa: E402
 from pipelines.policies.openrlhf.sampled import Sampled  # noqa: E402
 from pipelines.records import Score, TrainingSequence  # noqa: E402
@@ -164,7 +164,7 @@ class Trainer(_Actor):
         self,
         rows: Sequence[Row],
         minibatches: Sequence[Sequence[Micro]],
-        totals: Sequence[tuple[float, float]],
+        totals: Sequence[Totals],
         settings: UpdateSettings,
     ) -> dict[str, float]:
         """OpenRLHF's ``fit`` over the laid-out rows. Returns means over the optimiser steps, the same on every rank.
@@ -195,7 +195,7 @@ class Trainer(_Actor):
         advantage = self.args.algo.advantage
         self.trainer.actor_loss_fn = Measured(
             clip_eps_low=settings.clip_low, clip_eps_high=settings.clip_high, dual_clip=settings.dual_clip,
-            token_level_loss=settings.aggregation == "token-mean", is_correction_level=advantage.is_correction_level,
+            token_level_loss=settings.aggregation != "sequence-mean", is_correction_level=advantage.is_correction_level,
             is_correction_mode=advantage.is_correction_mode, is_correction_gating=advantage.is_correction_gating,
             is_correction_threshold=list(advantage.is_correction_threshold),
         )  # fmt: skip
