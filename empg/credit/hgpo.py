@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HGPO(Settings):
-    """``history``: K, states before the present one at most. ``alpha``: α; 0 weighs all lengths alike. ``gamma``: γ. ``eps``: ε. ``scale``:
-    "std", or "none" for differences to the mean."""
+    """``history``: K, states before the present one at most. ``alpha``: α; 0 weighs all lengths alike. ``gamma``: γ. ``eps``: ε.
+    ``scale``: "std", or "none" for differences to the mean."""
 
     columns: ClassVar[tuple[Column, ...]] = (Column("k", "longest shared history", "states"),)
     history: int = number(2, ge=0)

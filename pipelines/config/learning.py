@@ -93,7 +93,7 @@ class AlgorithmConfig(Section):
     ``name``: the algorithm's name in tables. ``estimator``: credit assignment (``empg.credit.ESTIMATORS``) and its settings.
     ``clip_low``: the probability ratio is clipped at 1 minus this. ``clip_high``: the probability ratio is clipped at 1 plus this.
     ``dual_clip``: where the advantage is negative, the loss is at most this multiple of its size; None: no bound. ``aggregation``:
-    mean over all tokens, or over each sequence first, or each sequence's sum divided by a constant length (Dr. GRPO). ``loss_length``:
+    mean over all tokens, or over each sequence first, or each sequence's sum divided by a constant length. ``loss_length``:
     that constant length in tokens; None: as many as a sequence may have. ``dynamic_sampling``: groups whose outcomes are all equal are
     dropped, and fresh ones played in their place. ``max_generation_batches``: how many times groups may be played for one update."""
 
