@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flows.launch.context import current_launch
 from flows.launch.run_state import FINISHED, WARM_START, RunState
 from flows.windows.pace import RECENT_ITERATIONS, RECENT_SHARE, RecentPace
+from flows.windows.prefect_log import PrefectLog
 from flows.windows.run_log import RunLog
 from flows.windows.stages import PlainStages, PrefectStages, Stages, end_killed_flow_runs
 from flows.windows.terminal import Bar
@@ -61,11 +62,12 @@ class RunObserver:
     def __init__(self, config: RunConfig, folder: Path, *, in_flow: bool) -> None:
         self._folder = folder
         self._stages: Stages = PrefectStages() if in_flow else PlainStages()
+        self._page = PrefectLog(self._stages) if isinstance(self._stages, PrefectStages) else None
         self._clock = Clock()
         launch = current_launch()
         shown = config.execution.progress and not (launch and launch.overview)
         self._parts = [ProgressBar(run_name(folder), shown=shown), ProgressFile(folder), Trackers(config, folder)]
-        self._log = RunLog(folder)
+        self._log = RunLog(folder, self._page)
         self._log.begins()
         self._iteration = 0
         self._pace: RecentPace | None = None  # until the run's own work begins
@@ -139,6 +141,8 @@ class RunObserver:
             part.ended(status)
 
     def close(self) -> None:
+        if self._page is not None:
+            self._page.send()
         for part in self._parts:
             part.close()
 

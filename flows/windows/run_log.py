@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 FILE = "run.log"
 _SHOWN = (
@@ -16,13 +17,21 @@ _SHOWN = (
 )  # fmt: skip
 
 
+class Lines(Protocol):
+    """Where else the lines are shown."""
+
+    def say(self, text: str) -> None: ...
+
+
 class RunLog:
     """Lines with their time of day. A full disk costs lines, never the run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
+    def __init__(self, folder: Path, shown: Lines | None = None) -> None:
+        self._file, self._shown = folder / FILE, shown
 
     def say(self, text: str) -> None:
+        if self._shown is not None:
+            self._shown.say(text)
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
         with suppress(OSError), self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line)

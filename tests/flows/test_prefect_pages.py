@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.actions import LogCreate
 
 from flows.windows import prefect_pages, stages
+from flows.windows.prefect_log import PrefectLog
 from flows.windows.prefect_pages import Page, launch_page
+from flows.windows.run_log import RunLog
 from tests.flows.test_command_line import environment
 from tests.flows.test_jobs import jobs_of
 
@@ -151,3 +154,53 @@ def test_a_stages_own_error_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         called.call("rollout", 0, fail, 0)
     assert called.in_prefect
     assert capsys.readouterr().err == ""
+
+
+class Client:
+    """Of Prefect's API; ``failing``: it raises."""
+
+    def __init__(self, failing: bool = False) -> None:
+        self.failing, self.logs = failing, list[str]()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def create_logs(self, logs: list[LogCreate]) -> None:
+        if self.failing:
+            raise RuntimeError("Failed to reach API")
+        self.logs += [log.message for log in logs]
+
+
+def log_of(client: Client, monkeypatch: pytest.MonkeyPatch) -> tuple[RunLog, PrefectLog, stages.PrefectStages]:
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: client)
+    called = stages.PrefectStages()
+    page = PrefectLog(called)
+    return RunLog(Path(), page), page, called
+
+
+def test_a_runs_log_stands_on_its_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    client = Client()
+    log, page, _ = log_of(client, monkeypatch)
+    log.say("one")
+    log.say("two")
+    assert client.logs == [], "they wait for more"
+    page.send()
+    page.send()
+    assert client.logs == ["one", "two"]
+    assert [line.split(maxsplit=2)[2] for line in Path("run.log").read_text().splitlines()] == client.logs
+
+
+def test_lines_that_prefect_does_not_take_cost_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log, page, called = log_of(Client(failing=True), monkeypatch)
+    for line in ("one", "two"):
+        log.say(line)
+        page.send()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not called.in_prefect
+    assert len(Path("run.log").read_text().splitlines()) == 2
