@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from flows.configure.choices import GROUPS, choices_of
 from flows.configure.compose import CONF, composed, composer, validated
 from flows.configure.explain import options
 from pipelines.config import ExperimentConfig, RunConfig
@@ -16,6 +17,7 @@ from pipelines.errors import ConfigError
 from pipelines.sections import FolderData
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # texts that Hydra reads as they are
+_Known = dict[tuple[str, ...], ExperimentConfig]
 _NO_TEXT = frozenset({"true", "false", "null", "nan", "inf"})
 
 
@@ -31,20 +33,30 @@ def overrides_of(experiment: ExperimentConfig) -> list[str]:
         ConfigError: they cannot be composed. ValueError: they compose to something else.
     """
     with composer():
-        return _overrides(experiment)
+        return _overrides(experiment, {})
 
 
-def spelled(configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """The same with their commands; a run that none is known of goes on without. Seeds of a cell are composed once."""
+def spelled(asked: Sequence[tuple[Sequence[str], RunConfig]]) -> list[RunConfig]:
+    """Configurations with their commands; a run that none is known of goes on without. ``asked``: each with the overrides that it was
+    composed of. Composing is slow: nothing is composed for runs of options alone, and seeds of a cell are composed once."""
     found: dict[str, list[str]] = {}
+    known: _Known = {}
     told = []
     with composer():
-        for config in configs:
+        for overrides, config in asked:
             first = config.experiment.model_copy(update={"seed": 0})
             if (cell := str((first.values(), _root(first)))) not in found:
-                found[cell] = _overrides_or_none(first)
+                found[cell] = _by_options(overrides, first) or _overrides_or_none(first, known)
             told.append(_with_command(config, found[cell]))
     return told
+
+
+def _by_options(overrides: Sequence[str], experiment: ExperimentConfig) -> list[str]:
+    """Of a run that is asked for by options alone; else none. To say an option that is chosen anyway changes nothing."""
+    choices, named = choices_of(overrides), _groups(experiment.values())
+    if choices is None or _root(experiment):
+        return []
+    return named if named == [*(f"{group}={choices[group]}" for group in GROUPS), f"seed={experiment.seed}"] else []
 
 
 def _with_command(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
@@ -53,9 +65,9 @@ def _with_command(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     return config.model_copy(update={"command": command})
 
 
-def _overrides_or_none(experiment: ExperimentConfig) -> list[str]:
+def _overrides_or_none(experiment: ExperimentConfig, known: _Known) -> list[str]:
     try:
-        return _overrides(experiment)
+        return _overrides(experiment, known)
     except (ConfigError, ValueError) as error:
         print(f"warning: no command is known that makes a run again ({error})", file=sys.stderr, flush=True)
         return []
@@ -65,11 +77,11 @@ def _as_command(overrides: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "flows", *overrides])
 
 
-def _overrides(experiment: ExperimentConfig) -> list[str]:
-    """Composes as seldom as can be: it is slow."""
+def _overrides(experiment: ExperimentConfig, known: _Known) -> list[str]:
+    """Composes as seldom as can be. ``known``: what was composed of options, which cells may share."""
     wanted, root = experiment.values(), _root(experiment)
     overrides = _groups(wanted)
-    found = _composed(overrides)
+    found = known[tuple(overrides)] = known.get(tuple(overrides)) or _composed(overrides)
     if parts := [*_parts(wanted, found.values()), *([f"data.root={_spelled(root)}"] if root else [])]:
         overrides += parts
         found = _composed(overrides)
@@ -94,11 +106,10 @@ def _root(experiment: ExperimentConfig) -> str | None:
 
 def _groups(values: Mapping[str, Any]) -> list[str]:
     """Options by the names of what is chosen; where there is none of that name, the values say it."""
-    wanted = {
-        "scale": values["scale"], "benchmark": values["benchmark"]["name"], "model": values["model"]["name"],
-        "algorithm": values["algorithm"]["name"], "empg": values["empg"]["arm"],
-    }  # fmt: skip
-    named = {group: _options_by_name(group).get(str(name)) for group, name in wanted.items()}
+    names = (
+        values["scale"], values["benchmark"]["name"], values["model"]["name"], values["algorithm"]["name"], values["empg"]["arm"],
+    )  # fmt: skip
+    named = {group: _options_by_name(group).get(str(name)) for group, name in zip(GROUPS, names, strict=True)}
     return [*(f"{group}={option}" for group, option in named.items() if option is not None), f"seed={values['seed']}"]
 
 

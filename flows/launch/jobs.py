@@ -104,9 +104,8 @@ def make_jobs(combinations: Sequence[Sequence[str]], configs: Sequence[RunConfig
 
 def with_commands(jobs: Sequence[Job]) -> list[Job]:
     """The same runs, which say what makes them again."""
-    return [
-        replace(job, config=config) for job, config in zip(jobs, spelled([job.config for job in jobs]), strict=True)
-    ]
+    told = spelled([(job.overrides, job.config) for job in jobs])
+    return [replace(job, config=config) for job, config in zip(jobs, told, strict=True)]
 
 
 def is_launchers(override: str) -> bool:

@@ -11,14 +11,18 @@ import pytest
 import yaml
 
 from flows.__main__ import main
+from flows.configure import compose as compose_module
+from flows.configure.choices import choices_of
 from flows.configure.compose import compose
 from flows.configure.remade import remade, with_remade
 from flows.configure.spelled import command_of, overrides_of, spelled
 from flows.launch.command import read_command
+from flows.launch.jobs import with_commands
 from pipelines.errors import ConfigError
 from pipelines.files import CHECKSUMS, write_checksums, write_json
 from pipelines.run_folder import run_folder, write_params
 from pipelines.schemas import RUN_JSON
+from tests.flows.test_jobs import jobs_of
 from tests.reporting.study import write_cell
 
 
@@ -111,9 +115,37 @@ def test_a_run_on_a_folders_data_is_made_on_these_or_not_at_all(monkeypatch: pyt
 
 
 def test_runs_on_two_folders_data_have_two_commands() -> None:
-    one, other = spelled([compose(["data=real", f"data.root=/data/{name}"]) for name in ("one", "other")])
+    asked = [["data=real", f"data.root=/data/{name}"] for name in ("one", "other")]
+    one, other = spelled([(overrides, compose(overrides)) for overrides in asked])
     assert ("/data/one" in one.command, "/data/one" in other.command) == (True, False)
     assert ("/data/other" in one.command, "/data/other" in other.command) == (False, True)
+
+
+def test_what_is_asked_for_by_options_alone_is_not_composed_for_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has the very command that composing would find; cells that set values too share what their options compose to."""
+    cells = ("alfworld_1.5b_grpo_off", "webshop_7b_dapo_full", "alfworld_7b_prompting", "alfworld_7b_react")
+    jobs = jobs_of(f"+experiment={','.join(f'table1/{cell}' for cell in cells)}", "scale=smoke", "seed=0,1")
+    jobs += jobs_of("algorithm=dapo", "empg=off,full", "benchmark=deepsearch")
+    expected = [command_of(job.config.experiment) for job in jobs]
+    composed: list[object] = []
+
+    def counted(overrides: list[str]) -> dict[str, object]:
+        composed.append(overrides)
+        return compose_module.composed(overrides)
+
+    monkeypatch.setattr("flows.configure.spelled.composed", counted)
+    assert [job.config.command for job in with_commands(jobs)] == expected
+    assert len(composed) == 3, "the options of both cells of values, and each with its own"
+
+
+@pytest.mark.parametrize(
+    "more", [["training.iterations=24"], ["policy=local"], ["data=generated"], ["+experiment=table1/alfworld_7b_react"]]
+)
+def test_what_says_more_than_options_is_told_apart(more: list[str]) -> None:
+    assert choices_of(["algorithm=dapo", "seed=1", "tracker=[]", "execution.runs=elsewhere"]) == {
+        "scale": "laptop", "benchmark": "alfworld", "model": "qwen2.5_1.5b", "algorithm": "dapo", "empg": "full",
+    }  # fmt: skip
+    assert choices_of(["algorithm=dapo", *more]) is None
 
 
 def test_a_run_of_other_defaults_is_not_made_silently() -> None:
