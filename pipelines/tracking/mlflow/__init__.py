@@ -75,7 +75,11 @@ class MlflowSettings(TrackerSettings):
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
                 "--artifacts-destination", str(ARTIFACTS),
             ],
-            {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_BACKEND_STORE_URI": self.uri},
+            # Its jobs are for judging traces, which no run has: seven processes that pages wait for.
+            {
+                "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_BACKEND_STORE_URI": self.uri,
+            },
             {"MLflow": f"{base}/?workflowType=machine_learning", **comparisons},
         )  # fmt: skip
 
