@@ -141,7 +141,7 @@ def measure(
                 observer.progress((done + fraction * count) / total, f"iteration {i}")
 
             within(0.0)
-            work = partial(stored.continuations, session, view, world, weights, played.rollout, within)
+            work = partial(stored.continuations, session, view, world, weights, played.rollout, each.batch, within)
             parts.append(observer.part(i, work))
             done += len(prefixes)
         tables.append(_table(i, each, parts, question.continuations))

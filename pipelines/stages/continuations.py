@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipelines.config.views import ContinuationsView
 from pipelines.environments.base import Benchmark
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.protocols import Sampler, SamplingSettings
+from pipelines.records import Trajectory
 from pipelines.seeds import derive_seed
 from pipelines.stages.episodes import EpisodeSpec, play
 from pipelines.stages.prefix import Prefix, prefix_identities
-from pipelines.stages.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,18 @@ def continue_prefixes(
     sampler: Sampler,
     pool: EnvironmentPool,
     benchmark: Benchmark,
-    rollout: Rollout,
+    episodes: Mapping[tuple[int, int], Trajectory],
     *,
     sampling: SamplingSettings,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Continuation]:
     """``view.continuations`` of each prefix, all of them together. The dice of each are its own: they derive from the view's seed, the
-    task, what the prefix is, and its number.
+    task, what the prefix is, and its number. ``episodes``: those that were played, by group and member.
 
     Raises:
         ReplayDiffers: the environment is not deterministic. EnvironmentFailure: one of them failed for good: without it the mean
             would be another's.
     """
-    episodes = {(t.group, t.member): t for t in rollout.trajectories}
     specs = []
     for place, (group, member, length) in enumerate(view.prefixes):
         played = episodes[group, member]

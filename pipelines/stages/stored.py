@@ -38,7 +38,7 @@ from pipelines.config.views import (
 from pipelines.environments.base import Panel, Tick
 from pipelines.errors import MissingCheckpoint
 from pipelines.files import sha256_file, write_json, write_parquet
-from pipelines.records import Evaluation, Task
+from pipelines.records import Evaluation, Task, Trajectory
 from pipelines.sample_blocks import sample_blocks
 from pipelines.stages import setup, tables
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
@@ -364,9 +364,16 @@ def analysis(
 
 
 def continuations(
-    session: Session, view: ContinuationsView, world: World, weights: Weights, rollout: Artifact, tick: Tick
+    session: Session,
+    view: ContinuationsView,
+    world: World,
+    weights: Weights,
+    rollout: Artifact,
+    episodes: Mapping[tuple[int, int], Trajectory],
+    tick: Tick,
 ) -> Artifact:
-    """Of prefixes of ``rollout``, by the weights that played it."""
+    """Of prefixes of ``rollout``, by the weights that played it. ``episodes``: what was read of it, by group and member, once for
+    all parts."""
 
     def make(draft: Draft) -> None:
         benchmark = session.benchmark(view.playing).taught(world.examples)
@@ -375,7 +382,7 @@ def continuations(
             session.policy(view.policy, weights.initial).at(weights.current).sampler,
             session.pool(view.playing, world.data),
             benchmark,
-            read_rollout(rollout),
+            episodes,
             sampling=view.sampling,
             on_step=_steps_as_fraction(tick, len(view.prefixes) * view.continuations * benchmark.max_steps),
         )

@@ -20,7 +20,6 @@ from pipelines.schemas import CONTINUATIONS
 from pipelines.stages.continuations import continue_prefixes
 from pipelines.stages.episodes import EpisodeSpec, play
 from pipelines.stages.prefix import Prefix, prefix_identities
-from pipelines.stages.rollout import Rollout
 from tests.credit.toy import GOAL, STEPS, ToyBenchmark, ToySampler, World, toy_task
 from tests.environments.in_process import InProcessPool, Script
 
@@ -45,8 +44,7 @@ def batch() -> list[Trajectory]:
 def continued(batch: list[Trajectory], chosen: Chosen, sampler: Any, benchmark: Any) -> list[Any]:
     view: Any = SimpleNamespace(seed=0, continuations=N, prefixes=chosen.prefixes)
     count = N * len(chosen.prefixes)
-    played = Rollout(tuple(batch), (0, 1, 2), 1)
-    return continue_prefixes(view, sampler, pool(benchmark, count), benchmark, played, sampling=SAMPLING)
+    return continue_prefixes(view, sampler, pool(benchmark, count), benchmark, chosen.batch, sampling=SAMPLING)
 
 
 def test_values_of_real_continuations_are_the_exact_ones(batch: list[Trajectory], tmp_path: Path) -> None:
