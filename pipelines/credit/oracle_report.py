@@ -63,7 +63,7 @@ def write(
 def _row(iteration: int, steps: pa.Table, cost: Cost, question: Question) -> tuple[float, ...]:
     truth = Truth.of(steps)
     spread = float(np.var(truth.mean) - np.mean(truth.se**2))
-    reliability = score({"": np.zeros(len(truth.mean))}, truth, resamples=1).reliability
+    reliability = score({"": np.zeros(len(truth.mean))}, truth, names=(), resamples=1).reliability
     return (
         iteration,
         cost.tasks,

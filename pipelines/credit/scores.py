@@ -6,8 +6,9 @@ constant one too: it ranks nothing (0), and a step that it gives 0 has the right
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -101,6 +102,28 @@ def _drawn(weights: Matrix, sums: Array) -> Array:
 Sums = Mapping[str, Array]
 
 
+class _Draws(Sums):
+    """The ``sums`` of draws of tasks, each made when a score first asks for it: most scores ask for few."""
+
+    def __init__(self, weights: Matrix, sums: Sums) -> None:
+        self._weights, self._sums = weights, sums
+        self._made: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._made:
+            self._made[name] = _drawn(self._weights, self._sums[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sums
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sums)
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+
 def _rank(s: Sums) -> Array:
     return s["rank"] / s["ranked"]
 
@@ -187,26 +210,43 @@ class Scores:
         return percentiles(self.draws[score])
 
 
-def score(estimates: Mapping[str, Vector], truth: Truth, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
-    """Each method's estimates [N], by its name, against the oracle."""
-    return score_sums(tuple(estimates), task_sums(np.column_stack(list(estimates.values())), truth), resamples, seed)
+def score(
+    estimates: Mapping[str, Vector],
+    truth: Truth,
+    *,
+    names: Sequence[str] = tuple(SCORES),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Scores:
+    """Each method's estimates [N], by its name, against the oracle, by the scores ``names``."""
+    truth = truth if "gradient" in names else replace(truth, products=None)
+    sums = task_sums(np.column_stack(list(estimates.values())), truth)
+    return score_sums(tuple(estimates), sums, resamples, seed, names)
 
 
-def score_sums(methods: tuple[str, ...], sums: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
+def score_sums(
+    methods: tuple[str, ...],
+    sums: Sums,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    names: Sequence[str] = tuple(SCORES),
+) -> Scores:
     """The same of sums over tasks, which may be those of several drawings of members added up."""
     tasks = len(sums["n"])
-    weights = drawn_tasks(tasks, resamples, seed)
-    whole = {name: _drawn(np.ones((1, tasks)), values)[0] for name, values in sums.items()}
-    drawn = {name: _drawn(weights, values) for name, values in sums.items()}
+    whole, drawn = (_Draws(weights, sums) for weights in (np.ones((1, tasks)), drawn_tasks(tasks, resamples, seed)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        values, draws = ({name: of(s) + 0.0 * s["e"] for name, of in SCORES.items()} for s in (whole, drawn))
-        return Scores(methods, values, draws, float(_reliability(whole)[0]), _reliability(drawn)[:, 0])
+        values, draws = ({name: SCORES[name](s) + 0.0 * s["e"] for name in names} for s in (whole, drawn))
+        values = {name: value[0] for name, value in values.items()}
+        return Scores(methods, values, draws, float(_reliability(whole)[0, 0]), _reliability(drawn)[:, 0])
 
 
+@lru_cache(maxsize=2)
 def drawn_tasks(tasks: int, resamples: int, seed: int) -> Matrix:
-    """How often each task stands in a draw: [resamples, tasks]."""
+    """How often each task stands in a draw: [resamples, tasks], which nobody may change: it is drawn once for all that is scored."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    return rng.multinomial(tasks, np.full(tasks, 1 / tasks), resamples).astype(np.float64)
+    drawn = rng.multinomial(tasks, np.full(tasks, 1 / tasks), resamples).astype(np.float64)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def continuations_needed(reliability: float, continuations: int) -> float:

@@ -64,6 +64,6 @@ def size_of(truth: Truth) -> Truth:
 
 
 def _signal(iteration: str, entropy: str, target: str, values: Vector, truth: Truth) -> Signal:
-    found = score({entropy: values}, truth)
+    found = score({entropy: values}, truth, names=("rank",))
     (low,), (high,) = found.interval("rank")
     return Signal(iteration, entropy, target, len(values), float(found.values["rank"][0]), float(low), float(high))

@@ -25,6 +25,23 @@ def test_by_hand() -> None:
     assert found.reliability == pytest.approx(1)
 
 
+def test_scores_that_are_not_asked_for_are_not_computed() -> None:
+    """Those that are have the same numbers."""
+    rng = np.random.default_rng(3)
+    truth = replace(known(rng.normal(size=12), [0, 1, 2] * 4), products=np.eye(12))
+    estimate = {"e": rng.normal(size=12)}
+    whole = score(estimate, truth, resamples=50)
+    some = score(estimate, truth, names=("rank", "gradient"), resamples=50)
+    assert list(some.values) == ["rank", "gradient"]
+    for name in some.values:
+        np.testing.assert_array_equal(some.values[name], whole.values[name])
+        np.testing.assert_array_equal(some.draws[name], whole.draws[name])
+    none = score(estimate, truth, names=(), resamples=50)
+    assert not none.values
+    assert none.reliability == some.reliability == whole.reliability
+    np.testing.assert_array_equal(none.reliabilities, whole.reliabilities)
+
+
 def test_the_oracles_error_is_taken_out_of_the_mean_square() -> None:
     """Squared errors 1 and 9, of which the oracle's own are 0.25 and 0.75: (10 − 1)/2."""
     truth = replace(known([1, 3], [0, 0]), se=np.sqrt([0.25, 0.75]))
