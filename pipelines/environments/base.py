@@ -282,3 +282,13 @@ class AsksAhead(Protocol):
     first of them, so that the server is asked once. It must not raise."""
 
     def expect(self, action: str) -> None: ...
+
+
+@runtime_checkable
+class Forks(Protocol):
+    """An environment that can be doubled for less than a replay costs. Of the episodes that begin a round alike, a pool's worker plays
+    one and forks it for the others."""
+
+    def fork(self) -> Environment:
+        """Another one, which goes on from the same state and answers as this one would. Neither sees what the other does."""
+        ...

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipelines.environments.base import AsksAhead, Benchmark
+from pipelines.environments.base import AsksAhead, Benchmark, Forks
 from pipelines.errors import EnvironmentFailure, MachineFailure, PlatformError, StoreFull
 from pipelines.files import DISK_FULL
 from pipelines.protocols import Environment, Observation, Outcome
@@ -192,12 +192,13 @@ def _work(pipe: Connection, benchmark: Benchmark, folder: Path) -> None:
         orders: list[_Order] = pipe.recv()
         replies: list[object] = []
         _expect(orders, environments)
+        begun: dict[_Begun, tuple[Forks, list[Reply[Any]]]] = {}
         for order in orders:
             if order.close:
                 if (environment := environments.pop(order.episode, None)) is not None:
                     environment.close()
                 continue
-            replies.append(_play(order, environments, benchmark, folder))
+            replies.append(_play(order, environments, begun, benchmark, folder))
         if replies:  # orders that only close are not answered
             pipe.send(replies)
 
@@ -210,21 +211,38 @@ def _expect(orders: list[_Order], environments: dict[int, Environment]) -> None:
             environment.expect(order.actions[-1])
 
 
-def _play(order: _Order, environments: dict[int, Environment], benchmark: Benchmark, folder: Path) -> object:
+_Begun = tuple[Task, tuple[str, ...]]  # what episodes of a round have begun with
+
+
+def _play(
+    order: _Order,
+    environments: dict[int, Environment],
+    begun: dict[_Begun, tuple[Forks, list[Reply[Any]]]],
+    benchmark: Benchmark,
+    folder: Path,
+) -> object:
+    """``begun``: the episodes of this round that can be forked; none of them has gone on since."""
     try:
-        replies: list[Reply[Any]] = []
-        if order.task is not None:
-            if (old := environments.pop(order.episode, None)) is not None:
-                old.close()
-            environments[order.episode] = benchmark.environment(order.task, folder)
-            replies.append(Reply(environments[order.episode].reset(), environments[order.episode].state_key()))
-        for action in order.actions:
-            replies.append(Reply(environments[order.episode].step(action), environments[order.episode].state_key()))
+        if order.task is None:
+            return _steps(environments[order.episode], order.actions)
+        if (old := environments.pop(order.episode, None)) is not None:
+            old.close()
+        if (alike := begun.get((order.task, order.actions))) is not None:
+            environments[order.episode] = alike[0].fork()
+            return list(alike[1])
+        environment = environments[order.episode] = benchmark.environment(order.task, folder)
+        replies = [Reply(environment.reset(), environment.state_key()), *_steps(environment, order.actions)]
+        if isinstance(environment, Forks):
+            begun[order.task, order.actions] = environment, replies
         return replies
     except PlatformError as error:  # the user's data, not a crash: a retry would not help
         return error
     except Exception as error:
         return _machine_failure(error, benchmark) or _Failed(f"{type(error).__name__}: {error}")
+
+
+def _steps(environment: Environment, actions: Sequence[str]) -> list[Reply[Any]]:
+    return [Reply(environment.step(action), environment.state_key()) for action in actions]
 
 
 def _machine_failure(error: Exception, benchmark: Benchmark) -> PlatformError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import random
@@ -72,6 +73,18 @@ class CountDown:
 
     def close(self) -> None:
         self.state = "closed"
+
+
+class ForkingCountDown(CountDown):
+    """It notes in ``folder`` how often one was begun."""
+
+    def reset(self) -> Observation:
+        with (self.folder / "begun").open("a") as file:
+            file.write(f"{self.task.id} ")
+        return super().reset()
+
+    def fork(self) -> ForkingCountDown:
+        return copy.copy(self)
 
 
 class CountDownBenchmark:

@@ -26,6 +26,7 @@ from pipelines.errors import DataError
 from pipelines.protocols import Observation
 from pipelines.sections import PromptSettings
 from pipelines.stages.setup import evaluation_tasks
+from tests.environments.conformance import walk
 from tests.environments.conftest import SETTINGS
 
 Said = tuple[str, tuple[str, ...], bool]
@@ -79,6 +80,40 @@ def test_an_engine_is_used_again_for_another_game(alfworld: AlfworldBenchmark, g
     again = opening(first)
     engine.step("inventory")
     assert engine.reset().feedback == again
+
+
+@pytest.mark.parametrize("kind", range(6))
+def test_forks_answer_as_a_replay_would_and_go_their_own_ways(
+    alfworld: AlfworldBenchmark, games: Path, kind: int
+) -> None:
+    """One fork of the start, and one of the middle of an episode in which lamps, doors and things were handled."""
+    task, rng = alfworld.panels(games)["train"].tasks[kind], random.Random(kind)
+    begun = alfworld.environment(task, games)
+    actions, ways = list[str](), list[list[str]]()
+    answers: list[object] = [begun.reset()]
+    start = begun.fork()
+    with pytest.raises(RuntimeError):
+        alfworld.environment(task, games).fork()
+    admissible = start.step("look").observation.admissible
+    for _ in range(8):
+        actions.append(rng.choice(admissible))
+        outcome = begun.step(actions[-1])
+        admissible = outcome.observation.admissible
+    middle = begun.fork()
+    for environment, before in ((begun, actions), (middle, actions), (start, ["look"])):
+        way = list[str]()
+        for _ in range(8):
+            way.append(rng.choice([*admissible, "fly"]))
+            outcome = environment.step(way[-1])
+            answers.append((outcome, environment.state_key()))
+            admissible = outcome.observation.admissible
+        ways.append([*before, *way])
+    for environment in (begun, middle, start):
+        environment.close()
+    assert answers == [
+        answers[0],
+        *(answer for way in ways for answer in walk(alfworld, task, games, way)[-8:]),
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------- state keys

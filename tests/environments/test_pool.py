@@ -15,7 +15,7 @@ from pipelines.environments.pool import EnvironmentPool
 from pipelines.errors import EnvironmentFailure, MachineFailure, StoreFull
 from pipelines.protocols import Outcome
 from pipelines.records import Task
-from tests.environments.fake import MACHINE_FAULTS, CountDownBenchmark, task
+from tests.environments.fake import MACHINE_FAULTS, CountDownBenchmark, ForkingCountDown, task
 
 Script = Sequence[str]
 
@@ -157,6 +157,36 @@ def json_walkthrough(game: Path) -> list[str]:
     import json
 
     return list(json.loads(game.read_text())["walkthrough"])
+
+
+class ForkingBenchmark(CountDownBenchmark):
+    def environment(self, task: Task, folder: Path) -> ForkingCountDown:
+        return ForkingCountDown(task, folder)
+
+
+def test_episodes_that_begin_alike_are_begun_once_and_go_their_own_ways(tmp_path: Path) -> None:
+    """Of one task, behind equal prefixes. What lost its worker is begun anew."""
+    scripts = [["down"], ["down", "down"], ["stay"], ["die", "down"], ["down"]]
+    prefixes = [["down"], ["down"], ["down"], ["down"], []]
+
+    async def episode(i: int) -> list[str]:
+        replies = await pool.replay(i, prefixes[i])
+        replies += [await pool.step(i, action) for action in scripts[i]]
+        pool.leave(i)
+        return [reply.state for reply in replies]
+
+    async def everyone() -> list[list[str]]:
+        return await asyncio.gather(*map(episode, range(5)))
+
+    pool = EnvironmentPool(ForkingBenchmark(), tmp_path, workers=1, attempts=2, timeout_s=30)
+    try:
+        pool.open([task("once", 4)] * 5)
+        played = asyncio.run(everyone())
+    finally:
+        pool.close()
+    assert played == [["4", "3", "2"], ["4", "3", "2", "1"], ["4", "3", "3"], ["4", "3", "3", "2"], ["4", "3"]]
+    assert (tmp_path / "begun").read_text().split()[:2] == ["once"] * 2
+    assert len((tmp_path / "begun").read_text().split()) == 2 + 5
 
 
 def test_workers_end_with_their_pipe(pool: EnvironmentPool) -> None:

@@ -6,6 +6,7 @@ The planner library, the domain, the grammar and the entity names are the instal
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import struct
@@ -47,13 +48,17 @@ class Engine:
         self._lib = _load_library()
 
     def load(self, game: Mapping[str, Any], cache_folder: Path | None = None) -> None:
-        """Take a game (the JSON content of ``game.tw-pddl``). Raises DataError: its grammar could run code."""
+        """Take a game (the JSON content of ``game.tw-pddl``). Raises DataError: its grammar could run code.
+
+        ``_asked``: predicates whose change could change a command's text. ALFWorld has none, because receptacles do not move.
+        """
         self._actions, self._grammar = game_logic(game["pddl_domain"], game["grammar"])
         self._translation = translate(game["pddl_domain"], game["pddl_problem"], cache_folder)
         self._conditional = _conditional_actions(game["pddl_domain"])
         self._state = _State(self._lib, self._translation)
         self._infos = _entity_infos(self._state)
         self._names = {key: info.name for key, info in self._infos.items()}
+        self._asked = frozenset().union(*(self._grammar.queries(a.template) for a in self._actions.values()))
         self._command_texts: dict[str, str] = {}
         self._fresh = True
 
@@ -63,6 +68,13 @@ class Engine:
             self._state = _State(self._lib, self._translation)
         self._fresh = False
         return self._look(self._grammar.derive("#intro#", self._state, self._infos, {}))
+
+    def follow(self, other: Engine) -> None:
+        """Go on, apart from it, from where another engine is."""
+        library = self._lib
+        self.__dict__.update(other.__dict__)  # what a step replaces and never alters
+        self._lib, self._command_texts = library, dict(other._command_texts)
+        self._state = other._state.again(library)
 
     def step(self, command: str) -> EngineState:
         """Play a command; one that is not admissible answers ``NOTHING_HAPPENS`` and changes nothing."""
@@ -105,11 +117,6 @@ class Engine:
             self._command_texts[operator] = text
         return text
 
-    @property
-    def _asked(self) -> frozenset[str]:
-        """Predicates whose change could change a command's text. ALFWorld has none, because receptacles do not move."""
-        return frozenset().union(*(self._grammar.queries(a.template) for a in self._actions.values()))
-
     def _mapping(self, operator: str) -> dict[Placeholder, Variable]:
         name, *arguments = operator.split()
         return {
@@ -128,13 +135,28 @@ class _State(PddlState):
         self._var_counts: Counter[str] = Counter()
         self._logic = _Types(translation.types)
         self.downward_lib, self.name2type, self.room = lib, translation.name_to_type, Room()
-        lib.load_sas(translation.sas)
+        self._sas = translation.sas
+        self._applied: list[tuple[int, int]] = []  # operators by their number, with the count of their effects
+        lib.load_sas(self._sas)
         kinds = self.name2type
         self.add_facts(
             Proposition(name, [Variable(a, kinds[a]) for a in args]) for name, args in translation.initial_facts
         )
         self.add_facts(fact for atom in self._atoms() if not (fact := atom.get_fact(kinds)).is_negation)
         self.held = FactSet(fact for fact in self.facts if not _is_derived(fact))
+
+    def again(self, lib: Any) -> _State:
+        """The same state in another library, apart from this one: there the operators are applied again, without the texts."""
+        twin = copy.copy(self)
+        twin.downward_lib, twin.room, twin.held = lib, Room(), self.held.copy()
+        twin._applied, twin._var_counts = list(self._applied), Counter(self._var_counts)
+        twin._facts = defaultdict(set, {signature: set(facts) for signature, facts in self._facts.items()})
+        twin._vars_by_name = dict(self._vars_by_name)
+        twin._vars_by_type = defaultdict(set, {kind: set(found) for kind, found in self._vars_by_type.items()})
+        lib.load_sas(self._sas)
+        for number, effects in self._applied:
+            lib.apply_operator(number, (Atom * effects)())
+        return twin
 
     def facts_with_signature(self, signature: Any) -> Any:
         """What textworld looks at for each step of a search for a condition's assignments, also of one that finds none."""
@@ -159,6 +181,7 @@ class _State(PddlState):
         """
         effects = (Atom * operator.nb_effect_atoms)()
         self.downward_lib.apply_operator(operator.id, effects)
+        self._applied.append((operator.id, operator.nb_effect_atoms))
         facts = [effect.get_fact(self.name2type) for effect in effects]
         changed = set()
         for fact in facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -49,6 +50,15 @@ class AlfworldEnvironment:
             state = self._engine.step(action)
         won = state.won
         return Outcome(_observation(state), float(won), float(won), success=won, done=won, valid=valid)
+
+    def fork(self) -> AlfworldEnvironment:
+        """See ``Forks``. It has an engine of its own."""
+        if self._engine is None:
+            raise RuntimeError("reset the environment before it is forked")
+        twin = copy.copy(self)
+        twin._engine = _free.pop() if _free else Engine()
+        twin._engine.follow(self._engine)
+        return twin
 
     def state_key(self) -> str:
         """A digest of the set of facts that hold. The goal, the texts and the order of events have no part in it."""

@@ -18,6 +18,12 @@ class FactSet:
         for fact in facts:
             self.settle(fact)
 
+    def copy(self) -> FactSet:
+        """A set of its own with the same members."""
+        twin = FactSet(())
+        twin._members, twin._sum = set(self._members), self._sum
+        return twin
+
     def settle(self, fact: Proposition) -> None:
         """From now on the fact holds; if it is negated, its counterpart does not."""
         holds, number = not fact.is_negation, _number(fact)
