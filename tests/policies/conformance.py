@@ -115,6 +115,8 @@ class LearnerConformance:
         policy.learner.save(tmp_path / "middle")
         resumed = begin()
         resumed.learner.load(tmp_path / "middle")
+        resumed.learner.save(tmp_path / "again")
+        assert _bytes(tmp_path / "again") == _bytes(tmp_path / "middle")
         for name, each in (("a", policy), ("b", resumed)):
             each.learner.update(rows, SETTINGS, seed=1)
             each.learner.save(tmp_path / name)

@@ -47,6 +47,16 @@ def test_only_what_is_asked_for_gets_a_gradient() -> None:
     assert not linear(x, weight.detach(), bias).requires_grad
 
 
+@pytest.mark.parametrize("rows", [(0, 3), (7,), (2, 33), (1, 300)])
+def test_without_gradients_the_bits_are_the_same(rows: tuple[int, ...]) -> None:
+    """What samples and what trains compute one model."""
+    x, weight, bias = operands(rows, 64, 96, torch.float32)
+    trained = linear(x.requires_grad_(), weight, bias)
+    assert trained.requires_grad
+    with torch.inference_mode():
+        assert torch.equal(linear(x, weight, bias), trained)
+
+
 def test_a_bias_alone_is_trained() -> None:
     x, weight, bias = operands((3,), 4, 5, torch.float32)
     linear(x, weight, bias.requires_grad_()).sum().backward()

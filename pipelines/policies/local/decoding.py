@@ -30,7 +30,7 @@ class CachedDecoder:
         self._w, self._ends, self._device = weights, ends, weights.embedding.device
         self._held: dict[int, list[int]] = {episode: [] for episode in range(episodes)}  # tokens in its cache row
         self._episodes = np.arange(episodes)  # of each cache row
-        shape = (len(weights.layers), episodes, weights.kv_heads, _GROW, weights.head_dim)
+        shape = (len(weights.layers), episodes, weights.kv_heads, 0, weights.head_dim)
         self._keys, self._values = self._zeros(shape), self._zeros(shape)
 
     @torch.inference_mode()
@@ -76,8 +76,7 @@ class CachedDecoder:
         if copies:
             of = [sources[row] for row in copies]
             hidden[copies] = hidden[of]
-            for cache in (self._keys, self._values):
-                cache[:, copies] = cache[:, of]
+            self._move(copies, of)
 
     def _run(self, tokens: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
         """Forward with the cache ``rows``: write keys and values at ``positions``, look at all positions up to one's
@@ -99,7 +98,7 @@ class CachedDecoder:
             keys, values = self._keys[layer], self._values[layer]
             keys[written, :, positions] = k.transpose(1, 2)
             values[written, :, positions] = v.transpose(1, 2)
-            keys, values = keys[rows, :, :seen], values[rows, :, :seen]
+            keys, values = (_rows(cache[:, :, :seen], rows) for cache in (keys, values))
             grouped = (q * scale).reshape(batch, w.kv_heads, groups * length, w.head_dim)
             scores = (grouped @ keys.transpose(-1, -2)).view(batch, w.kv_heads, groups, length, seen)
             weights = (scores + mask).softmax(-1).view(batch, w.kv_heads, groups * length, seen)
@@ -139,10 +138,15 @@ class CachedDecoder:
     def _grow(self, positions: int) -> None:
         held = self._keys.shape[3]
         if positions > held:
-            more = list(self._keys.shape)
-            more[3] = -(-(positions - held) // _GROW) * _GROW
-            self._keys = torch.cat([self._keys, self._zeros(more)], 3)
-            self._values = torch.cat([self._values, self._zeros(more)], 3)
+            shape = list(self._keys.shape)
+            shape[3] = -(-positions // _GROW) * _GROW
+            self._keys, self._values = (self._widened(cache, shape) for cache in (self._keys, self._values))
+
+    def _widened(self, cache: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """A system gives zeros that nobody wrote to for nothing: so the cache has room as soon as its first context is known."""
+        wider = self._zeros(shape)
+        wider[:, :, :, : cache.shape[3]] = cache
+        return wider
 
     def _zeros(self, shape: Sequence[int]) -> torch.Tensor:
         return torch.zeros(*shape, dtype=self._w.dtype, device=self._device)
@@ -156,10 +160,21 @@ class CachedDecoder:
         moved[leaving], moved[coming] = coming, leaving
         if len(leaving):
             places, sources = np.concatenate([leaving, coming]), np.concatenate([coming, leaving])
-            for cache in (self._keys, self._values):
-                cache[:, places] = cache[:, sources]
+            self._move(places, sources)
             self._episodes[places] = self._episodes[sources]
         return moved
+
+    def _move(self, places: Sequence[int] | np.ndarray, sources: Sequence[int] | np.ndarray) -> None:
+        """Give the rows ``places`` what ``sources`` hold. A row of a layer lies in one piece, and whole rows are copied three times as
+        fast as what a mixed index chooses."""
+        to, of = (torch.as_tensor(rows, device=self._device) for rows in (places, sources))
+        for layer in (*self._keys, *self._values):
+            layer.index_copy_(0, to, layer.index_select(0, of))
+
+
+def _rows(cache: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+    """Of the first dimension: a slice where it lies, others copied."""
+    return cache[rows] if isinstance(rows, slice) else cache.index_select(0, rows)
 
 
 def _reusable(held: Sequence[int], context: Sequence[int]) -> int:

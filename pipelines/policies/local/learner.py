@@ -33,6 +33,7 @@ class LocalLearner:
         self._scorer = Scorer(engine, temperature)
         self._reference: Scorer | None = None
         self._optimizer: torch.optim.AdamW | None = None
+        self._loaded: dict[str, torch.Tensor] = {}  # moments of a checkpoint that no update has asked for yet
 
     def score(self, sequences: Sequence[TrainingSequence], *, reference: bool = False) -> list[Score]:
         return (self._frozen() if reference else self._scorer).score(sequences)
@@ -122,9 +123,16 @@ class LocalLearner:
         return sums | {"gradient_norm": float(norm)}
 
     def _with(self, settings: UpdateSettings) -> torch.optim.AdamW:
-        """The optimiser, its state kept, under an update's settings."""
+        """The optimiser, its state kept, under an update's settings. It is made when it is needed: torch imports its compiler for
+        it, which takes seconds, and who only samples or scores needs none."""
         if self._optimizer is None:
-            self._optimizer = torch.optim.AdamW(self._engine.named.values(), lr=settings.learning_rate)
+            parameters = self._engine.named
+            self._optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate)
+            for key, value in self._loaded.items():
+                name, field = key.split("|")
+                moment = value if field == "step" else value.to(self._engine.device)
+                self._optimizer.state[parameters[name]][field] = moment
+            self._loaded = {}
         for group in self._optimizer.param_groups:
             group.update(
                 lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
@@ -144,7 +152,7 @@ class LocalLearner:
 
     def _moments(self) -> dict[str, torch.Tensor]:
         if self._optimizer is None:
-            return {}
+            return self._loaded
         state = self._optimizer.state
         return {
             f"{name}|{key}": value.detach().clone()
@@ -169,14 +177,6 @@ class LocalLearner:
         else:
             self._engine.load(path / "model")
         self._engine.version += 1
-        self._optimizer = None
-        if moments:
-            parameters = self._engine.named
-            optimizer = torch.optim.AdamW(parameters.values())
-            for key, value in moments.items():
-                name, field = key.split("|")
-                moment = value if field == "step" else value.to(self._engine.device)
-                optimizer.state[parameters[name]][field] = moment
-            self._optimizer = optimizer
+        self._optimizer, self._loaded = None, moments
 
     def close(self) -> None: ...

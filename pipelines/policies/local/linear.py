@@ -26,6 +26,8 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     differentiable once in all three. Where torch was built without oneDNN, on a GPU, or for another dtype, it is ``F.linear``."""
     if x.dtype != torch.float32 or x.is_cuda or not torch.backends.mkldnn.is_available() or onednn_product() is None:
         return F.linear(x, weight, bias)
+    if not torch.is_grad_enabled():  # what autograd prepares takes as long as a small product
+        return _rows_times(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
     result: torch.Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return result
 
