@@ -79,6 +79,25 @@ def test_killed_twice_and_launched_again_it_finishes(tmp_path: Path) -> None:
     assert np.isfinite(table["update/loss"].dropna()).all()
     assert (table["update/sampler_gap_max"].dropna() < 1e-3).all()
     assert table["entropy/step_mean"].notna().any()
+    measured(tmp_path)
+
+
+def measured(root: Path) -> None:
+    """An oracle of the run's second rollout: the checkpoint that played it was pruned, so vLLM continues under one that OpenRLHF
+    trained again."""
+    (run,) = (root / "runs").glob("[!.]*/seed0")
+    command = [
+        sys.executable, "-m", "flows.credit", "oracle", str(run), "iterations=1", "steps=2", "continuations=4", "pages=false",
+        f"execution.artifacts={root / 'artifacts'}", f"out={root / 'oracle'}",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(root / "oracle" / "oracle.parquet")
+    assert len(table) == 2
+    np.testing.assert_allclose(table["A"], table["Q"] - table["V"], atol=1e-12)
+    parts = list((root / "artifacts" / "continuations").glob("[!.]*/continuations.parquet"))
+    assert all((pd.read_parquet(part)["tokens"] > 0).all() for part in parts)
+    assert parts
 
 
 @pytest.mark.parametrize(
