@@ -6,9 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from flows.configure.explain import explain_validation
+from flows.configure.recorded import experiment_of
 from flows.configure.spelled import overrides_of
 from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
@@ -46,11 +44,9 @@ def remade(run: Path, said: Collection[str] = ()) -> list[str]:
     """``run``: its folder, or that of its results. ``said``: the keys of what is said besides. Raises as ``with_remade``."""
     values, recorded = _settings(run)
     try:
-        experiment = ExperimentConfig.model_validate(values)
+        experiment = experiment_of(values)
         overrides = overrides_of(experiment)
-    except ValidationError as error:
-        raise _cannot(run, explain_validation(error.errors())) from None
-    except ValueError as error:
+    except (ConfigError, ValueError) as error:
         raise _cannot(run, str(error)) from None
     _check_same(run, experiment, recorded, said)
     return overrides

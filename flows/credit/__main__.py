@@ -29,6 +29,7 @@ iterations  of the run, counted from 0, e.g. 0,12,23. Default: all; of an oracle
 steps       that an oracle measures of each iteration, drawn with its seed: as equally many of each task as can be
 continuations  before and behind each step, an even number; equal prefixes of a task share theirs
 pages=false neither Prefect nor the run's trackers show the oracle
+cluster     of a run by policy=openrlhf, an option of conf/cluster: which processes continue it. Default: that of the run's scale.
 plan=true   plays nothing: says how many steps an oracle will play, and how long that takes
 <name>.<setting>=…  a setting of an estimator or of a modulator, e.g. gigpo.gamma=0.9 empg.zeta=0.1. Default: the run's own
             where it used that method, else the registry's. credit.state=…, credit.history=…: what a state is; default: the run's.

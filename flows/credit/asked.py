@@ -47,6 +47,11 @@ class Asked:
         """Of what is written."""
         return Path(self.values.get("out", self.usual(self.what)))
 
+    @property
+    def cluster(self) -> list[str]:
+        """The override that chooses where a policy of several processes runs; none: as the run's scale has it."""
+        return [f"cluster@policy.cluster={self.values['cluster']}"] if "cluster" in self.values else []
+
     def usual(self, what: str) -> Path:
         """The folder that a command writes where nothing else is said."""
         run = self.run.resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flows.configure.compose import validated
+from flows.configure.recorded import experiment_of
 from flows.credit.asked import HOW, Asked, Command
 from flows.credit.score import oracle_folder, read_oracle
 
@@ -17,7 +17,7 @@ def _gradients(asked: Asked) -> None:
 
     start, folder = time.monotonic(), oracle_folder(asked)
     info = finished_run(asked.run)
-    experiment = validated(info.config).experiment
+    experiment = experiment_of(info.config, asked.cluster)
     table = read_oracle(folder, info.fingerprint)
     store = ArtifactStore(asked.artifacts, package_versions(COMMON_PACKAGES))
     found = lineage(info, store)
@@ -39,4 +39,4 @@ def _gradients(asked: Asked) -> None:
     print(f"written: {folder}/{FILE}  ({time.monotonic() - start:.0f} s)")
 
 
-GRADIENTS = Command(_gradients, ("oracle", *HOW))
+GRADIENTS = Command(_gradients, ("oracle", "cluster", *HOW))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.configure.compose import validated
+from flows.configure.recorded import experiment_of
 from flows.credit.asked import HOW, Asked, Command, chosen_iterations
 from pipelines.errors import ConfigError
 
@@ -25,7 +25,7 @@ def _oracle(asked: Asked) -> None:
 
     start, folder, run = time.monotonic(), asked.folder, asked.run.resolve()
     info = finished_run(asked.run)
-    experiment = validated(info.config).experiment
+    experiment = experiment_of(info.config, asked.cluster)
     experiment.check_runnable()
     store = ArtifactStore(asked.artifacts, package_versions(COMMON_PACKAGES))
     found = lineage(info, store)
@@ -111,4 +111,6 @@ def cost_lines(costs: Mapping[int, Cost], continuations: int, seconds_a_step: fl
     ]
 
 
-ORACLE = Command(_oracle, ("iterations", "steps", "continuations", "seed", "plan", "pages", "out", *HOW, _WORKERS))
+ORACLE = Command(
+    _oracle, ("iterations", "steps", "continuations", "seed", "plan", "pages", "cluster", "out", *HOW, _WORKERS)
+)

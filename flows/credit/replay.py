@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flows.configure.compose import validated
+from flows.configure.recorded import experiment_of
 from flows.credit.asked import HOW, METHODS, Asked, Command, chosen_iterations, chosen_methods
 from pipelines.config.views import AdvantageView
 from pipelines.credit.methods import name_of
@@ -17,7 +17,7 @@ def _replay(asked: Asked) -> None:
 
     start, folder = time.monotonic(), asked.folder
     info = finished_run(asked.run)
-    experiment = validated(info.config).experiment
+    experiment = experiment_of(info.config)
     own = AdvantageView.of(experiment)
     chosen, left_out = chosen_methods(asked, own, experiment.policy.records)
     found = lineage(info, ArtifactStore(asked.artifacts))

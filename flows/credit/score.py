@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.configure.compose import validated
+from flows.configure.recorded import experiment_of
 from flows.credit.asked import HOW, METHODS, Asked, Command, chosen_methods
 from pipelines.config.views import AdvantageView
 from pipelines.errors import ConfigError, MissingCheckpoint
@@ -22,7 +22,7 @@ def _score(asked: Asked) -> None:
 
     start, folder = time.monotonic(), asked.folder
     info = finished_run(asked.run)
-    experiment = validated(info.config).experiment
+    experiment = experiment_of(info.config)
     chosen, left_out = chosen_methods(asked, AdvantageView.of(experiment), experiment.policy.records)
     oracle = oracle_folder(asked)
     table = read_oracle(oracle, info.fingerprint)

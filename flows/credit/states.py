@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows.configure.compose import validated
+from flows.configure.recorded import experiment_of
 from flows.credit.asked import Asked, Command, chosen_iterations
 from pipelines.config.views import AdvantageView
 from pipelines.credit.methods import methods
@@ -16,7 +16,7 @@ def _states(asked: Asked) -> None:
     from pipelines.credit.lineage import finished_run, lineage
 
     info = finished_run(asked.run)
-    view = AdvantageView.of(validated(info.config).experiment)
+    view = AdvantageView.of(experiment_of(info.config))
     (view,) = methods(view, [view.estimator.name], [view.modulator.arm], asked.settings).values()
     found = lineage(info, ArtifactStore(asked.artifacts))
     iterations = chosen_iterations(asked, len(found.iterations))

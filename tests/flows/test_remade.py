@@ -14,6 +14,7 @@ from flows.__main__ import main
 from flows.configure import compose as compose_module
 from flows.configure.choices import choices_of
 from flows.configure.compose import compose
+from flows.configure.recorded import experiment_of
 from flows.configure.remade import remade, with_remade
 from flows.configure.spelled import command_of, overrides_of, spelled
 from flows.launch.command import read_command
@@ -86,6 +87,18 @@ def test_a_run_is_made_from_its_folder_finished_or_not(tmp_path: Path) -> None:
     assert made == [made[0]] * 3
     (config,) = read_command([f"from={begun(*CELL, 'seed=1')}", "seed=0"]).configs
     assert run_folder(config) == folder == run_folder(compose(made[0]))
+
+
+def test_where_a_policy_runs_is_not_recorded_and_is_its_scales_own() -> None:
+    """Or another, where that is said."""
+    asked = ["scale=smoke", "policy=openrlhf"]
+    folder, two = begun(*asked), "policy.cluster.gpus_per_node=2"
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    assert "cluster" not in values["policy"]
+    assert compose(remade(folder)).experiment == experiment_of(values) == compose(asked).experiment
+    assert experiment_of(values, [two]) == compose([*asked, two]).experiment != compose(asked).experiment
+    with pytest.raises(ConfigError, match="nowhere"):
+        experiment_of(values, ["cluster@policy.cluster=nowhere"])
 
 
 def test_what_is_said_besides_takes_its_place() -> None:
