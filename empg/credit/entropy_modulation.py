@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class EMPG(Settings):
     """The settings are ``EMPGConfig``'s.
 
-    ``arm``: of the ablation, one of ``empg.ARMS``. ``k``, ``k_future``: sharpness of g and of f. ``zeta``: ζ, weight of the future
-    bonus. ``normalization``: scope of the entropies' min and max and of g's mean, the batch (the paper) or a task's steps.
-    ``min_range`` (nats): where the entropies of a scope span less, g is 1 and f is 0; 0, the paper: nowhere."""
+    ``arm``: of the ablation, one of ``empg.ARMS``. ``k``, ``k_future``: sharpness of g and of f. ``zeta``: ζ, weight of the
+    future bonus. ``normalization``: scope of the entropies' min and max and of g's mean, the batch (the paper) or a task's
+    steps. ``min_range`` (nats): where the entropies of a scope span less, g is 1 and f is 0; 0, the paper: nowhere."""
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("H", "step entropy", "nats"),

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphGPO(Settings):
-    """``weight``: w. ``gamma``: γ. ``eps``: ε. ``reward``: what success pays, 10. ``distance``: "with_step" is the paper's d,
-    "after_step" the reference code's. ``scale``, ``pooling``: as GiGPO's. Without a success in the task A_S is 0; from where none is
-    reached, d is one more than the task's largest."""
+    """``weight``: w. ``gamma``: γ. ``eps``: ε. ``reward``: what success pays. ``distance``: "with_step" is the paper's d, "after_step"
+    the reference code's. ``scale``, ``pooling``: as GiGPO's. Without a success in the task A_S is 0; from where none is reached, d is
+    one more than the task's largest."""
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("A_E", "advantage of the episode"),

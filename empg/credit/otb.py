@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OTB(Settings):
-    """``tail``: the baseline of a step that no other trajectory of the task is long enough for. "own": the formula's, so that A
-    is 0; "none": verl's default, so that A is G."""
+    """``tail``: the baseline of a step that no other trajectory of the task is long enough for: "own", the formula's, so that A
+    is 0, or "none", verl's default, so that A is G."""
 
     needs: ClassVar[tuple[str, ...]] = ("squared_score_N",)
     columns: ClassVar[tuple[Column, ...]] = (Column("B", "baseline"), Column("W", "accumulated squared score"))

@@ -54,17 +54,17 @@ def said(section: type[BaseModel], name: str) -> str:
     begins = re.compile(rf"(?:``\w+``, )*``{name}``(?:, ``\w+``)*(?: (\([^)]*\)))?: ")
     for sentence in (each for docstring in docstrings for each in _sentences(docstring)):
         if begun := begins.match(sentence):
-            return _markdown(sentence[begun.end() :] + (f" {begun[1]}" if begun[1] else ""))
+            return markdown((f"{begun[1]} " if begun[1] else "") + sentence[begun.end() :])
     for docstring in docstrings:
         if named := [each for each in _sentences(docstring) if f"``{name}``" in each]:
-            return _markdown(" ".join(named))
+            return markdown(" ".join(named))
     return ""
 
 
 def about(section: type[BaseModel]) -> str:
     """What a docstring says of the whole section: its sentences that name no field of it."""
     sentences = _sentences(next(_docstrings(section), ""))
-    return _markdown(
+    return markdown(
         " ".join(each for each in sentences if not any(f"``{name}``" in each for name in section.model_fields))
     )
 
@@ -79,7 +79,8 @@ def _sentences(docstring: str) -> list[str]:
     return re.split(r"(?<=[.])\s+(?=[A-Z`\"])|;\s+(?=``\w+``(?:, ``\w+``)*:)", text)
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
+    """What a docstring says, for a cell of a table."""
     text = re.sub(r"``([^`]+)``", r"`\1`", text).strip().rstrip(".;").replace("|", "\\|")
     return re.sub(r"\bNone\b", "null", text)
 

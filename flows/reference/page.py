@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flows.configure.compose import composer
-from flows.reference.leaves import Leaf, about, leaves
+from flows.reference.leaves import Leaf, about, leaves, markdown
 from flows.reference.parts import Part, parts
 from flows.reference.values import commented, options, shown, values
 from pipelines.registry import benchmark_names
@@ -122,7 +122,7 @@ def _formula(part: Part) -> str:
     """Of an estimator or a modulator: what its file begins with."""
     method = getattr(part.section, "method", None)
     text = (sys.modules[method.__module__].__doc__ or "").partition("\n\n")[0] if method else ""
-    return " ".join(text.split()).rstrip(".")
+    return markdown(" ".join(text.split()))
 
 
 def _row(leaf: Leaf, part: Part) -> Sequence[str]:
