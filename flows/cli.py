@@ -6,6 +6,7 @@
   merge     a model folder of a run that trained an adapter
   grid      cells of the paper's tables, then tables, figures and a report
   report    of the finished runs below a folder:  empg report runs=runs
+  power     how many seeds and tasks a study needs, by finished runs:  empg power results/grid
   ui        the pages of MLflow and Prefect
   credit    credit of a finished run, by any method
   demo      four cells, two seeds each, and a report
@@ -27,7 +28,8 @@ from pipelines.errors import ConfigError
 
 _MODULES = {
     "run": "flows.__main__", "plan": "flows.__main__", "evaluate": "flows.evaluate", "merge": "flows.merge", "grid": "flows.grid",
-    "report": "flows.report", "ui": "flows.ui", "credit": "flows.credit.__main__", "demo": "flows.demo", "real": "flows.real",
+    "report": "flows.report", "power": "flows.power", "ui": "flows.ui", "credit": "flows.credit.__main__", "demo": "flows.demo",
+    "real": "flows.real",
 }  # fmt: skip
 _COMPLETE = ("-sc", "--shell-completion")
 
