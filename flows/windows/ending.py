@@ -37,15 +37,23 @@ def show_end(jobs: Sequence[Job], report: Path | None = None) -> None:
 
 
 def cells_of(jobs: Sequence[Job], finished: Sequence[Job]) -> list[Cell]:
-    """Each cell of the launch, with its finished runs."""
+    """Each cell of the launch, with its finished runs, whatever warm starts these begin with."""
+    from pipelines.reporting.comparable import without_seeds
     from pipelines.reporting.headline import Cell
     from pipelines.reporting.results import read_run
 
-    called, done = cell_names(jobs), {job.folder for job in finished}
+    cells: dict[str, list[Job]] = {}
+    for seeds in by_cell(jobs).values():
+        alike = without_seeds(seeds[0].config.experiment.values())
+        data = getattr(seeds[0].config.experiment.data, "folder", None)  # no value of the configuration
+        cells.setdefault(f"{alike} {data}", []).extend(seeds)
+    called, done = cell_names([members[0] for members in cells.values()]), {job.folder for job in finished}
     if len(called) == 1:  # nothing to tell it from
         experiment = jobs[0].config.experiment
         called = dict.fromkeys(called, f"{experiment.algorithm.name} {experiment.empg.arm}")
     return [
-        Cell(called[folder], [read_run(job.folder / "results") for job in seeds if job.folder in done], len(seeds))
-        for folder, seeds in by_cell(jobs).items()
+        Cell(
+            called[of[0].folder.parent], [read_run(job.folder / "results") for job in of if job.folder in done], len(of)
+        )
+        for of in cells.values()
     ]

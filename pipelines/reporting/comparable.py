@@ -96,18 +96,39 @@ def members_of(specification: Specification, runs: Sequence[R]) -> dict[tuple[Ro
     for benchmark in specification.columns:
         here = [run for run in runs if run.config["benchmark"]["name"] == benchmark]
         for row in rows:
-            members = sorted((run for run in here if row.holds(run.config)), key=lambda run: (run.seed, run.folder))
+            members = sorted(
+                (run for run in here if row.holds(run.config)), key=lambda run: (*replicate_of(run), run.folder)
+            )
             check_one_cell(members, f"row ({row})")
             found[row, benchmark] = members
     check_one_scale([run for members in found.values() for run in members])
     return found
 
 
+def start_of(config: Mapping[str, Any]) -> int:
+    """The seed of the warm start that a run begins with; 0 where it has none, for all begin with one model then."""
+    return int((config.get("warm_start") or {}).get("seed", 0))
+
+
+def replicate_of(run: Configured) -> tuple[int, int]:
+    """What tells the runs of a cell apart: the seeds of the warm start and of the run."""
+    return start_of(run.config), run.seed
+
+
+def without_seeds(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without what tells the runs of a cell apart."""
+    warm_start = config.get("warm_start")
+    return {**config, "seed": 0, **({"warm_start": {**warm_start, "seed": 0}} if warm_start else {})}
+
+
 def seeds_of_both(treatment: Sequence[R], baseline: Sequence[R]) -> tuple[list[R], list[R]]:
-    """The runs of the seeds that both have. Raises DataError when they differ in more than EMPG and their seeds."""
-    seeds = {run.seed for run in treatment} & {run.seed for run in baseline}
-    one, other = ([run for run in runs if run.seed in seeds] for runs in (treatment, baseline))
-    if seeds:
+    """The runs of the warm starts and seeds that both have, in one order. Raises DataError when they differ in more than EMPG and
+    their seeds."""
+    both = {replicate_of(run) for run in treatment} & {replicate_of(run) for run in baseline}
+    one, other = (
+        sorted((run for run in runs if replicate_of(run) in both), key=replicate_of) for runs in (treatment, baseline)
+    )
+    if both:
         check_compared(one[0], other[0])
     return one, other
 
@@ -127,11 +148,11 @@ def check_one_cell(runs: Sequence[Configured], what: str = "cell") -> None:
     else. ``what`` the runs are the same of."""
     for one, other in pairwise(runs):
         check_one_code(one, other)
-        if {**one.config, "seed": 0} != {**other.config, "seed": 0}:
+        if without_seeds(one.config) != without_seeds(other.config):
             raise DataError(
                 f"{one.folder} and {other.folder} are the same {what} with other settings than the seed: report one"
             )
-        if one.seed == other.seed:
+        if replicate_of(one) == replicate_of(other):
             raise DataError(f"{one.folder} and {other.folder} are the same {what} and seed: report one")
 
 
@@ -139,11 +160,9 @@ def check_compared(treatment: Configured, baseline: Configured) -> None:
     """Raises DataError when two runs whose difference is ascribed to EMPG differ in more than that and their seeds, or were made by
     stages that compute something else."""
     check_one_code(treatment, baseline)
-    differing = [
-        name
-        for name in sorted(treatment.config.keys() | baseline.config.keys())
-        if name not in ("seed", "empg") and treatment.config.get(name) != baseline.config.get(name)
-    ]
+    one, other = without_seeds(treatment.config), without_seeds(baseline.config)
+    names = sorted((one.keys() | other.keys()) - {"empg"})
+    differing = [name for name in names if one.get(name) != other.get(name)]
     if differing:
         raise DataError(
             f"{treatment.folder} and {baseline.folder} differ in more than EMPG ({', '.join(differing)}): "

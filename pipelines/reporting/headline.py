@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pipelines.reporting.comparable import replicate_of, without_seeds
 from pipelines.reporting.rendering import Document, Heading, Table, interval_text
-from pipelines.reporting.results import RunResult, machines_note, outcomes
+from pipelines.reporting.results import RunResult, machines_note, outcomes, starts_of
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 
 _NONE = "–"
@@ -67,28 +68,30 @@ def lines_of(cells: Sequence[Cell]) -> list[Line]:
 
 def _line(cell: Cell, cells: Sequence[Cell]) -> Line:
     first = [int(run.evaluations["iteration"].min()) for run in cell.runs]
-    end, _ = outcomes(cell.runs, "success")
+    end, of = outcomes(cell.runs, "success")[0], starts_of(cell.runs)
     if not all(at == 0 < run.last for at, run in zip(first, cell.runs, strict=True)):
-        return Line(cell, None, estimate(end), None, _difference(cell, cells))
-    start, _ = outcomes(cell.runs, "success", 0)
-    return Line(cell, estimate(start), estimate(end), paired_difference(end, start), _difference(cell, cells))
+        return Line(cell, None, estimate(end, starts=of), None, _difference(cell, cells))
+    start = outcomes(cell.runs, "success", 0)[0]
+    gain = paired_difference(end, start, starts=of)
+    return Line(cell, estimate(start, starts=of), estimate(end, starts=of), gain, _difference(cell, cells))
 
 
 def _difference(cell: Cell, cells: Sequence[Cell]) -> Difference | None:
-    """To the cell that differs in EMPG alone, which is off there, over the seeds that both have."""
+    """To the cell that differs in EMPG alone, which is off there, over the warm starts and seeds that both have."""
     for other in cells:
-        ours = {run.seed: run for run in cell.runs}
-        both = [(ours[run.seed], run) for run in other.runs if run.seed in ours]
+        ours = {replicate_of(run): run for run in cell.runs}
+        both = [(ours[of], run) for run in other.runs if (of := replicate_of(run)) in ours]
         if both and all(_is_baseline(run, its) for run, its in both):
             values, _ = outcomes([run for pair in zip(*both, strict=True) for run in pair], "success")
-            return paired_difference(values[: len(both)], values[len(both) :])
+            starts = starts_of([run for run, _ in both])
+            return paired_difference(values[: len(both)], values[len(both) :], starts=starts)
     return None
 
 
 def _is_baseline(run: RunResult, other: RunResult) -> bool:
     """What tasks were played, the panel says: no value says where a benchmark's own files lay."""
-    same = {**run.config, "empg": None, "seed": None} == {**other.config, "empg": None, "seed": None}
-    same = same and run.info.panel_sha256 == other.info.panel_sha256 and run.stages == other.stages
+    one, its = (without_seeds({**of.config, "empg": None}) for of in (run, other))
+    same = one == its and run.info.panel_sha256 == other.info.panel_sha256 and run.stages == other.stages
     return same and other.info.arm == "off" and run.info.arm != "off"
 
 
@@ -111,6 +114,8 @@ def _texts(line: Line) -> tuple[str, ...]:
     seeds = str(len(line.cell.runs))
     if len(line.cell.runs) < line.cell.asked:
         seeds = f"{seeds} of {line.cell.asked}"
+    if line.end.starts > 1:
+        seeds += f" ({line.end.starts} warm starts)"
     end = _percent(line.end.mean)
     numbers = (
         f"{_percent(line.start.mean)} → {end}" if line.start else end,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pipelines.reporting import deviations
+from pipelines.reporting.comparable import start_of
 from pipelines.reporting.names import papers_names
 from pipelines.reporting.published import Number
 from pipelines.reporting.rendering import Document, Heading, Table, csv_text, interval_text
@@ -35,6 +36,11 @@ METHOD = (
 )
 
 _ONE_START = "All runs of a benchmark begin with one warm start: what another one would bring is in no interval."
+_STARTS = (
+    "Seeds stand within warm starts, which are a component of intervals and p-values where a row has several: in simulated studies of "
+    "3 to 15 warm starts of 2 to 5 seeds the intervals of differences held the truth in 90 to 98 %, of two in 85 to 98 %, so that "
+    "these too have no verdict but noise. Of a row with one warm start, what another one would bring is in no interval."
+)
 
 
 def document_of(table: StudyTable) -> Document:
@@ -60,7 +66,8 @@ def title_of(table: StudyTable) -> str:
 
 
 def _notes(table: StudyTable) -> list[str]:
-    notes = [METHOD, *([_ONE_START] if table.stand_in else [])]
+    several = any(number.starts > 1 for line in table.lines for number in line.numbers.values())
+    notes = [METHOD, *([_STARTS] if several else [_ONE_START] if table.stand_in else [])]
     if table.contrasts:
         noise, few = (sum(contrast.verdict == word for contrast in table.contrasts) for word in ("noise", "few seeds"))
         more = f"; {few} may be more, which so few seeds cannot tell" if few else ""
@@ -104,10 +111,17 @@ def differences_csv(table: StudyTable) -> str:
     lines = []
     for c in table.contrasts:
         d = c.difference
-        numbers = [d.seeds, d.tasks, *(_points(v) for v in (d.mean, d.low, d.high))]
+        several = [d.starts] if _has_starts(table) else []
+        numbers = [d.seeds, *several, d.tasks, *(_points(v) for v in (d.mean, d.low, d.high))]
         tested = [d.p, c.corrected, _points(c.detectable), c.verdict]
         lines.append([*_row_values(table, c.row), *_column_values(*c.shown), *numbers, *tested])
-    return csv_text([*_row_names(table), *_COLUMN, *_DIFFERENCE], lines)
+    names = [_DIFFERENCE[0], *(["warm_starts"] if _has_starts(table) else []), *_DIFFERENCE[1:]]
+    return csv_text([*_row_names(table), *_COLUMN, *names], lines)
+
+
+def _has_starts(table: StudyTable) -> bool:
+    """Whether a difference is over several warm starts; elsewhere no column says that it is one."""
+    return any(contrast.difference.starts > 1 for contrast in table.contrasts)
 
 
 def _row_names(table: StudyTable) -> list[str]:
@@ -234,7 +248,8 @@ def _contrast(table: StudyTable, contrast: Contrast) -> list[str]:
     d, name = contrast.difference, _alone(table, contrast.shown[1])
     interval = interval_text(d.low, d.high, "+")
     tested = [f"{contrast.corrected:.3f}", _detectable(contrast.detectable), contrast.verdict]
-    return [name, str(d.seeds), str(d.tasks), f"{100 * d.mean:+.1f}", interval, *tested]
+    seeds = f"{d.seeds} ({d.starts} warm starts)" if d.starts > 1 else str(d.seeds)
+    return [name, seeds, str(d.tasks), f"{100 * d.mean:+.1f}", interval, *tested]
 
 
 def _detectable(share: float) -> str:
@@ -247,4 +262,10 @@ def _size(line: Line, benchmark: str) -> str:
         return _NONE
     evaluations = runs[0].evaluations
     tasks = evaluations.loc[evaluations["iteration"] == runs[0].last, "task_id"].nunique()
-    return f"seeds {', '.join(str(run.seed) for run in runs)}; {tasks} tasks"
+    of_starts: dict[int, list[str]] = {}
+    for run in runs:
+        of_starts.setdefault(start_of(run.config), []).append(str(run.seed))
+    texts = [f"seeds {', '.join(seeds)}" for seeds in of_starts.values()]
+    if len(texts) > 1:
+        texts = [f"warm start {start}: {text}" for start, text in zip(of_starts, texts, strict=True)]
+    return f"{'; '.join(texts)}; {tasks} tasks"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.files import CHECKSUMS, damaged_file
-from pipelines.reporting.comparable import how_to_restore
+from pipelines.reporting.comparable import how_to_restore, start_of
 from pipelines.reporting.recorded import read_recorded
 from pipelines.reporting.statistics import Matrix
 from pipelines.run_info import RunInfo
@@ -97,6 +97,11 @@ def check_measured_alike(runs: Sequence[RunResult]) -> None:
             one, other = getattr(runs[0].info, what), getattr(run.info, what)
             if one != other:
                 raise DataError(f"{run.folder} has the {what} {other}, {runs[0].folder} {one}: report them apart")
+
+
+def starts_of(runs: Sequence[RunResult]) -> list[int]:
+    """Of each run, the seed of the warm start that it begins with: what the statistics take for a component where there are several."""
+    return [start_of(run.config) for run in runs]
 
 
 def machine_text(machine: Mapping[str, str], among: Sequence[Mapping[str, str]]) -> str:

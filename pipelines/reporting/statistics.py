@@ -3,7 +3,8 @@
 All seeds play one panel: a number is the mean, plus what its seed brings, plus what its task does, plus what that one game was. The
 variance of the overall mean is taken from the three mean squares of that crossed layout, the interval from Student's t with
 Satterthwaite's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946). A bootstrap over seeds and tasks counts the
-noise of single games three times. Coverage, simulated: tests/reporting/test_statistics.py.
+noise of single games three times. Seeds that begin with several warm starts are nested in them: what a warm start brings is then a
+component too. Of one warm start nothing is known, and no interval holds it. Coverage, simulated: tests/reporting/test_statistics.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.intp]  # indices of columns
+Starts = Sequence[int]  # of each row, the seed of its warm start
 LEVEL, POWER = 0.05, 0.8
 # Two seeds say too little of how much seeds differ (tests/reporting/test_statistics.py): the only verdict is "noise".
 FEW_SEEDS = 3
@@ -25,7 +27,7 @@ FEW_SEEDS = 3
 @dataclass(frozen=True)
 class Estimate:
     """``mean`` over seeds and tasks; ``sd`` over the seeds' means (ddof 1, the paper's ±; NaN for one seed);
-    [``low``, ``high``]: 95 % interval, NaN for one game."""
+    [``low``, ``high``]: 95 % interval, NaN for one game. ``starts``: how many warm starts the seeds begin with."""
 
     mean: float
     sd: float
@@ -33,18 +35,20 @@ class Estimate:
     high: float
     seeds: int
     tasks: int
+    starts: int = 1
 
 
-def estimate(values: Matrix, types: Sequence[str] | None = None) -> Estimate:
-    """Over seeds and tasks; with ``types`` as in ``seed_means``. Of one seed the interval is over tasks alone, of one task over seeds.
-    Of shares it ends at 0 and 1. Raises ValueError for an empty matrix."""
+def estimate(values: Matrix, types: Sequence[str] | None = None, starts: Starts | None = None) -> Estimate:
+    """Over seeds and tasks; with ``types`` as in ``seed_means``. ``starts``: the warm start of each seed; None: all have one. Of one
+    seed the interval is over tasks alone, of one task over seeds. Of shares it ends at 0 and 1. Raises ValueError for an empty
+    matrix."""
     means = seed_means(values, types)
     sd = float(means.std(ddof=1)) if len(means) > 1 else float("nan")
-    mean, error = float(means.mean()), _error(values, _members(values, types))
+    mean, error = float(means.mean()), _error(values, _members(values, types), starts)
     low, high = error.interval(mean)
     if _are_shares(values):
         low, high = max(low, 0.0), min(high, 1.0)
-    return Estimate(mean, sd, low, high, *values.shape)
+    return Estimate(mean, sd, low, high, *values.shape, _count(starts))
 
 
 def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:
@@ -103,21 +107,24 @@ class Difference:
     seeds: int
     tasks: int
     error: Error
+    starts: int = 1
 
 
-def paired_difference(treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None) -> Difference:
-    """The difference of two matrices of the same seeds and the same tasks; ``types`` as in ``estimate``. Of shares the interval ends
-    at −1 and 1. Raises ValueError for matrices of two shapes or empty ones."""
+def paired_difference(
+    treatment: Matrix, baseline: Matrix, types: Sequence[str] | None = None, starts: Starts | None = None
+) -> Difference:
+    """The difference of two matrices of the same seeds and the same tasks; ``types`` and ``starts`` as in ``estimate``. Of shares the
+    interval ends at −1 and 1. Raises ValueError for matrices of two shapes or empty ones."""
     if treatment.shape != baseline.shape:
         raise ValueError(f"treatment {treatment.shape} and baseline {baseline.shape} are not paired")
     difference = treatment - baseline
     mean = float(seed_means(difference, types).mean().round(_DECIMALS)) + 0.0  # 0, and not −1e-17 or −0
-    error = _error(difference, _members(difference, types))
+    error = _error(difference, _members(difference, types), starts)
     low, high = error.interval(mean)
     if _are_shares(treatment) and _are_shares(baseline):
         low, high = max(low, -1.0), min(high, 1.0)
     seeds, tasks = difference.shape
-    return Difference(mean, low, high, error.p(mean, difference.size), seeds, tasks, error)
+    return Difference(mean, low, high, error.p(mean, difference.size), seeds, tasks, error, _count(starts))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -132,22 +139,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def verdict(difference: Difference, corrected_p: float) -> str:
     """The difference in a word, at 5 %. "noise": it is within what seeds and tasks vary by, which is no proof that there is no
-    difference. Below ``FEW_SEEDS`` the interval is too far off for any other word."""
+    difference. Below ``FEW_SEEDS``, and of as few warm starts if there are several, the interval is too far off for any other word."""
     if corrected_p >= 0.05 or difference.low <= 0 <= difference.high:
         return "noise"
-    if difference.seeds < FEW_SEEDS:
+    if difference.seeds < FEW_SEEDS or 1 < difference.starts < FEW_SEEDS:
         return "few seeds"
     return "higher" if difference.mean > 0 else "lower"
 
 
-def _error(values: Matrix, members: Sequence[Chosen]) -> Error:
+def _error(values: Matrix, members: Sequence[Chosen], starts: Starts | None = None) -> Error:
     """Of the overall mean. A mean square below that of single games is taken for theirs: the effect is not there, or chance hid it."""
     seeds, sizes = len(values), np.array([len(chosen) for chosen in members])
     several = [values[:, chosen] for chosen in members if len(chosen) > 1]
     if seeds == 1 and not several:
         return Error(float("nan"), float("nan"))
     single = _of_types([_games(of) for of in several if seeds > 1], sizes, seeds - 1)
-    parts = (_of_seeds(values, members), _of_types([float(of.mean(0).var(ddof=1)) for of in several], sizes, 1))
+    parts = (_of_seeds(values, members, starts), _of_types([float(of.mean(0).var(ddof=1)) for of in several], sizes, 1))
     kept = [part for part in parts if part.variance > (1 + _EQUAL) * single.variance]
     times = 1 - len(kept)  # Games vary in every mean square, and in the overall mean once.
     variance = sum(part.variance for part in kept) + times * single.variance
@@ -163,13 +170,22 @@ class _Part(NamedTuple):
     spread: float
 
 
-def _of_seeds(values: Matrix, members: Sequence[Chosen]) -> _Part:
-    """Of one seed nothing is known."""
+def _of_seeds(values: Matrix, members: Sequence[Chosen], starts: Starts | None) -> _Part:
+    """Of one seed nothing is known. Of several warm starts it is their means that vary, unless seeds of one vary as much."""
     if len(values) == 1:
         return _Part(0.0, 0.0)
     means = np.mean([values[:, chosen].mean(1) for chosen in members], axis=0)
-    variance = float(means.var(ddof=1)) / len(values)
-    return _Part(variance, variance**2 / (len(values) - 1))
+    single = float(means.var(ddof=1)) / len(values)
+    part = _Part(single, single**2 / (len(values) - 1))
+    labels = np.array(starts if starts is not None else [0] * len(values))
+    groups = [means[labels == label] for label in sorted(set(labels.tolist()))]
+    within = len(values) - len(groups)
+    if len(groups) == 1 or not within:
+        return part
+    shares = np.array([(group - means.mean()).sum() for group in groups]) / len(values)
+    between = float((shares**2).sum()) * len(groups) / (len(groups) - 1)
+    inside = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / within / len(values)
+    return _Part(between, between**2 / (len(groups) - 1)) if between > (1 + _EQUAL) * inside else part
 
 
 def _of_types(squares: Sequence[float], sizes: npt.NDArray[np.int_], times: int) -> _Part:
@@ -194,6 +210,10 @@ def _members(values: Matrix, types: Sequence[str] | None = None) -> list[Chosen]
     """The columns of each type; without types all columns are of one."""
     labels = np.array(types if types is not None else [""] * values.shape[1])
     return [np.flatnonzero(labels == kind) for kind in sorted(set(labels.tolist()))]
+
+
+def _count(starts: Starts | None) -> int:
+    return 1 if starts is None else len(set(starts))
 
 
 def _are_shares(values: Matrix) -> bool:

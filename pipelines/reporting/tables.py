@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from pipelines.reporting.comparable import members_of, seeds_of_both
+from pipelines.reporting.comparable import members_of, replicate_of, seeds_of_both
 from pipelines.reporting.deviations import Deviation, Run, Settings, declared
 from pipelines.reporting.published import Number, Published, errors_of, quoted_in
-from pipelines.reporting.results import RunResult, check_measured_alike, machines_note, machines_of, outcomes
+from pipelines.reporting.results import RunResult, check_measured_alike, machines_note, machines_of, outcomes, starts_of
 from pipelines.reporting.specification import Column, Row, Specification, specifications
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 
@@ -124,7 +124,7 @@ def _line(row: Row, cells: Cells, columns: Sequence[Shown]) -> Line:
         if (runs := cells.of(row, shown[0])) and (parts := _parts(runs[0], shown[1].of)) is not None:
             at = 0 if shown[1].at == "start" else None
             values, kinds = outcomes(runs, shown[1].measure, at, parts)
-            numbers[shown] = estimate(values, _weighed(runs[0], shown[1].of, kinds))
+            numbers[shown] = estimate(values, _weighed(runs[0], shown[1].of, kinds), starts_of(runs))
     return Line(row, {benchmark: runs for benchmark, _ in columns if (runs := cells.of(row, benchmark))}, numbers)
 
 
@@ -156,13 +156,13 @@ def _contrasts(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) ->
 
 
 def _difference(treatment: Sequence[RunResult], baseline: Sequence[RunResult], column: Column) -> Difference | None:
-    """The difference over the seeds that both have; None where they share none."""
+    """The difference over the warm starts and seeds that both have; None where they share none."""
     one, other = seeds_of_both(treatment, baseline)
     if not one:
         return None
     values, kinds = outcomes([*one, *other], column.measure, types=_parts(treatment[0], column.of))
     weighed = _weighed(treatment[0], column.of, kinds)
-    return paired_difference(values[: len(one)], values[len(one) :], weighed)
+    return paired_difference(values[: len(one)], values[len(one) :], weighed, starts_of(one))
 
 
 def _published(specification: Specification, columns: Sequence[Shown]) -> dict[tuple[Row, Column], Number]:
@@ -186,9 +186,12 @@ def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> 
         if lacking := [benchmark for benchmark in benchmarks if not cells.of(row, benchmark)]:
             yield f"{row} on {', '.join(lacking)}" + (", which is compared with" if row in baselines else "")
     for row, benchmark in product([*rows, *baselines], benchmarks):
-        seeds = {run.seed for run in cells.of(row, benchmark)}
-        if seeds and (fewer := {run.seed for run in cells.on(benchmark)} - seeds):
-            yield f"seed {', '.join(map(str, sorted(fewer)))} of {row} on {benchmark}"
+        seeds = {replicate_of(run) for run in cells.of(row, benchmark)}
+        if seeds and (fewer := {replicate_of(run) for run in cells.on(benchmark)} - seeds):
+            several = len({start for start, _ in [*seeds, *fewer]}) > 1
+            for start in sorted({start for start, _ in fewer}):
+                lacking = ", ".join(str(seed) for of, seed in sorted(fewer) if of == start)
+                yield f"seed {lacking}{f' of warm start {start}' if several else ''} of {row} on {benchmark}"
 
 
 def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:
@@ -213,6 +216,6 @@ def _machines(lines: Sequence[Line], cells: Cells) -> Iterator[str]:
     for line in lines:
         for benchmark, runs in line.runs.items():
             baseline = cells.of(line.row.baseline, benchmark) if line.row.baseline else []
-            pairs = [(run, other) for run in runs for other in baseline if run.seed == other.seed]
+            pairs = [(run, other) for run in runs for other in baseline if replicate_of(run) == replicate_of(other)]
             if across := [str(run.seed) for run, other in pairs if machines_of(run) != machines_of(other)]:
                 yield f"{line.row} on {benchmark} is paired with EMPG off across kinds of machine (seed {', '.join(across)})"

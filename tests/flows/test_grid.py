@@ -155,7 +155,13 @@ def jobs_and_grid(root: Path, *overrides: str) -> tuple[list[Job], Path]:
 
 
 @pytest.mark.parametrize(
-    "overrides", [["empg=off", "seed=1"], ["empg=off,full", "seed=0,1"], ["empg=off", "algorithm=dapo"]]
+    "overrides",
+    [
+        ["empg=off", "seed=1"],
+        ["empg=off,full", "warm_start.seed=1"],
+        ["empg=off,full", "seed=0,1"],
+        ["empg=off", "algorithm=dapo"],
+    ],
 )
 def test_what_belongs_into_the_tables_is_launched(tmp_path: Path, overrides: list[str]) -> None:
     check_fits_study(*jobs_and_grid(tmp_path, *overrides))

@@ -59,6 +59,16 @@ def test_runs_of_other_code_are_no_baseline_and_other_machines_are_named(tmp_pat
     assert all(text in note for text in ("3 kinds of machine", "cpu Zen, torch AVX2: 2", "not recorded: 1", "cpu Lake"))
 
 
+def test_runs_are_paired_within_their_warm_start(tmp_path: Path) -> None:
+    """Off's seed 0 of warm start 1 has no partner."""
+    for arm, start, last in (("off", 0, [1, 0]), ("off", 1, [0, 0]), ("full", 0, [1, 1])):
+        how = {"warm_start": {"tokens": 9, "seed": start}}
+        write_results(tmp_path / str(start), "grpo", arm, 0, {0: [0, 0], 2: last}, **how)
+    shown = rows(tmp_path)
+    assert shown["grpo-off"][0] == "2 (2 warm starts)"
+    assert shown["grpo-full"][3] == "+50.0"
+
+
 def test_one_game_has_no_interval(tmp_path: Path) -> None:
     """Nothing says how it varies: neither a terminal nor DVC's metrics have a number for that."""
     for arm, won in (("off", 0), ("full", 1)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,31 @@ def test_the_crossed_model_by_hand() -> None:
     assert d.mean == 0
     assert (d.low, d.high) == (pytest.approx(-half), pytest.approx(half))
     assert d.error.df == pytest.approx(32 / 19)
+
+
+def test_seeds_within_warm_starts_by_hand() -> None:
+    """Warm starts' means 3 and −3, variance 18, of the mean of two 9, with one degree of freedom; seeds vary by ±1 within. Where warm
+    starts differ no more than their seeds do, the seeds are what counts: of ±1 ±1 the variance is 4/3, of the mean of four 1/3."""
+    column = np.array([[4.0], [2], [-2], [-4]])
+    values = np.hstack([column, column])
+    d = paired_difference(values, 0 * values, starts=[7, 7, 9, 9])
+    assert (d.error.se, d.error.df, d.starts, d.seeds) == (pytest.approx(3), pytest.approx(1), 2, 4)
+    assert paired_difference(values, 0 * values).error.df == pytest.approx(3)
+    mixed = paired_difference(np.sign(values), 0 * values, starts=[7, 9, 7, 9]).error
+    assert (mixed.se, mixed.df) == (pytest.approx((1 / 3) ** 0.5), pytest.approx(3))
+
+
+def test_a_warm_start_of_each_seed_is_a_seed() -> None:
+    values = np.array([[2.0, 0], [1, -1], [0, -2]])
+    one, other = (paired_difference(values, 0 * values, starts=starts).error for starts in ([1, 2, 3], None))
+    assert one == other
+
+
+def test_warm_starts_of_unequal_numbers_of_seeds_weigh_by_them() -> None:
+    """Means 1 (three seeds) and −3 (one): (3·1)² and 3² of 4², times 2/(2 − 1)."""
+    values = np.array([[1.0], [1], [1], [-3]])
+    error = paired_difference(values, 0 * values, starts=[0, 0, 0, 1]).error
+    assert (error.se**2, error.df) == (pytest.approx(18 / 16 * 2), pytest.approx(1))
 
 
 def test_games_that_vary_alone_are_all_that_counts() -> None:
@@ -170,15 +196,27 @@ def test_one_type_is_no_type(values: Matrix) -> None:
     np.testing.assert_array_equal((one.mean, one.low, one.high), (other.mean, other.low, other.high))
 
 
-def covered(seeds: int, tasks: int, of_seeds: float, of_tasks: float, studies: int, types: int = 1) -> float:
+def covered(
+    seeds: int,
+    tasks: int,
+    of_seeds: float,
+    of_tasks: float,
+    studies: int,
+    types: int = 1,
+    of_starts: float = 0.0,
+    each: int = 1,
+) -> float:
     """Share of studies whose interval holds the true difference, 0. Two arms play each task once a seed; the difference of their
-    chances varies by seed and by task with these standard deviations."""
+    chances varies by seed and by task, and by the warm start of ``each`` so many seeds, with these standard deviations."""
     rng, held = np.random.default_rng(0), 0
     for _ in range(studies):
         usual = rng.beta(1.2, 1.2, (1, tasks))
         half = (rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_tasks, (1, tasks))) / 2
+        starts = np.arange(seeds) // each
+        half = half + rng.normal(0, of_starts, (seeds // each, 1))[starts] / 2 if of_starts else half
         won = [(rng.random((seeds, tasks)) < usual + side * half).astype(np.float64) for side in (1, -1)]
-        difference = paired_difference(*won, [str(task % types) for task in range(tasks)])
+        labels = starts.tolist() if of_starts else None
+        difference = paired_difference(*won, [str(task % types) for task in range(tasks)], labels)
         held += difference.low <= 0 <= difference.high
     return held / studies
 
@@ -192,6 +230,13 @@ def test_intervals_hold_the_truth(seeds: int, tasks: int, of_seeds: float, of_ta
     """95 % are wanted. The components seen in two grids: by seeds (warm start and arm included) up to 20 points², .045. In 400 to
     5,000 studies of each design 92 to 98 % did; 4 standard deviations of counting 400 are 4.4 %."""
     assert 0.93 - 0.044 <= covered(seeds, tasks, of_seeds, of_tasks, 400, types) <= 0.98 + 0.02
+
+
+@pytest.mark.parametrize("starts", [3, 15])
+def test_intervals_over_warm_starts_hold_the_truth(starts: int) -> None:
+    """Two seeds of each; warm starts bring 4.5 points, as an independent audit saw on WebShop. In 300 studies of each design of 3 to 15
+    warm starts 90 to 98 % did; without the component, the seeds alone hold it less often."""
+    assert 0.90 - 0.05 <= covered(2 * starts, 128, 0.03, 0.1, 200, of_starts=0.045, each=2) <= 1
 
 
 def test_intervals_of_two_seeds_hold_it_less_often() -> None:
@@ -258,6 +303,8 @@ def test_verdicts() -> None:
     assert (verdict(three, 0.04), verdict(three, 0.06)) == ("higher", "noise")
     assert verdict(paired_difference(0 * won, won), 0.04) == "lower"
     assert (verdict(two, 0.04), verdict(two, 0.06)) == ("few seeds", "noise")
+    assert verdict(replace(three, starts=2), 0.04) == "few seeds", "of two warm starts"
+    assert verdict(replace(three, starts=3), 0.04) == "higher"
 
 
 @settings(max_examples=25, deadline=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.reporting.printing import document_of, title_of
+from pipelines.reporting.printing import differences_csv, document_of, title_of
 from pipelines.reporting.specification import specifications
 from pipelines.reporting.tables import StudyTable
 from pipelines.versions import STAGES
@@ -264,6 +264,33 @@ def test_a_row_has_one_setting(tmp_path: Path) -> None:
     write_cell(root, f"{GRPO} empg=off", OFF[:1])
     write_cell(root, f"{GRPO} empg=off training.learning_rate=1e-3", OFF[:1], seeds=[1])
     assert "are the same row (qwen2.5-1.5b grpo off) with other settings than the seed: report one" in refusal_of(root)
+
+
+def test_warm_starts_are_replicates_of_their_own(tmp_path: Path) -> None:
+    """Two of two seeds each; full lacks one. Only runs of one warm start and seed are paired."""
+    root = tmp_path / "grid"
+    for start in (0, 1):
+        write_cell(root, f"{GRPO} empg=off warm_start.seed={start}", OFF)
+        write_cell(root, f"{GRPO} empg=full warm_start.seed={start}", FULL[: 2 - start])
+    table = table_of(root)
+    (contrast,) = (c for c in table.contrasts if c.shown[1].name == "All")
+    d = contrast.difference
+    assert (d.seeds, d.starts) == (3, 2)
+    assert d.mean == pytest.approx((0.5 + 0.25 + 0.5) / 3)
+    assert row_of(table, "Seeds and", "qwen2.5-1.5b", "GRPO", "off")[0] == (
+        "warm start 0: seeds 0, 1; warm start 1: seeds 0, 1; 4 tasks"
+    )
+    assert any("seed 1 of warm start 1 of qwen2.5-1.5b grpo full" in missing for missing in table.missing)
+    assert row_of(table, "Paired", "qwen2.5-1.5b", "GRPO", "full")[1] == "3 (2 warm starts)"
+    notes = " ".join(document_of(table).notes)
+    assert "within warm starts" in notes
+    assert "begin with one warm start" not in notes
+    assert "warm_starts" in differences_csv(table)
+
+
+def test_one_warm_start_is_in_no_interval_and_in_no_column(small: StudyTable) -> None:
+    assert "begin with one warm start" in " ".join(document_of(small).notes)
+    assert "warm_starts" not in differences_csv(small)
 
 
 def test_a_seed_of_a_row_stands_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.reporting.figures.study import Panel, Series, headline, headline_note, panels
 from pipelines.reporting.figures.style import QUIET, Figure, colour_of, finished, pyplot
-from pipelines.reporting.results import RunResult
+from pipelines.reporting.results import RunResult, starts_of
 from pipelines.reporting.statistics import estimate, seed_means
 
 TITLE = "Final results"
@@ -41,7 +41,11 @@ def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
     for y, (_, series) in enumerate(bars):
         (values, types), start = headline(series.runs), seed_means(*headline(series.runs, 0))
         starts.append(start.mean())
-        seeds, found, colour = seed_means(values, types), estimate(values, types), colour_of(series.arm)
+        seeds, found, colour = (
+            seed_means(values, types),
+            estimate(values, types, starts_of(series.runs)),
+            colour_of(series.arm),
+        )
         ax.barh(y, 100 * found.mean, height=0.66, color=colour, alpha=0.55, linewidth=0)
         ax.plot([100 * found.low, 100 * found.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         points = {"markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.6}

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from pipelines import schemas
-from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale
+from pipelines.reporting.comparable import check_compared, check_one_cell, check_one_scale, replicate_of
 from pipelines.reporting.names import arm_label, benchmark_title, has_strength, place
 from pipelines.reporting.results import RunResult, check_measured_alike, outcomes
 from pipelines.reporting.statistics import Matrix
@@ -114,7 +114,7 @@ def _series(runs: Sequence[RunResult]) -> list[Series]:
         choices = grouped(of_arm, _strengths)
         usual = _usual(list(choices))
         for choice, members in sorted(choices.items(), key=lambda item: (item[0] != usual, str(item[0]))):
-            found.append(Series(arm, _text(choice, usual), tuple(sorted(members, key=lambda run: run.seed))))
+            found.append(Series(arm, _text(choice, usual), tuple(sorted(members, key=replicate_of))))
     return found
 
 

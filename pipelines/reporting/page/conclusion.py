@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.reporting.comparable import without_seeds
 from pipelines.reporting.headline import Cell, Line, lines_of
 from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.results import RunResult
@@ -43,10 +44,10 @@ def makings_of(runs: Sequence[RunResult]) -> tuple[Making, ...]:
 
 
 def _cells(runs: Sequence[RunResult]) -> list[Cell]:
-    """By everything but the seed, so that a study of strengths has a cell for each, and by the panel that was played."""
+    """By everything but the seeds, so that a study of strengths has a cell for each, and by the panel that was played."""
     found: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
-        found.setdefault((str({**run.config, "seed": 0}), run.info.panel_sha256), []).append(run)
+        found.setdefault((str(without_seeds(run.config)), run.info.panel_sha256), []).append(run)
     return [Cell(members[0].info.cell, members, len(members)) for members in found.values()]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.reporting.figures.study import grouped, model_name, panels
 from pipelines.reporting.names import benchmark_title
-from pipelines.reporting.results import RunResult, machines_note
+from pipelines.reporting.results import RunResult, machines_note, starts_of
 from pipelines.run_info import RunInfo
 
 
@@ -60,7 +60,9 @@ def _text(machine: Mapping[str, str]) -> str:
 
 
 def _setting(name: str, runs: Sequence[RunResult]) -> Setting:
-    seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+    seeds, starts = (", ".join(map(str, sorted(set(of)))) for of in ([run.seed for run in runs], starts_of(runs)))
+    if "," in starts:
+        seeds += f" (warm starts {starts})"
     tasks = runs[0].evaluations["task_id"].nunique()
     return Setting(name, sum(len(panel.series) for panel in panels(runs)), seeds, tasks, runs[0].info.panel_sha256)
 
