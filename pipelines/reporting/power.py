@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.reporting.statistics import Error, Matrix, Starts, paired_difference
+from pipelines.reporting.statistics import LEVEL, POWER, Matrix, Starts, paired_difference
 
 SEEDS_AT_MOST = 4096  # beyond, no design is looked for
+DRAWS = 4000
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def components_of(pairs: Sequence[Paired]) -> Components:
 
 def _games(values: Matrix) -> float:
     left = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
-    return float((left**2).sum()) / ((len(values) - 1) * (values.shape[1] - 1))
+    return float((left**2).sum() / ((len(values) - 1) * (values.shape[1] - 1)))
 
 
 def _nested(means: Matrix, starts: Starts) -> tuple[float, float, float]:
@@ -124,32 +125,69 @@ def _nested(means: Matrix, starts: Starts) -> tuple[float, float, float]:
     return between / several, within / max(seeds - len(groups), 1), float(seeds - (sizes**2).sum() / seeds) / several
 
 
-def error_of(parts: Components, design: Design) -> Error:
-    """The standard error of a difference that a study of this size has, and what it knows it with: that of the crossed model where its
-    mean squares are what is expected of them."""
+def power(parts: Components, design: Design, effect: float, comparisons: int = 1) -> float:
+    """The share of studies of this size that tell a true difference of ``effect`` from 0, where the level is shared by so many
+    comparisons (as in Holm's first step): the test of the tables on mean squares that are drawn, games being normal. Where a
+    component is 0, its mean square is above that of games in half of the studies all the same, which makes these less certain."""
+    from scipy.stats import norm, t
+
+    rng = np.random.Generator(np.random.Philox(key=0))
     single = parts.dice / (design.pairs * design.tasks * design.samples)
-    of_seeds = parts.seed.variance / design.pairs
-    of_runs = (parts.start.variance / design.starts + of_seeds, design.starts - 1)
-    if design.starts == 1 or not parts.start.variance:
-        of_runs = (of_seeds, design.pairs - 1)
-    kept = [of_runs, (parts.task.variance / design.tasks, design.tasks - 1)]
-    kept = [(variance + single, df) for variance, df in kept if variance > 0 and df]
-    times, games = 1 - len(kept), (design.pairs - 1) * (design.tasks - 1)
-    variance = sum(part for part, _ in kept) + times * single
-    spread = sum(part**2 / df for part, df in kept) + times**2 * single**2 / games
-    return Error(variance**0.5, variance**2 / spread)
+    games = _drawn(rng, single, (design.pairs - 1) * (design.tasks - 1))
+    tasks = _drawn(rng, single + parts.task.variance / design.tasks, design.tasks - 1)
+    runs, df = _of_runs(parts, design, single, rng)
+    kept = [(runs > games, runs, df), (tasks > games, tasks, design.tasks - 1)]
+    times = 1.0 - sum(is_kept.astype(float) for is_kept, _, _ in kept)
+    found = sum(is_kept * part for is_kept, part, _ in kept) + times * games
+    spread = sum(is_kept * part**2 / of for is_kept, part, of in kept)
+    spread = spread + (times * games) ** 2 / ((design.pairs - 1) * (design.tasks - 1))
+    beyond = t.ppf(1 - LEVEL / 2 / comparisons, found**2 / spread) * np.sqrt(found)
+    true = single + parts.task.variance / design.tasks + parts.seed.variance / design.pairs
+    error = (true + parts.start.variance / design.starts) ** 0.5
+    return float(np.mean(norm.sf((beyond - effect) / error) + norm.cdf((-beyond - effect) / error)))
+
+
+def _drawn(rng: np.random.Generator, variance: float, df: int) -> Matrix:
+    """What a mean square adds to the variance of the overall mean, in studies [DRAWS]."""
+    return variance * rng.chisquare(df, DRAWS) / df
+
+
+def _of_runs(parts: Components, design: Design, single: float, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """As ``statistics`` takes it, with its degrees of freedom: of warm starts' means where these vary more than the seeds of one."""
+    of_seeds = parts.seed.variance / design.pairs + single
+    pairs, within = design.pairs - 1, design.pairs - design.starts
+    if design.starts == 1 or not within:
+        return _drawn(rng, of_seeds + parts.start.variance / design.starts, pairs), np.full(DRAWS, float(pairs))
+    between = _drawn(rng, parts.start.variance / design.starts + of_seeds, design.starts - 1)
+    inside = _drawn(rng, of_seeds, within)
+    pooled = (between * (design.starts - 1) + inside * within) / pairs
+    above = between > inside
+    return np.where(above, between, pooled), np.where(above, design.starts - 1.0, float(pairs))
+
+
+def detectable(parts: Components, design: Design, comparisons: int = 1) -> float:
+    """The true difference that ``POWER`` of studies of this size tell from 0."""
+    from scipy.optimize import brentq
+
+    def lacking(effect: float) -> float:
+        return power(parts, design, effect, comparisons) - POWER
+
+    most = 1.0
+    while lacking(most) < 0:
+        most *= 2
+    return float(brentq(lacking, 0.0, most, xtol=1e-4))
 
 
 def seeds_needed(parts: Components, design: Design, effect: float, comparisons: int = 1) -> Design | None:
-    """The design with the fewest warm starts, or where there is one with the fewest seeds, that tells ``effect`` from 0 at the power of
-    ``statistics``; None: none of up to ``SEEDS_AT_MOST`` seeds does, for the tasks alone vary too much."""
+    """The design with the fewest warm starts, or where there is one with the fewest seeds, that tells ``effect`` from 0 with ``POWER``;
+    None: none of up to ``SEEDS_AT_MOST`` seeds does, for the tasks alone vary too much."""
     several = design.starts > 1
 
     def of(count: int) -> Design:
         return replace(design, starts=count) if several else replace(design, seeds=count)
 
     def tells(count: int) -> bool:
-        return error_of(parts, of(count)).detectable(comparisons) <= effect
+        return power(parts, of(count), effect, comparisons) >= POWER
 
     least, most = 3, SEEDS_AT_MOST
     if not tells(most):

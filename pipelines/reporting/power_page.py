@@ -17,7 +17,7 @@ from pipelines.reporting.power import (
     Design,
     Paired,
     components_of,
-    error_of,
+    detectable,
     rejected,
     seeds_needed,
 )
@@ -156,7 +156,7 @@ def _told(parts: Components, pairs: Sequence[Paired], asked: Asked) -> Table:
     rows = []
     for seeds, starts, tasks, samples in dict.fromkeys((*_size(pair), pair.samples) for pair in pairs):
         design = Design(starts, seeds // starts, tasks, samples)
-        found = error_of(parts, design).detectable(asked.comparisons)
+        found = detectable(parts, design, asked.comparisons)
         rows.append(
             (f"{seeds} pairs, {tasks} tasks, {samples} game{'s' * (samples > 1)} of each", f"{100 * found:.1f}")
         )

@@ -48,7 +48,8 @@ def estimate(values: Matrix, types: Sequence[str] | None = None, starts: Starts 
     low, high = error.interval(mean)
     if _are_shares(values):
         low, high = max(low, 0.0), min(high, 1.0)
-    return Estimate(mean, sd, low, high, *values.shape, _count(starts))
+    seeds, tasks = values.shape
+    return Estimate(mean, sd, low, high, seeds, tasks, _count(starts))
 
 
 def seed_means(values: Matrix, types: Sequence[str] | None = None) -> Matrix:

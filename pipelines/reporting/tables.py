@@ -190,8 +190,8 @@ def _missing(lines: Sequence[Line], cells: Cells, benchmarks: Sequence[str]) -> 
         if seeds and (fewer := {replicate_of(run) for run in cells.on(benchmark)} - seeds):
             several = len({start for start, _ in [*seeds, *fewer]}) > 1
             for start in sorted({start for start, _ in fewer}):
-                lacking = ", ".join(str(seed) for of, seed in sorted(fewer) if of == start)
-                yield f"seed {lacking}{f' of warm start {start}' if several else ''} of {row} on {benchmark}"
+                these = ", ".join(str(seed) for of, seed in sorted(fewer) if of == start)
+                yield f"seed {these}{f' of warm start {start}' if several else ''} of {row} on {benchmark}"
 
 
 def _remarks(lines: Sequence[Line], cells: Cells, columns: Sequence[Shown]) -> Iterator[str]:

@@ -15,7 +15,8 @@ from pipelines.reporting.power import (
     Design,
     Paired,
     components_of,
-    error_of,
+    detectable,
+    power,
     rejected,
     seeds_needed,
 )
@@ -80,20 +81,31 @@ def test_known_components_are_found() -> None:
     assert (of.start.df, of.seed.df, of.task.df) == (160, 200, 2360)
 
 
-def test_the_error_of_a_design_by_hand() -> None:
-    """4 warm starts × 2 seeds, 10 tasks played 3 times. Warm starts .08/4 + .04/8, tasks .2/10, dice 2.4/(8·10·3) = .01: .055. Each
-    mean square has the dice too, so that they count 2 − 1 times."""
-    error = error_of(parts(0.08, 0.04, 0.2, 2.4), Design(4, 2, 10, 3))
-    assert error.se**2 == pytest.approx(0.055)
-    assert error.df == pytest.approx(0.055**2 / (0.035**2 / 3 + 0.03**2 / 9 + 0.01**2 / 63))
-    assert error_of(parts(dice=2.4), Design(1, 8, 10, 3)).se ** 2 == pytest.approx(0.01)
+def test_power_of_many_seeds_and_tasks_is_that_of_a_known_error() -> None:
+    """400 pairs on 1,000 tasks: the error is √(seeds/400 + tasks/1,000 + dice/(400·1,000·3)), with so many degrees of freedom that 80 %
+    need 1.96 + .84 of it, and at 12 comparisons 2.87 + .84. Without a difference 5 % are told from 0."""
+    of, design = parts(seed=0.04, task=0.2, dice=2.4), Design(1, 400, 1000, 3)
+    error = (0.04 / 400 + 0.2 / 1000 + 2.4 / 400 / 1000 / 3) ** 0.5
+    assert power(of, design, 2.802 * error) == pytest.approx(0.8, abs=0.01)
+    assert power(of, design, 0) == pytest.approx(0.05, abs=0.005)
+    assert detectable(of, design, 12) == pytest.approx((2.865 + 0.842) * error, rel=0.02)
+    assert power(replace(of, start=known(0.01)), Design(200, 2, 1000, 3), 2.802 * (error**2 + 0.01 / 200) ** 0.5) == (
+        pytest.approx(0.8, abs=0.015)
+    )
+
+
+def test_a_component_that_is_not_there_costs_power_all_the_same() -> None:
+    """Half of the studies find seeds or tasks to vary by more than games do, and are less certain than they could be."""
+    of, design = parts(dice=0.3), Design(1, 3, 128)
+    assert power(of, design, 2.802 * (0.3 / 3 / 128) ** 0.5) < 0.75
+    assert power(of, design, 0) < 0.045
 
 
 def test_the_fewest_seeds_that_tell_a_difference() -> None:
     of, design = parts(seed=0.001, task=0.005), Design(1, 3, 512)
     found = seeds_needed(of, design, 0.05)
     assert found is not None
-    assert error_of(of, found).detectable(1) <= 0.05 < error_of(of, replace(found, seeds=found.seeds - 1)).detectable(1)
+    assert power(of, found, 0.05) >= 0.8 > power(of, replace(found, seeds=found.seeds - 1), 0.05)
     of_starts = seeds_needed(replace(of, start=known(0.001)), Design(2, 2, 512), 0.05)
     assert of_starts is not None
     assert (of_starts.seeds, of_starts.starts > found.seeds // 2) == (2, True)
