@@ -14,7 +14,7 @@ BENCHMARK ?= deepsearch
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cluster setup-real demo real grid credit tournament repro test test-cluster test-real lint docs bench ui lock clean distclean
+.PHONY: help setup setup-cluster setup-real setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for 
 	@bash scripts/setup.sh cluster
 
 setup-real: setup
-	@bash scripts/setup_real.sh
+	@bash scripts/setup_beside.sh real
+
+setup-browser: setup
+	@bash scripts/setup_browser.sh
 
 demo: setup ## {GRPO, DAPO} × {EMPG off, full}, 2 seeds, at laptop scale: tables, figures, a report (BENCHMARK=alfworld, webshop)
 	@$(PY) -m flows.demo benchmark=$(BENCHMARK)
@@ -54,6 +57,9 @@ test-cluster: setup-cluster ## the tests that need the engines, in .venv-cluster
 
 test-real: setup-real ## policy=local against transformers over SmolLM2 and Qwen2's vocabulary
 	@$(PY) -m pytest -q -s -m real $(PYTEST_ARGS)
+
+test-browser: setup-browser ## the report's and MLflow's pages in headless Chromium, which it installs where it may
+	@$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import floors
 	@$(PY) -m ruff check .

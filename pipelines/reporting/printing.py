@@ -10,10 +10,11 @@ from pipelines.reporting.comparable import start_of
 from pipelines.reporting.names import papers_names
 from pipelines.reporting.published import Number
 from pipelines.reporting.rendering import Document, Heading, Table, csv_text, interval_text
-from pipelines.reporting.specification import Column, Row
+from pipelines.reporting.specification import Column, Row, Specification
 from pipelines.reporting.statistics import FEW_SEEDS, POWER, Estimate
-from pipelines.reporting.tables import Contrast, Line, StudyTable
+from pipelines.reporting.tables import Contrast, Line, Shown, StudyTable
 
+MEASURED, NUMBERS = "Measured", "Numbers"  # headings: what a difference is of; whose numbers a row has
 _NONE = "–"
 _LABELS = {
     "model": "Model", "method": "Method", "empg": "EMPG", "zeta": "ζ", "k": "k", "k_future": "k′",
@@ -151,16 +152,19 @@ def _means(table: StudyTable) -> Table:
     for line in table.lines:
         ours = (_mean(line.numbers.get(shown)) for shown in table.columns)
         if not table.published:
-            rows.append((*_label(table, line.row), *ours))
+            rows.append((*row_labels(table.specification, line.row), *ours))
             continue
         paper = (_papers(table.published.get((line.row, column))) for _, column in table.columns)
-        rows += [(*_label(table, line.row), "here", *ours), (*_label(table, line.row), "paper", *paper)]
-    return _layout(table, "Mean ± standard deviation over seeds (%)", rows, ["Numbers"] if table.published else [])
+        rows += [
+            (*row_labels(table.specification, line.row), "here", *ours),
+            (*row_labels(table.specification, line.row), "paper", *paper),
+        ]
+    return _layout(table, "Mean ± standard deviation over seeds (%)", rows, [NUMBERS] if table.published else [])
 
 
 def _intervals(table: StudyTable) -> Table:
     rows = [
-        (*_label(table, line.row), *(_interval(line.numbers.get(shown)) for shown in table.columns))
+        (*row_labels(table.specification, line.row), *(_interval(line.numbers.get(shown)) for shown in table.columns))
         for line in table.lines
         if line.numbers
     ]
@@ -168,8 +172,10 @@ def _intervals(table: StudyTable) -> Table:
 
 
 def _differences(table: StudyTable) -> Table:
-    header = ["Measured", "Seeds", "Tasks", "Difference", "95 % interval", "p (Holm)", "Detectable", "Verdict"]
-    rows = tuple((*_label(table, contrast.row), *_contrast(table, contrast)) for contrast in table.contrasts)
+    header = [MEASURED, "Seeds", "Tasks", "Difference", "95 % interval", "p (Holm)", "Detectable", "Verdict"]
+    rows = tuple(
+        (*row_labels(table.specification, contrast.row), *_contrast(table, contrast)) for contrast in table.contrasts
+    )
     words = len(table.specification.labels) + 1
     title = "Paired differences to EMPG off (points; same seeds, same tasks)"
     return Table(title, tuple(map(Heading, (*_labels(table), *header))), rows, words)
@@ -178,7 +184,7 @@ def _differences(table: StudyTable) -> Table:
 def _sizes(table: StudyTable) -> Table:
     benchmarks = list(table.specification.columns)
     rows = tuple(
-        (*_label(table, line.row), *(_size(line, benchmark) for benchmark in benchmarks))
+        (*row_labels(table.specification, line.row), *(_size(line, benchmark) for benchmark in benchmarks))
         for line in table.lines
         if line.runs
     )
@@ -194,15 +200,18 @@ def _deviations(table: StudyTable) -> Table:
 def _layout(table: StudyTable, title: str, rows: Sequence[tuple[str, ...]], more: Sequence[str] = ()) -> Table:
     """A printed table in the paper's layout."""
     words = list(map(Heading, (*_labels(table), *more)))
-    columns = [Heading(column.name, column.group, _alone(table, column)) for _, column in table.columns]
+    columns = [
+        Heading(column.name, column.group, column_name(table.specification, table.columns, column))
+        for _, column in table.columns
+    ]
     return Table(title, (*words, *columns), tuple(rows), len(words))
 
 
-def _alone(table: StudyTable, column: Column) -> str:
-    """A column's name where there is no line for groups: with its group, which names the benchmark or the measure, if there are
-    several benchmarks or columns of the same name."""
-    names = [shown.name for _, shown in table.columns]
-    several = len(table.specification.columns) > 1 or len(set(names)) < len(names)
+def column_name(specification: Specification, columns: Sequence[Shown], column: Column) -> str:
+    """What one of a table's columns is called where there is no line for groups: with its group, which names the benchmark or the
+    measure, if there are several benchmarks or columns of the same name."""
+    names = [shown.name for _, shown in columns]
+    several = len(specification.columns) > 1 or len(set(names)) < len(names)
     return f"{column.group} {column.name}" if several else column.name
 
 
@@ -210,7 +219,8 @@ def _labels(table: StudyTable) -> list[str]:
     return [_LABELS[label] for label in table.specification.labels]
 
 
-def _label(table: StudyTable, row: Row) -> list[str]:
+def row_labels(specification: Specification, row: Row) -> list[str]:
+    """What stands in a row's columns of words."""
     strength = {"zeta": row.zeta, "k": row.k, "k_future": row.k if row.k_future is None else row.k_future}
     texts = {
         "model": row.model,
@@ -219,7 +229,7 @@ def _label(table: StudyTable, row: Row) -> list[str]:
         "normalization": row.normalization if row.has_strength else _NONE,
         **{name: str(value) if row.has_strength else _NONE for name, value in strength.items()},
     }
-    return [texts[label] for label in table.specification.labels]
+    return [texts[label] for label in specification.labels]
 
 
 def _percent(share: float) -> str:
@@ -245,7 +255,7 @@ def _papers(number: Number | None) -> str:
 
 
 def _contrast(table: StudyTable, contrast: Contrast) -> list[str]:
-    d, name = contrast.difference, _alone(table, contrast.shown[1])
+    d, name = contrast.difference, column_name(table.specification, table.columns, contrast.shown[1])
     interval = interval_text(d.low, d.high, "+")
     tested = [f"{contrast.corrected:.3f}", _detectable(contrast.detectable), contrast.verdict]
     seeds = f"{d.seeds} ({d.starts} warm starts)" if d.starts > 1 else str(d.seeds)

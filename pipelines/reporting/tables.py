@@ -24,6 +24,7 @@ class Cells:
     """
 
     def __init__(self, specification: Specification, runs: Sequence[RunResult]) -> None:
+        self._specification = specification
         self._of = members_of(specification, runs)
         for benchmark in specification.columns:
             check_measured_alike(self.on(benchmark))
@@ -39,6 +40,16 @@ class Cells:
     def on(self, benchmark: str) -> list[RunResult]:
         """The benchmark's runs, each once: a run may be of two rows."""
         return list(dict.fromkeys(run for (_, on), members in self._of.items() if on == benchmark for run in members))
+
+    @property
+    def columns(self) -> tuple[Shown, ...]:
+        """What the table shows of each benchmark."""
+        specification = self._specification
+        return tuple(
+            (benchmark, column)
+            for benchmark in specification.columns
+            for column in specification.columns_of(benchmark, self.averages(benchmark))
+        )
 
     def averages(self, benchmark: str) -> Mapping[str, list[str]]:
         runs = self.on(benchmark)
@@ -95,11 +106,7 @@ def make_table(specification: Specification, runs: Sequence[RunResult], settings
             different panels, measured differently, or are of different scales.
     """
     cells = Cells(specification, runs)
-    columns = tuple(
-        (benchmark, column)
-        for benchmark in specification.columns
-        for column in specification.columns_of(benchmark, cells.averages(benchmark))
-    )
+    columns = cells.columns
     lines = tuple(_line(row, cells, columns) for row in specification.rows)
     stand_in = any(run.info.stand_in for run in cells.all)
     published = _published(specification, columns) if cells.scale == "paper" and not stand_in else {}

@@ -101,7 +101,7 @@ def test_a_clusters_lock_serves(lock: str) -> None:
         assert [n for n in versions if re.match(r"torch$|triton|nvidia-(?!ml-py)|cuda-", n)] == []
 
 
-@pytest.mark.parametrize("extra", ["platform", "dev", "bench", "real", "docs", "cluster-cuda"])
+@pytest.mark.parametrize("extra", ["platform", "dev", "bench", "real", "browser", "docs", "cluster-cuda"])
 def test_extras_say_what_the_requirement_files_say(extra: str) -> None:
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -245,7 +244,7 @@ def test_a_page_of_an_evaluation_takes_turns_and_leaves_out_what_has_no_room() -
     assert len(page.elements["script"]) == 2
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.browser
 def test_the_viewer_in_a_browser(report: Path, tmp_path: Path) -> None:
     """The arm whose advantages differ within a trajectory is chosen, its steps stand there, and the evil text is text."""
     options = [

@@ -28,6 +28,7 @@ class Element {
 
 const elements = {};
 globalThis.document = {
+  addEventListener: () => {},
   getElementById: (id) => (elements[id] ??= new Element("div")),
   createElement: (tag) => new Element(tag),
   createElementNS: (_, tag) => new Element(tag),

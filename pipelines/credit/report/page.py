@@ -40,6 +40,8 @@ def write_page(out: Path, name: str, claim: str, played: Sequence[Played], table
         conclusion=(),
         dates="",
         makings=(),
+        commands=(),
+        notes=(),
         tables=read_tables(tables),
         pictures=read_pictures(figures),
         environment=environment_of([info for info, *_ in played]),

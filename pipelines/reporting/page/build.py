@@ -9,10 +9,12 @@ from typing import Any
 
 from pipelines.reporting.figures.study import comparable_study
 from pipelines.reporting.figures.style import claim
-from pipelines.reporting.page.conclusion import conclusion_of, dates_of, makings_of
+from pipelines.reporting.page.conclusion import conclusion_of, dates_of
 from pipelines.reporting.page.environment import environment_of
+from pipelines.reporting.page.links import links_of
+from pipelines.reporting.page.making import makings_of
 from pipelines.reporting.page.pictures import read_pictures
-from pipelines.reporting.page.tables import read_tables
+from pipelines.reporting.page.tables import read_tables, shared_notes
 from pipelines.reporting.page.viewer import trajectories_of
 from pipelines.reporting.results import read_study
 
@@ -31,15 +33,18 @@ def write_page(runs: Path, report: Path, name: str = "") -> Path:
 
 def render(runs: Path, report: Path, name: str = "") -> str:
     study = comparable_study(read_study(runs))
-    trajectories = trajectories_of(study)
+    trajectories, makings = trajectories_of(study), makings_of(study, runs)
+    notes, tables = shared_notes(read_tables(report / "tables", lambda name: links_of(name, study, makings)))
     return rendered(
         "report.html.j2",
         name=name or report.resolve().name,
         claim=claim(study),
         conclusion=conclusion_of(study),
         dates=dates_of(study),
-        makings=makings_of(study),
-        tables=read_tables(report / "tables"),
+        makings=makings,
+        commands=[run.command for making in makings for run in making.runs if run.command],
+        notes=notes,
+        tables=tables,
         pictures=read_pictures(report / "figures"),
         environment=environment_of(study),
         trajectories=trajectories,

@@ -1,31 +1,19 @@
-"""What a study says, in two sentences, and how each of its runs is made again."""
+"""What a study says, in two sentences."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from pipelines.reporting.comparable import without_seeds
 from pipelines.reporting.headline import Cell, Line, lines_of
 from pipelines.reporting.names import benchmark_title
+from pipelines.reporting.page.making import cells_of
 from pipelines.reporting.results import RunResult
-
-
-@dataclass(frozen=True)
-class Making:
-    """A run: what identifies its numbers, and the ``command`` that makes it again, "" where it recorded none."""
-
-    cell: str
-    seed: int
-    panel: str
-    checkpoint: str
-    command: str
 
 
 def conclusion_of(runs: Sequence[RunResult]) -> tuple[str, str]:
     """Whether training helped, and whether EMPG did, by the cells' own numbers."""
-    lines = lines_of(_cells(runs))
+    lines = lines_of([Cell(members[0].info.cell, members, len(members)) for members in cells_of(runs)])
     return _of_training(lines), _of_empg(lines)
 
 
@@ -33,22 +21,6 @@ def dates_of(runs: Sequence[RunResult]) -> str:
     """When the code of the runs was committed; "" where they do not say."""
     dates = sorted({run.info.committed for run in runs if run.info.committed})
     return " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
-
-
-def makings_of(runs: Sequence[RunResult]) -> tuple[Making, ...]:
-    """Of each run; none where no run recorded its command, as those of earlier versions."""
-    infos = [run.info for run in runs]
-    if not any(info.command for info in infos):
-        return ()
-    return tuple(Making(i.cell, i.seed, i.panel_sha256[:12], i.checkpoint, i.command) for i in infos)
-
-
-def _cells(runs: Sequence[RunResult]) -> list[Cell]:
-    """By everything but the seeds, so that a study of strengths has a cell for each, and by the panel that was played."""
-    found: dict[tuple[str, str], list[RunResult]] = {}
-    for run in runs:
-        found.setdefault((str(without_seeds(run.config)), run.info.panel_sha256), []).append(run)
-    return [Cell(members[0].info.cell, members, len(members)) for members in found.values()]
 
 
 def _of_training(lines: Sequence[Line]) -> str:

@@ -129,6 +129,16 @@
     );
   }
 
+  // Who is led here from how a number was made sees that run.
+  document.addEventListener("click", (event) => {
+    const run = data.runs[event.target.dataset?.run];
+    if (!run) return;
+    for (let level = 0; level < last; level++) {
+      pick(names[level]).value = String(run[names[level]]);
+      fill(level + 1);
+    }
+  });
+
   names.forEach((name, level) => pick(name).addEventListener("change", () => (level < last ? fill(level + 1) : show())));
   viewer.hidden = false;
   fill(0);

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,12 +23,14 @@ _REWARD = Column("reward", "reward of the step")  # of every method: what the en
 
 @dataclass(frozen=True)
 class Trajectories:
-    """``json``: what the viewer reads. ``shown``, ``left_out``: numbers of runs; ``absent``: why other runs have none, in words."""
+    """``json``: what the viewer reads. ``shown``, ``left_out``: numbers of runs; ``absent``: why other runs have none, in words;
+    ``places``: of the runs that are shown, by their folders, where they stand in ``json``."""
 
     json: Markup
     shown: int
     left_out: int
     absent: str
+    places: Mapping[Path, int] = field(default_factory=dict)
 
 
 def trajectories_of(runs: Sequence[RunResult]) -> Trajectories:
@@ -48,6 +51,7 @@ def trajectories_of(runs: Sequence[RunResult]) -> Trajectories:
             continue
         spent += cost
         entries.append((run, entry))
+    places = {run.folder: place for place, (run, _) in enumerate(entries)}
     methods = list(dict.fromkeys(run.info.columns for run in runs))
     data = {
         "texts": texts.all,
@@ -56,7 +60,7 @@ def trajectories_of(runs: Sequence[RunResult]) -> Trajectories:
         "methods": [[asdict(column) for column in (*columns, _REWARD)] for columns in methods],
         "runs": [entry | {"method": methods.index(run.info.columns)} for run, entry in entries],
     }
-    return Trajectories(as_script_data(data), len(entries), left_out, why_absent(runs, TRAJECTORIES))
+    return Trajectories(as_script_data(data), len(entries), left_out, why_absent(runs, TRAJECTORIES), places)
 
 
 def as_script_data(value: Any) -> Markup:
