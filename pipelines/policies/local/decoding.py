@@ -143,7 +143,7 @@ class CachedDecoder:
             self._keys, self._values = (self._widened(cache, shape) for cache in (self._keys, self._values))
 
     def _widened(self, cache: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """A system gives zeros that nobody wrote to for nothing: so the cache has room as soon as its first context is known."""
+        """The cache with room for more positions. The first time, when a context is known, nothing is held that would be copied."""
         wider = self._zeros(shape)
         wider[:, :, :, : cache.shape[3]] = cache
         return wider
