@@ -84,14 +84,30 @@ def page(chromium: Any, comparison: str) -> Iterator[Any]:
 def test_what_is_drawn_is_what_was_logged(page: Any) -> None:
     """The points of each mean curve; nothing is smoothed, and no other benchmark's runs are there."""
     logged = {arm: [mean(value(arm, seed, i) for seed in SEEDS) for i in ITERATIONS] for arm in ("off", "full")}
-    drawn = page.evaluate(_DRAWN)
-    assert len(drawn) >= len(CURVES)
-    for curves in drawn[: len(CURVES)]:
-        assert sorted(y for _, y in curves) == [pytest.approx(means) for means in sorted(logged.values())]
-        assert all(x == list(ITERATIONS) for x, _ in curves)
+    charts = page.evaluate(_DRAWN)
+    assert len(charts) >= len(CURVES)
+    for curves in charts[: len(CURVES)]:
+        drawn = {tuple(round(y, 6) for y in ys): xs for xs, ys in curves}
+        assert drawn.keys() == {tuple(round(y, 6) for y in ys) for ys in logged.values()}
+        assert all(xs == list(ITERATIONS) for xs in drawn.values())
 
 
+def test_groups_count_seeds_and_titles_are_read(page: Any) -> None:
+    """At 1,440 pixels, once the assistant is closed, which MLflow opens by itself."""
+    close = page.query_selector("[data-component-id='mlflow.assistant.chat_panel.close']")
+    if close is not None:
+        close.click()
+    for curve in CURVES:
+        title = page.locator(f"text='{curve}'").first
+        title.wait_for()
+        assert title.evaluate("(shown) => shown.scrollWidth <= shown.clientWidth + 1"), f"{curve} is cut"
+    groups = page.locator("text=/^Group: (webshop )?(off|full)$/")
+    assert groups.count() == 2
+    assert {groups.nth(n).locator("..").inner_text().split()[-1] for n in range(2)} == {str(len(SEEDS))}
+
+
+# Of each chart the curves without their bands.
 _DRAWN = """() => [...document.querySelectorAll(".js-plotly-plot")]
-  .map((plot) => plot.data.filter((trace) => trace.type.startsWith("scatter") && trace.y.length > 1 && !trace.y.includes(null)))
+  .map((plot) => plot.data.filter((trace) => trace.type.startsWith("scatter") && !trace.fill && trace.y.length > 1))
   .filter((traces) => traces.length)
   .map((traces) => traces.map((trace) => [[...trace.x], [...trace.y]]))"""
