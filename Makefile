@@ -14,7 +14,7 @@ BENCHMARK ?= deepsearch
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cluster setup-real setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
+.PHONY: help faults fuzz setup setup-cluster setup-real setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -60,6 +60,12 @@ test-real: setup-real ## policy=local against transformers over SmolLM2 and Qwen
 
 test-browser: setup-browser ## the report's and MLflow's pages in headless Chromium, which it installs where it may
 	@$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
+
+faults: setup ## 1,000 kills of runs and sweeps, which must change no byte (FAULTS="kills --kills 200"; under an hour on 2 cores)
+	@$(PY) -m tests.faults $(or $(FAULTS),kills sweeps)
+
+fuzz: setup ## model outputs, overrides, damaged files and odd tensors by the million: nothing may crash, hang or grow (hours)
+	@$(PY) -m tests.faults outputs overrides files tensors
 
 lint: setup ## ruff, mypy, import floors
 	@$(PY) -m ruff check .

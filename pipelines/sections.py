@@ -22,7 +22,7 @@ def _no_switch(value: Any) -> Any:
 
 
 Int = Annotated[int, BeforeValidator(_no_switch)]
-Float = Annotated[float, BeforeValidator(_no_switch)]
+Float = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_switch)]
 PositiveInt = Annotated[Int, Field(gt=0)]
 NonNegativeInt = Annotated[Int, Field(ge=0)]
 Positive = Annotated[Float, Field(gt=0, allow_inf_nan=False)]

@@ -255,6 +255,7 @@ def test_a_sweep_is_every_combination() -> None:
         (["hydra.launcher.partition=a"], r"hydra.launcher.partition .* it belongs to hydra/launcher=slurm$"),
         (["policy=vllm", "evaluation.temperature=0.001"], r"policy=vllm .* 0 \(greedy\) or 0.01 to 2$"),
         (["empg.zeta=nan"], r"empg.zeta = nan"),
+        (["algorithm.dual_clip=1e999"], r"algorithm.dual_clip = inf"),
         (["empg.arm=half"], r"empg.arm = 'half': .*'off'"),
         (["algorithm=dapo", "algorithm.max_generation_batches=1"], r"dynamic_sampling needs"),
         (["+new.key=1"], r"unknown key new"),

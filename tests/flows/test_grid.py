@@ -96,12 +96,11 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(900)
-def test_a_grid_that_was_killed_twice_ends_like_one_that_was_not(
+def test_a_grid_that_was_killed_ends_like_one_that_was_not(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed, whole = (after_a_launch(tmp_path / name, tmp_path_factory) for name in ("killed", "whole"))
     checkout(killed)
-    kill_when(killed, lambda: len(list((killed / "artifacts" / "rollout").glob("*/record.json"))) > 0)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
     said = finish(killed)
     assert re.search(r"alfworld_1.5b_grpo_full +1 .* (noise|few seeds|–)", said)

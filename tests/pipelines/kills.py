@@ -4,6 +4,7 @@ Python and importing torch would cost more than what is killed."""
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,20 @@ class Launches:
         for artifact in whole:
             shutil.rmtree(artifact)
         return not whole
+
+    def kill_after(self, after_s: float) -> bool:
+        """Launch, and kill so long after. False when the run had ended by then."""
+        run = self._launch()
+        ended, _, _ = select.select([self._process.stdout], [], [], after_s)
+        if not ended:
+            os.kill(run, signal.SIGKILL)
+        self._said("ended")
+        return not ended
+
+    def let_through(self) -> None:
+        """Launch, and wait until it ended."""
+        self._launch()
+        self._said("ended")
 
     def _launch(self) -> int:
         assert self._process.stdin is not None
