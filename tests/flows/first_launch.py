@@ -61,6 +61,18 @@ def with_prefect(folder: Path, factory: pytest.TempPathFactory) -> Path:
 
 def after_a_launch(folder: Path, factory: pytest.TempPathFactory) -> Path:
     """The same, and the data and the model of small runs."""
+    _with_artifacts(folder, factory)
+    return with_prefect(folder, factory)
+
+
+def without_prefect(folder: Path, factory: pytest.TempPathFactory) -> Path:
+    """``folder`` with the data and the model of small runs, for launches at which Prefect does not matter: where its folder would be
+    is a file, its server cannot start, and they go on without."""
+    _with_artifacts(folder, factory)
+    (folder / HOME).write_text("a file")
+    return folder
+
+
+def _with_artifacts(folder: Path, factory: pytest.TempPathFactory) -> None:
     for made in ("data", "panels", "model", "cache"):
         shutil.copytree(first_launch(factory) / "artifacts" / made, folder / "artifacts" / made)
-    return with_prefect(folder, factory)

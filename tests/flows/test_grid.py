@@ -22,7 +22,7 @@ from pipelines.errors import ConfigError
 from pipelines.experiment import run_experiment
 from pipelines.files import sha256_file
 from pipelines.reporting.report import collect, write_table
-from tests.flows.first_launch import after_a_launch
+from tests.flows.first_launch import without_prefect
 from tests.flows.test_jobs import jobs_of
 from tests.pipelines.runs import Quiet
 from tests.reporting.study import PICK_LOOK, write_cell
@@ -99,7 +99,7 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
 def test_a_grid_that_was_killed_ends_like_one_that_was_not(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed, whole = (after_a_launch(tmp_path / name, tmp_path_factory) for name in ("killed", "whole"))
+    killed, whole = (without_prefect(tmp_path / name, tmp_path_factory) for name in ("killed", "whole"))
     checkout(killed)
     kill_when(killed, lambda: len(list((killed / "runs").glob("*/*/results/run.json"))) > 0)
     said = finish(killed)

@@ -21,7 +21,7 @@ from flows.launch.slurm import Slurm, refusal
 from flows.launch.slurm_settings import slurm_settings
 from pipelines.config import RunConfig
 from pipelines.run_folder import is_finished, run_folder
-from tests.flows.first_launch import SMALL, after_a_launch
+from tests.flows.first_launch import SMALL, without_prefect
 from tests.flows.launches import launched
 from tests.flows.test_command_line import environment, run
 
@@ -352,7 +352,7 @@ def test_jobs_are_submitted_run_and_reported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One of the two has a folder of games without a game and fails alone; the script is what the plan had printed."""
-    after_a_launch(tmp_path, tmp_path_factory)
+    without_prefect(tmp_path, tmp_path_factory)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "games" / "json_2.1.1" / "train").mkdir(parents=True)
     cluster["ALFWORLD_DATA"] = str(tmp_path / "games")
