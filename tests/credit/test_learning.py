@@ -36,6 +36,7 @@ def run(
         seed=seed,
         info=SimpleNamespace(benchmark=benchmark),
         config=values | more,
+        stages={},
         evaluations=pd.DataFrame(games, columns=["iteration", "success"]),
         metrics=pd.DataFrame({"iteration": range(1, 1 + len(rollouts)), "rollout/success": rollouts}),
         last=4,

@@ -37,10 +37,10 @@ def test_one_command_makes_all_and_the_page_says_what_came_of_it(
         "the one difference to EMPG off is noise",
         "2 runs, by code of 2026-01-02",
         "python -m flows empg=off &#39;model.name=&lt;b&gt;&#39;",
-        'id="run-2"',
         "<code>update/1</code>",
     ):
         assert text in page
+    assert page.count('<div class="made" id="') == 2  # where the numbers of each cell lead
     first = page.encode()
     (tmp_path / "reports/runs/tables/old.md").write_text("# Of other runs")
     assert main(["runs=runs"]) == 0
