@@ -18,6 +18,7 @@ from flows.configure.cells import CONF, cells
 from flows.configure.compose import compose, compose_all, composer, expand
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
+from pipelines.reporting.specification import specifications
 from pipelines.run_folder import run_folder
 
 MODELS = {"1.5b": "qwen2.5-1.5b", "7b": "qwen2.5-7b", "8b": "llama-3.1-8b", "32b": "qwen2.5-32b"}
@@ -72,6 +73,23 @@ def test_cells_of_two_tables_that_are_one_experiment_are_one_run() -> None:
     ]
     assert len({run_folder(compose([f"+experiment={cell}", "scale=paper", "seed=2"])) for cell in same}) == 1
     assert run_folder(compose(["benchmark=alfworld"])) in folders  # and so is the same run by its values
+
+
+def test_cells_and_rows_are_the_same() -> None:
+    """Every cell of the paper's is a row of the table that its folder is named after, and every row has its cell."""
+    configs = {cell: run.experiment.values() for cell, run in zip(PAPER, composed("paper"), strict=True)}
+    rows = {
+        (name, benchmark, str(row)): {
+            cell for cell, config in configs.items() if config["benchmark"]["name"] == benchmark and row.holds(config)
+        }
+        for name, table in specifications().items()
+        for benchmark in table.columns
+        for row in table.rows
+    }
+    assert [row for row, held in rows.items() if not held] == []
+    for cell in configs:
+        folder = cell.partition("/")[0]
+        assert any(cell in held for (name, *_), held in rows.items() if name.startswith(folder)), cell
 
 
 def test_the_tournament_has_every_method_on_three_benchmarks() -> None:

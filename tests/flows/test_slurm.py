@@ -394,6 +394,7 @@ def test_a_refused_and_a_lost_job_are_one_line(tmp_path: Path, cluster: dict[str
     assert "Traceback" not in refused.stderr
     for said in (lost.stderr, refused.stderr):
         assert "2 of 2 runs failed:" in said
+        assert "warning: Prefect's server " in said
 
 
 @pytest.mark.parametrize(

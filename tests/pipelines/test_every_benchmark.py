@@ -18,8 +18,8 @@ from tests.pipelines.kills import Launches
 from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config, small_run, with_data
 
 OTHERS = [name for name in benchmark_names() if name != "alfworld"]
-# Those in which a benchmark's own code runs; and the making of data, which takes seconds: `make faults` kills there.
-STAGES = ("warm_start", "evaluate", "rollout")
+# Those in which a benchmark's own code runs; and the making of data and the warm start, which take seconds: `make faults` kills there.
+STAGES = ("evaluate", "rollout")
 
 
 @pytest.fixture(scope="module", params=OTHERS)

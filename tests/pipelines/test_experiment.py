@@ -36,18 +36,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_run_twice_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    run_experiment(small_config(tmp_path), Quiet())
-    assert digests(tmp_path) == digests(finished)
-    assert any(name.endswith("model.safetensors") and name.startswith("artifacts/update") for name in digests(finished))
-
-
-def test_another_seed_moves_the_numbers_and_execution_does_not(finished: Path, tmp_path: Path) -> None:
+    """Whatever says how it is executed: the second has two processes that play."""
     config = small_config(tmp_path)
     workers = config.model_copy(update={"execution": config.execution.model_copy(update={"environment_workers": 2})})
     run_experiment(workers, Quiet())
     assert digests(tmp_path) == digests(finished)
+    assert any(name.endswith("model.safetensors") and name.startswith("artifacts/update") for name in digests(finished))
+
+
+def test_another_seed_moves_the_numbers(finished: Path, tmp_path: Path) -> None:
+    with_data(finished, tmp_path)
     run_experiment(small_config(tmp_path, seed=1), Quiet())
-    first, second = (pd.read_parquet(p) for p in sorted((tmp_path / "runs").rglob("metrics.parquet")))
+    first, second = (pd.read_parquet(next((root / "runs").rglob("metrics.parquet"))) for root in (finished, tmp_path))
     assert not first["update/loss"].equals(second["update/loss"])
 
 

@@ -1,4 +1,4 @@
-"""Eight genuine games, compiled once: one of each skill to train on, and of either panel one to fetch and one to cut."""
+"""Six genuine games, compiled once: one of each skill to train on, and of either panel one to fetch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.environments.cooking.benchmark import CookingBenchmark
 from pipelines.environments.cooking.config import CookingConfig, CookingGenerated
 from tests.once import made_once
 
-SETTINGS = CookingGenerated(train=4, valid=2, test=2)
+SETTINGS = CookingGenerated(train=4, valid=1, test=1)
 
 
 @pytest.fixture(scope="session")
