@@ -64,7 +64,7 @@ test-real: setup-real ## policy=local against transformers over SmolLM2 and Qwen
 test-browser: setup-browser ## the report's and MLflow's pages in headless Chromium, which it installs where it may
 	@$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
 
-faults: setup ## 1,000 kills of runs and sweeps, which must change no byte (FAULTS="kills --kills 200"; under an hour on 2 cores)
+faults: setup ## 1,000 kills of runs and sweeps, which must change no byte (FAULTS="kills --kills 200" for some)
 	@$(PY) -m tests.faults $(or $(FAULTS),kills sweeps)
 
 fuzz: setup ## model outputs, overrides, damaged files and odd tensors by the million: nothing may crash, hang or grow (hours)

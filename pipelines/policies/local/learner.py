@@ -114,9 +114,8 @@ class LocalLearner:
             }  # fmt: skip
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        if (
-            loss_settings.aggregation == "constant-length"
-        ):  # what is no loss is shown as the mean over tokens that it is elsewhere
+        # What is no loss is shown as the mean over tokens that it is elsewhere.
+        if loss_settings.aggregation == "constant-length":
             per_token = total / float(whole.mask.sum())
             sums |= {name: value * per_token for name, value in sums.items() if name not in ("loss", "policy_loss")}
         norm = torch.nn.utils.clip_grad_norm_(self._engine.named.values(), settings.clip_norm)

@@ -54,9 +54,9 @@ def set_objective(names: Names, settings: UpdateSettings) -> None:
     """What one update asks for."""
     names.actor.eps_clip_low_high = (settings.clip_low, settings.clip_high)
     names.actor.dual_clip = settings.dual_clip
-    names.actor.loss_agg_mode = settings.aggregation.replace(
-        "constant-length", "token-mean"
-    )  # the totals hold its divisor
+    # A constant length is the mean over tokens but for its divisor, which the totals hold.
+    constant = settings.aggregation == "constant-length"
+    names.actor.loss_agg_mode = "token-mean" if constant else settings.aggregation
     names.actor.entropy_coef = settings.entropy_coefficient
     names.algo.kl.init_coef = settings.kl_coefficient
     names.algo.kl.estimator = settings.kl_estimator
