@@ -17,7 +17,7 @@ BENCHMARK ?= deepsearch
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help faults fuzz setup setup-cluster setup-real setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
+.PHONY: help faults fuzz setup setup-cluster setup-real setup-search setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ setup-cluster: ## make .venv-cluster with vLLM, OpenRLHF, Ray and DeepSpeed for 
 
 setup-real: setup
 	@bash scripts/setup_beside.sh real
+
+setup-search: setup ## Optuna, for examples/search.py
+	@bash scripts/setup_beside.sh search
 
 setup-browser: setup
 	@bash scripts/setup_browser.sh

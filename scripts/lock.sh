@@ -4,6 +4,7 @@
 #   lock.txt          the laptop, Python 3.11 and 3.12
 #   real.txt          beside it, data of packages alone, without what these depend on
 #   browser.txt       beside it too, without what these depend on, which lock.txt has
+#   search.txt        likewise
 #   docs.txt          the documentation's site, by itself
 #   cluster-cpu.txt   the engines without a GPU, Linux x86_64, Python 3.11; what it can it pins as lock.txt does
 #   cluster-cuda.txt  the engines at scale, Linux x86_64, Python 3.11, CUDA 13
@@ -51,7 +52,7 @@ keep requirements/lock.txt
 without_torch requirements/torch.txt "${common[@]}" requirements/bench.in --universal --python-version 3.11
 write lock.txt torch.txt,platform.in,dev.in,bench.in
 
-for beside in real browser; do
+for beside in real browser search; do
   keep requirements/$beside.txt
   resolve requirements/$beside.in --no-deps --universal --python-version 3.11
   write $beside.txt $beside.in

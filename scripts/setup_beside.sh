@@ -11,7 +11,7 @@ stamp=".venv/.setup-$1-$(sha256sum "$pins" | cut -c1-20)"
 find_python
 find_uv
 pass_pip_settings
-case "$1" in real) size="100 MB" ;; browser) size="60 MB" ;; esac
+case "$1" in real) size="100 MB" ;; browser) size="60 MB" ;; search) size="1 MB" ;; esac
 say "installing the pins of $pins ($size)"
 "$uv" pip install --quiet --python .venv/bin/python --reinstall --require-hashes --no-deps -r "$pins"
 touch "$stamp"
