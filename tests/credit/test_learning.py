@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.credit.report.learning import PREDICTORS, Cell, cells_of, correlations
+from pipelines.credit.report.learning import PREDICTORS, Cell, cells_of, correlations, without_one
 from pipelines.credit.report.results import read_study
 from pipelines.credit.report.write import write_report
 from pipelines.errors import DataError
@@ -121,6 +122,19 @@ def test_the_mean_is_of_all_benchmarks_or_of_none() -> None:
     found = correlations(cells("a", [1, 2, 3, 4], [1, 2, 4, 3]) + cells("b", [1, 1, 1, 1], [4, 3, 1, 2]))
     (mean,) = [c for c in found if (c.benchmark, c.score, c.outcome) == ("all", "sign", "gain")]
     assert np.isnan([mean.value, mean.low, mean.high]).all()
+
+
+def test_without_one_estimator() -> None:
+    """Five points whose ranks are 1 2 3 4 5 and 1 2 3 5 4, the last two of one estimator: without it 1 2 3 twice is too few to rank;
+    without another's, 1 2 3 4 against 1 2 4 3: .8."""
+    five = cells("a", [1, 2, 3, 4, 5], [1, 2, 3, 5, 4])
+    named = [
+        replace(cell, method=name)
+        for cell, name in zip(five, ["a-off", "b-off", "c-off", "d-off", "d-full"], strict=True)
+    ]
+    found = without_one(named, "sign", "gain")
+    assert found["a"] == pytest.approx(0.8)
+    assert np.isnan(found["d"])
 
 
 def test_a_report_holds_the_tournament_against_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,21 @@ def correlations(cells: Sequence[Cell], *, seed: int = 0) -> list[Correlation]:
     return found
 
 
+def without_one(cells: Sequence[Cell], score: str, outcome: str) -> dict[str, float]:
+    """By estimator, what the mean correlation of the benchmarks is without its methods: whether a finding hangs on one of them."""
+    benchmarks = {cell.benchmark: [other for other in cells if other.benchmark == cell.benchmark] for cell in cells}
+
+    def mean_without(estimator: str) -> float:
+        kept = (_table([cell for cell in own if _estimator(cell) != estimator]) for own in benchmarks.values())
+        return float(np.mean([_spearman(table[[score, outcome]].dropna().to_numpy()) for table in kept]))
+
+    return {estimator: mean_without(estimator) for estimator in sorted({*map(_estimator, cells)})}
+
+
+def _estimator(cell: Cell) -> str:
+    return cell.method.partition("-")[0]
+
+
 def _cell(result: CreditResult, method: str, runs: Sequence[RunResult]) -> Cell:
     of = result.of(ALL, ALL)
     values = of[of["method"] == method].set_index("score")["value"]
@@ -126,7 +141,7 @@ def rollouts_of(run: RunResult) -> float:
 
 def _table(cells: Sequence[Cell]) -> pd.DataFrame:
     rows = [{"gain": cell.gain, "rollouts": cell.rollouts, **cell.scores} for cell in cells]
-    return pd.DataFrame(rows, index=[cell.method for cell in cells])
+    return pd.DataFrame(rows, index=[cell.method for cell in cells], columns=[*OUTCOMES, *PREDICTORS])
 
 
 def _drawn(tables: Sequence[pd.DataFrame], seed: int) -> list[Vector]:

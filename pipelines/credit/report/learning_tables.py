@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
-from pipelines.credit.report.learning import OUTCOMES, PREDICTORS, Cell, Correlation
+from pipelines.credit.report.learning import OUTCOMES, PREDICTORS, Cell, Correlation, without_one
 from pipelines.credit.report.results import ALL
 from pipelines.credit.report.tables import HEADINGS, cell
 from pipelines.reporting.names import benchmark_title
@@ -22,7 +23,7 @@ NOTES = (
 
 def learning_document(cells: Sequence[Cell], found: Sequence[Correlation]) -> Document:
     """Correlations, then the cells behind them."""
-    return Document(TITLE, (_correlations(found), *_cells(cells)), NOTES, TITLE)
+    return Document(TITLE, (_correlations(found), _without_one(cells), *_cells(cells)), NOTES, TITLE)
 
 
 def learning_csv(cells: Sequence[Cell]) -> str:
@@ -53,6 +54,23 @@ def _correlations(found: Sequence[Correlation]) -> Table:
         rows,
         words=2,
     )
+
+
+def _without_one(cells: Sequence[Cell]) -> Table:
+    rows = []
+    for score, outcome in product(PREDICTORS, OUTCOMES):
+        found = {name: value for name, value in without_one(cells, score, outcome).items() if not math.isnan(value)}
+        ends = (
+            [
+                f"{found[name]:.2f}, without {name}"
+                for name in (min(found, key=found.__getitem__), max(found, key=found.__getitem__))
+            ]
+            if found
+            else ["–", "–"]
+        )
+        rows.append((heading(score), OUTCOME_TITLES[outcome], *ends))
+    header = map(Heading, ("credit", "learning", "lowest", "highest"))
+    return Table("The mean correlation without one estimator's methods", tuple(header), tuple(rows), words=2)
 
 
 def _cells(cells: Sequence[Cell]) -> Iterator[Table]:
