@@ -30,7 +30,7 @@ def main(overrides: Sequence[str]) -> int:
     code = launch(command)
     if code:
         return code
-    from flows.study import publish, study_lock
+    from flows.publish import publish, study_lock
     from flows.windows.ending import show_end
 
     with study_lock():

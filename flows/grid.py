@@ -14,7 +14,7 @@ from flows.__main__ import launch, show
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job
-from flows.study import archive, publish, study_lock
+from flows.publish import archive, publish, study_lock
 from flows.windows.ending import show_end
 from flows.windows.terminal import duration
 from pipelines.errors import ConfigError, DataError

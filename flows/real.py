@@ -80,8 +80,8 @@ def read(overrides: Sequence[str]) -> Command:
 
 def publish(command: Command) -> None:
     """The study, which is the last launch's alone, its table, figures and report."""
+    from flows.publish import study_lock
     from flows.report import make_report
-    from flows.study import study_lock
     from pipelines.reporting.report import collect
 
     with study_lock():

@@ -19,7 +19,7 @@ from flows.credit.oracle import ORACLE, Numbers
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job, core_seconds, step_seconds
-from flows.study import study_lock
+from flows.publish import study_lock
 from pipelines.config import ExperimentConfig
 from pipelines.files import replaced_folder
 from pipelines.run_folder import is_finished

@@ -13,7 +13,7 @@ from flows.credit.study import STUDY, TOURNAMENT, report
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job, core_seconds
-from flows.study import study_lock
+from flows.publish import study_lock
 from pipelines.reporting.report import collect
 from pipelines.run_folder import is_finished, run_folder
 from pipelines.workers import usable_cores

@@ -17,7 +17,7 @@ import pytest
 
 from flows.grid import check_fits_study, main
 from flows.launch.jobs import Job, with_commands
-from flows.study import StudyError
+from flows.publish import StudyError
 from pipelines.errors import ConfigError
 from pipelines.experiment import run_experiment
 from pipelines.files import sha256_file

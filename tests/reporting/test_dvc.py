@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.study import StudyError, _dvc, publish
+from flows.publish import StudyError, _dvc, publish
 from pipelines.config import RunConfig
 from pipelines.reporting.figures import FIGURES
 from pipelines.reporting.specification import specifications

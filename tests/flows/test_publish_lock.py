@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.study import study_lock
+from flows.publish import study_lock
 
 
 def test_whoever_comes_second_says_so_once_and_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.study import _cause
+from flows.publish import _cause
 
 
 def test_a_dvc_that_is_at_work_is_named_and_its_lock_is_not_to_be_removed() -> None:
