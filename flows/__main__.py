@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flows.configure.compose import CONF, composer
@@ -66,8 +66,8 @@ def show(command: Command) -> int:
     return 0
 
 
-def launch(command: Command) -> int:
-    """Execute the runs that are not finished, and report. Returns the exit code.
+def launch(command: Command, order: Callable[[Iterable[Job]], list[Job]] = in_order) -> int:
+    """Execute the runs that are not finished, in this order, and report. Returns the exit code.
 
     Raises:
         ConfigError, DataError: one of the runs cannot be executed here; nothing was started.
@@ -78,7 +78,7 @@ def launch(command: Command) -> int:
 
     check_limits()
     launcher = choose_launcher(command, run_job)
-    todo = in_order(job for job in command.jobs if not is_finished(job.config))
+    todo = order(job for job in command.jobs if not is_finished(job.config))
     _say_what_is_done(command.jobs, todo)
     for job in todo:
         benchmark, data = job.config.experiment.benchmark, job.config.experiment.data

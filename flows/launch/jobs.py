@@ -135,6 +135,19 @@ def in_order(jobs: Iterable[Job]) -> list[Job]:
     return [job for _, job in sorted(ranked, key=lambda pair: pair[0])]
 
 
+def in_blocks(jobs: Iterable[Job]) -> list[Job]:
+    """One warm start's runs after the other's, so that a launch which is interrupted leaves whole comparisons; a run that makes the
+    next warm start stands before the rest of this one's, so that no core waits for it. Within a warm start long ones first."""
+    blocks: dict[str, list[Job]] = {}
+    for job in jobs:
+        blocks.setdefault(job.shared.key, []).append(job)
+    sorted_ = [sorted(block, key=lambda job: -job.seconds) for block in blocks.values()]
+    ordered = [block[0] for block in sorted_[:1]]
+    for block, following in zip(sorted_, [*sorted_[1:], []], strict=True):
+        ordered += [*following[:1], *block[1:]]
+    return ordered
+
+
 def names(jobs: Sequence[Job]) -> list[str]:
     """The names of a launch's runs, which tell them apart, short enough to leave room for a bar: the cell and the seed."""
     cells = cell_names(jobs)

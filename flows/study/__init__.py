@@ -1,0 +1,1 @@
+"""``make study``: a study that is registered before its first run, and can tell."""

@@ -1,0 +1,100 @@
+"""``make study``: ``python -m flows.study [hours=8] [registration=studies/empg.yaml] [plan=true]``
+
+hours         2 or 8, or whatever sizes the registration has
+registration  the study's YAML: what is compared, how it is tested, how large it is. It is hashed into results/study/<name>-<hours>h
+              before the first run, and a change of it afterwards is refused
+plan          true: say what the study would take and tell, and start nothing
+
+How to launch may be said too (hydra.launcher.n_jobs=1, execution.…, tracker=[]). The same command goes on with what is missing. When
+the last run is finished the verdict is written into reports/study/<name>-<hours>h, and not before: a study is looked at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.__main__ import launch
+from flows.exits import exit_code, leave, shows_help
+from flows.launch.jobs import core_seconds, in_blocks
+from flows.publish import study_lock
+from flows.study.plan import Plan, plan_of
+from flows.study.register import register
+from flows.study.said import plan_lines, unmet
+from flows.windows.terminal import duration
+from pipelines.errors import ConfigError
+from pipelines.run_folder import is_finished
+
+RESULTS, REPORTS = Path("results/study"), Path("reports/study")
+_HOW = ("execution.", "hydra.", "hydra/", "tracker=")
+_USAGE = "usage: python -m flows.study [hours=8] [registration=studies/empg.yaml] [plan=true]"
+
+
+@exit_code
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 once there is a verdict, whatever it says."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if shows_help(arguments, __doc__):
+        return 0
+    plan, only_plan = _asked(arguments)
+    todo = [job for job in plan.jobs if not is_finished(job.config)]
+    print(*plan_lines(plan, core_seconds(todo)), sep="\n", flush=True)
+    if lacking := unmet(plan):
+        raise ConfigError(lacking)
+    if only_plan:
+        return 0
+    with study_lock():
+        registered = register(plan, RESULTS / plan.name)
+    print(
+        f"registered {registered.registered}: {RESULTS / plan.name} (SHA-256 {registered.registration[:12]})",
+        flush=True,
+    )
+    start = time.monotonic()
+    code = launch(plan.command, in_blocks)
+    if missing := sum(not is_finished(job.config) for job in plan.jobs):
+        print(
+            f"error: no verdict: {missing} of {len(plan.jobs)} runs are missing; the same command goes on",
+            file=sys.stderr,
+        )
+        return code or 1
+    print(f"took {duration(time.monotonic() - start)}\n", flush=True)
+    _publish(plan)
+    return code
+
+
+def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
+    """Raises ConfigError: a key that nobody knows or that is given twice, or a value that is none."""
+    given = {"hours": "8", "registration": "studies/empg.yaml", "plan": "false"}
+    how, seen = [argument for argument in arguments if argument.startswith(_HOW)], set[str]()
+    for key, _, value in (argument.partition("=") for argument in arguments if argument not in how):
+        if key not in given:
+            raise ConfigError(f"{key}={value}: unknown key; what is run stands in the registration alone; {_USAGE}")
+        if key in seen:
+            raise ConfigError(f"{key}={value}: given twice; {_USAGE}")
+        seen.add(key)
+        given[key] = value
+    if not (given["hours"].isascii() and given["hours"].isdecimal()):
+        raise ConfigError(f"hours={given['hours']}: give a whole number; {_USAGE}")
+    if given["plan"] not in ("true", "false"):
+        raise ConfigError(f"plan={given['plan']}: give true or false; {_USAGE}")
+    return plan_of(Path(given["registration"]), int(given["hours"]), how), given["plan"] == "true"
+
+
+def _publish(plan: Plan) -> None:
+    """The results in tables for git, then the verdict from these alone."""
+    from flows.study.gathered import gathered
+    from pipelines.reporting.rendering import show
+    from pipelines.reporting.study.page import write_verdict
+    from pipelines.reporting.study.results import write_played
+
+    folder, report = RESULTS / plan.name, REPORTS / plan.name
+    with study_lock():
+        write_played(folder, gathered(plan, folder))
+        show(write_verdict(folder, report))
+    print(f"verdict: {report}/verdict.html, .md, .csv\nresults: {folder} (for git)", flush=True)
+
+
+if __name__ == "__main__":
+    leave(main())
