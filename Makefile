@@ -13,11 +13,13 @@ CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
 # Of make demo: the quickest of those that learn clearly (docs/results.md).
 BENCHMARK ?= deepsearch
+# Of make study: one of the sizes in studies/empg.yaml.
+HOURS ?= 8
 # Of make tournament.
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help faults fuzz setup setup-cluster setup-real setup-search setup-browser demo real grid credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
+.PHONY: help faults fuzz setup setup-cluster setup-real setup-search setup-browser demo real grid study credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +47,9 @@ real: setup-real ## a pretrained model, SmolLM2-135M-Instruct: warm start, GRPO 
 
 grid: setup ## tables 1 and 2 at laptop scale, 3 seeds: 84 runs, about 90 minutes on 2 cores (CELLS="glob(table5/*)", SEEDS=0)
 	@$(PY) -m flows.grid '+experiment=$(CELLS)' seed=$(SEEDS) scale=laptop
+
+study: setup ## the registered study that can tell: EMPG's arms over many warm starts, controls, a verdict; goes on when given again (HOURS=2 for the short one)
+	@$(PY) -m flows.study hours=$(HOURS)
 
 credit: setup ## what steps were worth, and how well each method of credit assignment says so, on a run of each benchmark; says how long it takes (CREDIT="scale=smoke")
 	@$(PY) -m flows.credit.study $(CREDIT)

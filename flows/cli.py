@@ -5,6 +5,7 @@
   evaluate  play a panel with a run's model or any folder's:  empg evaluate checkpoint=<folder>
   merge     a model folder of a run that trained an adapter
   grid      cells of the paper's tables, then tables, figures and a report
+  study     the registered study: its runs, then its verdict:  empg study hours=2
   report    of the finished runs below a folder:  empg report runs=runs
   power     how many seeds and tasks a study needs, by finished runs:  empg power results/grid
   ui        the pages of MLflow and Prefect
@@ -28,7 +29,8 @@ from pipelines.errors import ConfigError
 
 _MODULES = {
     "run": "flows.__main__", "plan": "flows.__main__", "evaluate": "flows.evaluate", "merge": "flows.merge", "grid": "flows.grid",
-    "report": "flows.report", "power": "flows.power", "ui": "flows.ui", "credit": "flows.credit.__main__", "demo": "flows.demo",
+    "report": "flows.report", "power": "flows.power",
+    "study": "flows.study.__main__", "ui": "flows.ui", "credit": "flows.credit.__main__", "demo": "flows.demo",
     "real": "flows.real",
 }  # fmt: skip
 _COMPLETE = ("-sc", "--shell-completion")

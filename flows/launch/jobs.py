@@ -141,10 +141,10 @@ def in_blocks(jobs: Iterable[Job]) -> list[Job]:
     blocks: dict[str, list[Job]] = {}
     for job in jobs:
         blocks.setdefault(job.shared.key, []).append(job)
-    sorted_ = [sorted(block, key=lambda job: -job.seconds) for block in blocks.values()]
-    ordered = [block[0] for block in sorted_[:1]]
-    for block, following in zip(sorted_, [*sorted_[1:], []], strict=True):
-        ordered += [*following[:1], *block[1:]]
+    waiting = [sorted(block, key=lambda job: -job.seconds) for block in blocks.values()]
+    ordered = [block[0] for block in waiting[:1]]
+    for number, block in enumerate(waiting, start=1):
+        ordered += [*(following[0] for following in waiting[number : number + 1]), *block[1:]]
     return ordered
 
 

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml: a table, figures, the summary, or the report of a study."""
+"""The stages of dvc.yaml: a table, figures, the summary, or the report of a study; the verdict of a registered one."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ def main() -> int:
                 from pipelines.reporting.page.build import write_page
 
                 write_page(options.runs, options.report)
+            case "verdict":
+                from pipelines.reporting.study.page import write_verdict
+
+                write_verdict(options.runs, options.out)
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,12 +52,13 @@ def _options() -> argparse.Namespace:
     figures.add_argument("names", metavar="NAME", nargs="*", help=f"default: all ({', '.join(FIGURES)})")
     summary = commands.add_parser("summary", help="metrics.json and curves.csv, for dvc metrics and dvc plots")
     page = commands.add_parser("page", help="report.html from the results, the tables and the figures")
-    for command in (table, figures, summary, page):
+    verdict = commands.add_parser("verdict", help="of a registered study, from its folder in results/study")
+    for command in (table, figures, summary, page, verdict):
         command.add_argument(
             "--runs", type=Path, required=True, help="folder with finished runs' results, at any depth"
         )
     table.add_argument("--settings", type=Path, required=True, help="what `python -m flows.paper_settings FILE` wrote")
-    for command in (table, figures, summary):
+    for command in (table, figures, summary, verdict):
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
     page.add_argument("--report", type=Path, required=True, help="the study's folder with tables/ and figures/")
     options = parser.parse_args()
