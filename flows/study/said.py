@@ -21,7 +21,7 @@ def plan_lines(plan: Plan, seconds_left: float) -> list[str]:
         f"about {duration(whole / cores)} on {cores} cores ({plan.core_hours:.1f} core-hours)",
         *([f"{duration(seconds_left / cores)} of it are left"] if seconds_left < whole else []),
         f"primary contrast: {registration.primary.arm} − {registration.primary.baseline}, one look, alone at "
-        f"{registration.test.alpha:.0%}; Holm among the {family_size(registration, size)} others",
+        f"{registration.test.alpha:.0%}; comparisons in Holm's family: {family_size(registration, size)}",
     ]
     return [*lines, *(_promised(promise) for promise in promises(registration, size))]
 
