@@ -166,8 +166,11 @@ def _of_runs(parts: Components, design: Design, single: float, rng: np.random.Ge
 
 
 def detectable(parts: Components, design: Design, comparisons: int = 1) -> float:
-    """The true difference that ``POWER`` of studies of this size tell from 0."""
+    """The true difference that ``POWER`` of studies of this size tell from 0; where nothing varies, any is told."""
     from scipy.optimize import brentq
+
+    if not (parts.dice or parts.task.variance or parts.seed.variance or parts.start.variance):
+        return 0.0
 
     def lacking(effect: float) -> float:
         return power(parts, design, effect, comparisons) - POWER

@@ -101,6 +101,11 @@ def test_a_component_that_is_not_there_costs_power_all_the_same() -> None:
     assert power(of, design, 0) < 0.045
 
 
+def test_where_nothing_varies_any_difference_is_told() -> None:
+    """As in runs that solved no task at all."""
+    assert detectable(parts(dice=0.0), Design(2, 2, 6)) == 0.0
+
+
 def test_the_fewest_seeds_that_tell_a_difference() -> None:
     of, design = parts(seed=0.001, task=0.005), Design(1, 3, 512)
     found = seeds_needed(of, design, 0.05)
