@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(hours: int = 1) -> Plan:
-    return plan_of(Path("small.yaml"), hours, [])
+def plan() -> Plan:
+    """Composing is slow, and of one file once enough: a plan's folders are relative."""
+    return _plan(Path("small.yaml").read_bytes())
+
+
+@cache
+def _plan(_: bytes) -> Plan:
+    return plan_of(Path("small.yaml"), 1, [])
 
 
 def begin(of: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def test_a_control_of_the_wrong_sign_is_not_told() -> None:
 def test_what_is_excluded_is_the_intervals_far_end() -> None:
     primary = found(full=0.2).primary
     assert primary.excludes == max(-primary.difference.low, primary.difference.high) == primary.difference.high
+
+
+def test_where_nothing_varied_nothing_is_excluded() -> None:
+    of = played({})
+    of.games["end"] = False
+    primary = verdict_of(OF, OF.hours[2], of).primary
+    assert (primary.verdict, math.isnan(primary.excludes)) == ("noise", True)
 
 
 def test_the_family_is_corrected_and_the_others_are_not() -> None:

@@ -94,7 +94,9 @@ def _primary(finding: Finding) -> str:
     measured = (
         f"{names}: {100 * d.mean:+.1f} points, 95 % interval {interval_text(d.low, d.high, '+')}, {_equals(finding.p)}"
     )
-    excluded = f"every difference beyond {100 * finding.excludes:.1f} points, in either direction, is excluded"
+    excluded = f"every difference beyond {_excludes(finding)} points, in either direction, is excluded"
+    if math.isnan(finding.excludes):
+        excluded = "nothing varied, so that nothing is excluded"
     word = {"higher": "a difference, higher", "lower": "a difference, lower"}.get(finding.verdict, finding.verdict)
     return f"{measured}: {word}; {excluded}."
 
@@ -122,9 +124,13 @@ def _row(finding: Finding) -> tuple[str, ...]:
         interval_text(d.low, d.high, "+"),
         _p(d.p),
         "–" if alone else _p(finding.p),
-        f"{100 * finding.excludes:.1f}",
+        _excludes(finding),
         finding.verdict,
     )  # fmt: skip
+
+
+def _excludes(finding: Finding) -> str:
+    return "–" if math.isnan(finding.excludes) else f"{100 * finding.excludes:.1f}"
 
 
 def _p(p: float) -> str:
@@ -221,8 +227,10 @@ def findings_csv(found: Verdict) -> str:
 def _lines(found: Verdict) -> Iterator[list[object]]:
     for finding in found.findings:
         d = finding.difference
-        points = [100 * value if math.isfinite(value) else "" for value in (d.mean, d.low, d.high)]
+        *points, excludes = (
+            100 * value if math.isfinite(value) else "" for value in (d.mean, d.low, d.high, finding.excludes)
+        )
         yield [
             finding.role, finding.contrast.arm, finding.contrast.baseline, d.starts, d.seeds, d.tasks, *points, d.p,
-            finding.p if finding.role in ("second outcome", "other arm") else "", 100 * finding.excludes, finding.verdict,
+            finding.p if finding.role in ("second outcome", "other arm") else "", excludes, finding.verdict,
         ]  # fmt: skip

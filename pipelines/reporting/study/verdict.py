@@ -30,8 +30,9 @@ class Finding:
 
     @property
     def excludes(self) -> float:
-        """The smallest share such that the 95 % interval holds no difference beyond it, in either direction."""
-        return max(abs(self.difference.low), abs(self.difference.high))
+        """The smallest share such that the 95 % interval holds no difference beyond it, in either direction; NaN where nothing varied,
+        so that the interval has no width and says nothing."""
+        return max(abs(self.difference.low), abs(self.difference.high)) if self.difference.error.se else float("nan")
 
     @property
     def told(self) -> bool:
