@@ -19,7 +19,7 @@ HOURS ?= 8
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help faults fuzz setup setup-cluster setup-real setup-search setup-browser demo real grid study credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
+.PHONY: help audit faults fuzz sbom setup setup-cluster setup-real setup-search setup-browser demo real grid study credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -58,7 +58,8 @@ tournament: setup ## each method of credit assignment on three benchmarks: 51 ce
 	@$(PY) -m flows.credit.tournament '+experiment=$(METHODS)' seed=$(SEEDS) scale=laptop
 
 repro: setup ## the grid's tables, figures and report from results/grid (dvc repro): rebuilds what changed, never trains
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m dvc repro
+	@mkdir -p .dvc/tmp/site/repo && chmod 700 .dvc/tmp/site # DVC's notes are pickles, which others may not write (SECURITY.md)
+	@DVC_SITE_CACHE_DIR="$(CURDIR)/.dvc/tmp/site" PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m dvc repro
 
 test: setup ## the tests, three at a time: some only wait (PYTEST_ARGS="-k …" to choose)
 	@$(PY) -m pytest -n 3 --dist worksteal -q $(PYTEST_ARGS)
@@ -72,8 +73,8 @@ test-real: setup-real ## policy=local against transformers over SmolLM2 and Qwen
 test-browser: setup-browser ## the report's and MLflow's pages in headless Chromium, which it installs where it may
 	@$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
 
-faults: setup ## 1,000 kills of runs and sweeps, which must change no byte (FAULTS="kills --kills 200" for some)
-	@$(PY) -m tests.faults $(or $(FAULTS),kills sweeps)
+faults: setup ## 1,000 kills of runs and sweeps, which must change no byte, and scenarios: servers, disk, memory, clock, signals (FAULTS="kills --kills 200")
+	@$(PY) -m tests.faults $(or $(FAULTS),kills sweeps scenarios)
 
 fuzz: setup ## model outputs, overrides, damaged files and odd tensors by the million: nothing may crash, hang or grow (hours)
 	@$(PY) -m tests.faults outputs overrides files tensors
@@ -85,9 +86,17 @@ lint: setup ## ruff, mypy, import floors
 	@.venv/bin/lint-imports
 
 docs: ## the documentation as a site, site/index.html, which needs no network (strict: a broken link or anchor fails)
-	@bash scripts/setup_docs.sh
+	@bash scripts/setup_apart.sh docs
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict # never --quiet, which counts no warning
 	@echo "site/index.html; with its search: $(PY) -m http.server --bind 127.0.0.1 --directory site 8000"
+
+sbom: setup ## bills of materials of what is installed and pinned, sbom/*.cdx.json (CycloneDX)
+	@bash scripts/setup_apart.sh audit
+	@bash scripts/sbom.sh
+
+audit: ## known weaknesses of everything pinned, by PyPI's or OSV's data; says where these cannot be reached (exit code 3)
+	@bash scripts/setup_apart.sh audit
+	@.venv-audit/bin/python scripts/audit.py
 
 bench: setup ## speed ratios, each pair measured side by side; writes benchmarks/results.json
 	@$(PY) -m benchmarks
@@ -102,4 +111,4 @@ clean: ## remove runs, artifacts, reports and caches (asks first); keeps .venv
 	@bash scripts/clean.sh
 
 distclean: clean ## also remove .venv, .venv-cluster and .venv-docs
-	@rm -rf .venv .venv-cluster .venv-docs .uv
+	@rm -rf .venv .venv-cluster .venv-docs .venv-audit .uv

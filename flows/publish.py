@@ -84,7 +84,7 @@ def _dvc(*arguments: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
-        env={**os.environ, "PATH": path},
+        env={**_own_notes(), **os.environ, "PATH": path},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -92,6 +92,17 @@ def _dvc(*arguments: str) -> None:
     )
     if done.returncode:
         raise StudyError(f"dvc {' '.join(arguments)} failed: {_cause(done.stderr or done.stdout)}")
+
+
+def _own_notes() -> dict[str, str]:
+    """Where DVC shall keep what it remembers of files: pickles, which it reads by itself from a folder that every user of the machine
+    may write to (/var/tmp/dvc)."""
+    notes = Path(".dvc/tmp/site").absolute()
+    if not Path(".dvc").is_dir():
+        return {}
+    (notes / "repo").mkdir(parents=True, exist_ok=True)
+    notes.chmod(0o700)
+    return {"DVC_SITE_CACHE_DIR": str(notes)}
 
 
 def _cause(output: str) -> str:

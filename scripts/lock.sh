@@ -6,6 +6,7 @@
 #   browser.txt       beside it too, without what these depend on, which lock.txt has
 #   search.txt        likewise
 #   docs.txt          the documentation's site, by itself
+#   audit.txt         the bill of materials and the check for known weaknesses, by themselves
 #   cluster-cpu.txt   the engines without a GPU, Linux x86_64, Python 3.11; what it can it pins as lock.txt does
 #   cluster-cuda.txt  the engines at scale, Linux x86_64, Python 3.11, CUDA 13
 # torch and its CUDA packages are left out of the first two (they differ per machine; scripts/setup.sh installs torch by itself).
@@ -58,9 +59,11 @@ for beside in real browser search; do
   write $beside.txt $beside.in
 done
 
-keep requirements/docs.txt
-resolve requirements/docs.in --universal --python-version 3.11
-write docs.txt docs.in
+for apart in docs audit; do
+  keep requirements/$apart.txt
+  resolve requirements/$apart.in --universal --python-version 3.11
+  write $apart.txt $apart.in
+done
 
 # What flash-attn needs it says only to who builds it, with nvcc; what hydra-ray-launcher says beyond this is for its other
 # launcher, on AWS, or holds back what runs with it (cloudpickle).

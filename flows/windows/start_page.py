@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-import threading
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 def path_of(name: str) -> str:
@@ -18,28 +18,19 @@ def path_of(name: str) -> str:
 @contextmanager
 def start_page(port: int, addresses: Mapping[str, str]) -> Iterator[None]:
     """Answer on loopback until the block is left. Raises OSError: the port is taken."""
+    from fastapi.responses import HTMLResponse, RedirectResponse
+
+    from pipelines.bounded_server import in_background
+
     paths = {path_of(name): address for name, address in addresses.items()}
     links = "".join(f'<li><a href="{path_of(name)}">{html.escape(name)}</a></li>' for name in addresses)
-    page = f"<!doctype html><meta charset=utf-8><title>EMPG</title><h1>EMPG</h1><ul>{links}</ul>".encode()
+    page = f"<!doctype html><meta charset=utf-8><title>EMPG</title><h1>EMPG</h1><ul>{links}</ul>"
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            target = paths.get(self.path)
-            self.send_response(302 if target else 200 if self.path == "/" else 404)
-            if target:
-                self.send_header("Location", target)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            if not target:
-                self.wfile.write(page)
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        target = paths.get(scope["path"])
+        status = 200 if scope["path"] == "/" else 404
+        response = RedirectResponse(target, 302) if target else HTMLResponse(page, status)
+        await response(scope, receive, send)
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with in_background(answer, socket.create_server(("127.0.0.1", port))):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows import publish
 from flows.publish import _cause
 
 
@@ -23,3 +30,24 @@ def test_the_error_of_a_stage_is_reported_before_dvcs_last_lines() -> None:
     assert _cause(said) == "results/grid/x is malformed"
     assert _cause("ERROR: you are not inside of a DVC repository\n") == "ERROR: you are not inside of a DVC repository"
     assert _cause("") == "no output"
+
+
+def test_dvcs_notes_are_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold pickles, by default where all users may write."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
+    (tmp_path / ".dvc").mkdir()
+    told: list[dict[str, str]] = []
+
+    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        told.append(env)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(publish.subprocess, "run", run)
+    publish._dvc("repro")
+    folder = Path(told[0]["DVC_SITE_CACHE_DIR"])
+    assert folder.is_relative_to(tmp_path)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/a/users/own")
+    publish._dvc("repro")
+    assert told[1]["DVC_SITE_CACHE_DIR"] == "/a/users/own"

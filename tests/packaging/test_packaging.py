@@ -56,7 +56,8 @@ def applies(requirement: Requirement, environment: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("lock", "at_least"), [("lock.txt", 200), ("cluster-cpu.txt", 200), ("cluster-cuda.txt", 200), ("docs.txt", 20)]
+    ("lock", "at_least"),
+    [("lock.txt", 200), ("cluster-cpu.txt", 200), ("cluster-cuda.txt", 200), ("docs.txt", 20), ("audit.txt", 20)],
 )
 def test_lock_is_hashed_pins_and_nothing_else(lock: str, at_least: int) -> None:
     assert len(locked(lock)) > at_least
@@ -101,7 +102,7 @@ def test_a_clusters_lock_serves(lock: str) -> None:
         assert [n for n in versions if re.match(r"torch$|triton|nvidia-(?!ml-py)|cuda-", n)] == []
 
 
-@pytest.mark.parametrize("extra", ["platform", "dev", "bench", "real", "browser", "docs", "cluster-cuda"])
+@pytest.mark.parametrize("extra", ["platform", "dev", "bench", "real", "browser", "docs", "audit", "cluster-cuda"])
 def test_extras_say_what_the_requirement_files_say(extra: str) -> None:
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)

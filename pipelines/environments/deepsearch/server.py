@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
+from pipelines.bounded_server import bounded_server
 from pipelines.environments.deepsearch.documents import Document, corpus_sha256
 from pipelines.environments.deepsearch.index import Index, open_index
 from pipelines.errors import PlatformError
@@ -99,15 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(index: Index, topk: int, host: str, port: int) -> int:
-    import uvicorn
-
     try:
         listening = socket.create_server((host, port))  # before the words: who reads them may ask at once
     except OSError as error:
         print(f"error: cannot listen at {host}:{port} ({error.strerror}): choose another --port", file=sys.stderr)
         return 1
     print(f"serving {index.documents} documents at http://{host}:{listening.getsockname()[1]}/retrieve", flush=True)
-    uvicorn.Server(uvicorn.Config(make_app(index, topk), log_level="warning")).run(sockets=[listening])
+    bounded_server(make_app(index, topk)).run(sockets=[listening])
     return 0
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import uvicorn
-
+from pipelines.bounded_server import in_background
 from pipelines.environments.deepsearch.index import Index
 from pipelines.environments.deepsearch.server import make_app
 
@@ -96,16 +94,9 @@ def fake(answer: Answer, *, keeps: bool = False) -> Iterator[FakeServer]:
 @contextmanager
 def serving(index: Index, topk: int = 3) -> Iterator[str]:
     """Our server; yields the address of ``/retrieve``."""
-    server = uvicorn.Server(uvicorn.Config(make_app(index, topk), port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/retrieve"
-    finally:
-        server.should_exit = True
-        thread.join()
+    listening = socket.create_server(("127.0.0.1", 0))
+    with in_background(make_app(index, topk), listening):
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/retrieve"
 
 
 def document(title: str, key: str = "1") -> dict[str, object]:
