@@ -30,4 +30,9 @@ def read_rollout(artifact: Artifact) -> Rollout:
 
 def read_scored(rollout: Artifact, advantage: Artifact) -> list[ScoredTrajectory]:
     """The batch of ``rollout`` with the advantages that were made from it."""
-    return tables.read_scored(pq.read_table(advantage.path(schemas.ADVANTAGES.file)), read_rollout(rollout).batch())
+    return scored(read_rollout(rollout), advantage)
+
+
+def scored(rollout: Rollout, advantage: Artifact) -> list[ScoredTrajectory]:
+    """The same, of a rollout that was read."""
+    return tables.read_scored(pq.read_table(advantage.path(schemas.ADVANTAGES.file)), rollout.batch())

@@ -43,11 +43,12 @@ from pipelines.sample_blocks import sample_blocks
 from pipelines.stages import setup, tables
 from pipelines.stages.advantage import advantage_metrics, score_trajectories
 from pipelines.stages.analysis import PROPOSITION1, absent_tables, analyse
+from pipelines.stages.analysis.batches import first_and_chosen
 from pipelines.stages.continuations import continue_prefixes
 from pipelines.stages.evaluate import evaluate, evaluation_metrics, outcome
 from pipelines.stages.live_policy import Update
 from pipelines.stages.merged import model_of
-from pipelines.stages.reading import read_rollout, read_scored
+from pipelines.stages.reading import read_rollout
 from pipelines.stages.rollout import roll_out, rollout_metrics
 from pipelines.stages.session import Session
 from pipelines.versions import MEASUREMENTS, STAGES
@@ -347,14 +348,13 @@ def analysis(
     """``batches``: the rollout and the advantages of the first iteration, 0, and of the last."""
 
     def make(draft: Draft) -> None:
-        played = read_rollout(batches[0][0]).trajectories
-        scored = {i: read_scored(*batch) for i, batch in batches.items()}
+        played, chosen = first_and_chosen(batches)
         policy, models = session.policy(view.policy, weights.initial).at(weights.current), {}
         with weights.current.held():
             if PROPOSITION1 not in absent_tables(view):
                 final = model_of(session.store, weights.current, weights.initial)
                 models = {"initial": weights.initial.tree("model"), "final": final}
-            for name, table in analyse(view, policy, played, scored, models).items():
+            for name, table in analyse(view, policy, played, chosen, models).items():
                 write_parquet(draft.path(name), table)
 
     inputs: dict[str, Input] = {"initial": weights.initial, "policy": weights.current}

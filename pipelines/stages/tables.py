@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.errors import DataError
@@ -29,6 +30,7 @@ from pipelines.schemas import (
 from pipelines.stages.rollout import Rollout
 
 Key = tuple[int, int, int]
+_ARRAYS = [name for name, kind in STEPS.columns.items() if kind.startswith("list<")]
 _COPIED = ("group", "member", "first_observation", "outcome", "reward", "score", "success", "attempts")  # as they are
 
 
@@ -62,12 +64,13 @@ def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollo
     for table, known in ((trajectories, TRAJECTORIES), (steps, STEPS)):
         if lacking := sorted(known.columns.keys() - set(table.column_names)):
             raise _does_not_fit(known.file, f"it was made before {', '.join(lacking)} was recorded")
-    episodes, rows = trajectories.to_pylist(), steps.to_pylist()
+    episodes, rows, arrays = trajectories.to_pylist(), steps.drop_columns(_ARRAYS).to_pylist(), _step_arrays(steps)
     for (group, member), times in Counter((e["group"], e["member"]) for e in episodes).items():
         if times > 1:
             raise _does_not_fit(TRAJECTORIES.file, f"group {group}, member {member} stands twice")
     keys = [(e["group"], e["member"], i) for e in episodes for i in range(e["steps"])]
-    found = iter([_step(rows[place]) for place in _places(steps, STEPS.file, keys)])
+    places = _places(steps, STEPS.file, keys).to_pylist()
+    found = iter([_step(rows[i], {name: values[i] for name, values in arrays.items()}) for i in places])
     read = tuple(
         Trajectory(
             task=Task(**{name: e[name] for name in TASK}),
@@ -80,9 +83,18 @@ def read_rollout(trajectories: pa.Table, steps: pa.Table, batches: int) -> Rollo
     return Rollout(read, tuple(sorted({e["group"] for e in episodes if e["kept"]})), batches)
 
 
-def _step(row: dict[str, Any]) -> Step:
-    arrays = {name: np.asarray(row[name], np.int32) for name in ("prompt_ids", "action_ids")}
-    arrays |= {name: np.asarray(row[name], np.float32) for name in ("logprobs", "entropies")}
+def _step_arrays(steps: pa.Table) -> dict[str, list[npt.NDArray[Any]]]:
+    """By column, the list of each row: a part of the table's own memory, which may not be written to. As Python's numbers a rollout
+    of the paper's size would take ten times as much."""
+    found = {}
+    for name in _ARRAYS:
+        lists = steps[name].combine_chunks()
+        values, ends = lists.values.to_numpy(), lists.offsets.to_pylist()
+        found[name] = [values[start:end] for start, end in pairwise(ends)]
+    return found
+
+
+def _step(row: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Step:
     values = {name: value for name, value in row.items() if name not in KEY} | {"verdict": Verdict(row["verdict"])}
     return Step(**values | arrays)
 

@@ -38,19 +38,20 @@ def analyse(
     view: AnalysisView,
     policy: Policy,
     played: Sequence[Trajectory],
-    batches: Mapping[int, Sequence[ScoredTrajectory]],
+    chosen: Mapping[int, Sequence[ScoredTrajectory]],
     models: Mapping[str, Path],
 ) -> dict[str, pa.Table]:
     """The tables by file name.
 
     Args:
-        policy: the trained one. played: every trajectory of the first rollout. batches: scored batches by iteration.
+        policy: the trained one. played: every trajectory of the first rollout. chosen: those to look at (``trajectories.choose``) by
+            iteration.
         models: the folders "initial" and "final" whose logits are examined; empty where nobody can see them.
     """
     declared = [column.name for column in view.advantage.columns]
     tables = {
         ENTROPY_CHANGE: entropy_change(played, policy.learner),
-        TRAJECTORIES: chosen_trajectories(batches, policy.sampler.codec, declared),
+        TRAJECTORIES: chosen_trajectories(chosen, policy.sampler.codec, declared),
     }
     token_logits = policy_spec(view.policy.policy.name).token_logits
     if models and token_logits is not None:

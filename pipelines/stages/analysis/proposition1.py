@@ -34,12 +34,16 @@ def proposition1(
     automatic differentiation, but for the improbable actions of a large vocabulary, whose norms are the closed form's.
     ``differentiated``: the probability of the actions that are not."""
     rows = [(t, row) for t in trajectories for row in unscored_rows(t)]
-    actions = [(i, int(token)) for i, (_, row) in enumerate(rows) for token in np.flatnonzero(row.action_mask)]
+    actions = np.cumsum([0, *(np.count_nonzero(row.action_mask) for _, row in rows)])  # before each row
     rng = np.random.Generator(np.random.Philox(key=derive_seed(seed, "proposition1")))
-    if not actions:
+    if not actions[-1]:
         return PROPOSITION1.of([])
-    chosen = sorted(rng.choice(len(actions), min(TOKENS, len(actions)), replace=False).tolist())
-    places = [actions[i] for i in chosen]
+    chosen = np.sort(rng.choice(actions[-1], min(TOKENS, actions[-1]), replace=False))
+    of_rows = np.searchsorted(actions, chosen, side="right") - 1
+    places = [
+        (int(i), int(np.flatnonzero(rows[i][1].action_mask)[n - actions[i]]))
+        for i, n in zip(of_rows, chosen, strict=True)
+    ]
     found = []
     for name, folder in models.items():
         logits = token_logits(folder, [row for _, row in rows], places).double()

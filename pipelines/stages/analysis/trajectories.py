@@ -27,12 +27,12 @@ def choose(batch: Sequence[ScoredTrajectory]) -> list[ScoredTrajectory]:
 
 
 def chosen_trajectories(
-    batches: Mapping[int, Sequence[ScoredTrajectory]], codec: TextCodec, declared: Sequence[str]
+    chosen: Mapping[int, Sequence[ScoredTrajectory]], codec: TextCodec, declared: Sequence[str]
 ) -> pa.Table:
-    """A row per step of the chosen trajectories of each iteration's batch. ``prompt``: the trajectory's first, whole;
+    """A row per step of the trajectories that were chosen of each iteration's batch. ``prompt``: the trajectory's first, whole;
     ``observation``: the environment's answer to the step; ``declared``: the method's columns, as in advantages.parquet."""
     columns = credit_columns(declared)
-    rows = (row for i, batch in batches.items() for s in choose(batch) for row in _rows(i, s, codec, columns))
+    rows = (row for i, of_batch in chosen.items() for s in of_batch for row in _rows(i, s, codec, columns))
     return CHOSEN_TRAJECTORIES.extended(columns).of(rows)
 
 
