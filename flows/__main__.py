@@ -6,13 +6,12 @@ Everything is validated before anything heavy is imported or started. Exit codes
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flows.configure.compose import CONF, composer
-from flows.exits import exit_code, leave
+from flows.exits import end_as_interrupted, exit_code, leave
 from flows.launch.command import Command, read_command
 from flows.launch.folders import check_folders
 from flows.launch.jobs import Job, in_order, with_commands
@@ -95,7 +94,7 @@ def launch(command: Command, order: Callable[[Iterable[Job]], list[Job]] = in_or
         return 0
     calm_libraries()
     todo = with_commands(todo)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
+    end_as_interrupted()
     with (
         claimed([job.folder for job in todo], todo[0].config.execution.runs) as folder,
         windows(todo, command.jobs, folder) as shown,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
+from types import FrameType
 from typing import NoReturn, ParamSpec
 
 from flows.streams import spoken_to_whoever_listens
@@ -16,6 +19,7 @@ from pipelines.machine import missing_resource
 from pipelines.terminals import any_terminal
 
 P = ParamSpec("P")
+_ENDS_S = 40.0  # more than the deadlines of servers and trackers take together
 # By the file system, what is asked of a path: it may not be written, or is no folder.
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
 
@@ -42,6 +46,33 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
                 return 1
 
     return command
+
+
+def end_as_interrupted() -> None:
+    """From now on SIGTERM and a closed terminal end this process as Ctrl-C does: what was started is stopped, within ``_ENDS_S``. A
+    command that was told to outlive its terminal (``nohup``) does."""
+    for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(which) is not signal.SIG_IGN:
+            signal.signal(which, _interrupt)
+
+
+def _interrupt(which: int, frame: FrameType | None) -> None:
+    """An interrupt may be raised where nobody hears of it (a destructor, a callback of C), or wait for a library's thread."""
+    insist = threading.Timer(_ENDS_S, _end_all)
+    insist.daemon = True
+    insist.start()
+    raise KeyboardInterrupt
+
+
+def _end_all() -> None:
+    """This process, and what it started."""
+    import psutil
+
+    print(f"interrupted: not ended after {_ENDS_S:.0f} s, so it is killed with what it started", file=sys.stderr)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    leave(130)
 
 
 def shows_help(arguments: Sequence[str], text: str | None) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows.configure.compose import compose
-from flows.exits import exit_code, leave
+from flows.exits import end_as_interrupted, exit_code, leave
 from flows.windows.prefect_server import prefect_server, stop_process
 from flows.windows.start_page import path_of, start_page
 from pipelines.config import RunConfig
@@ -36,7 +35,7 @@ Programs = Mapping[str, subprocess.Popen[bytes]]
 @exit_code
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()
     config, start = compose(options.overrides), f"http://127.0.0.1:{options.port}"
     check_free(options.port)
     print("starting the pages, which takes some seconds", file=sys.stderr, flush=True)

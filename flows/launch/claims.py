@@ -21,6 +21,7 @@ from pipelines.files import atomic_write_text, read_json
 from pipelines.tracking.guard import without_passwords
 
 _CLAIM = "claim.json"
+_PATIENCE_S = 30.0
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
     launches.mkdir(parents=True, exist_ok=True)
     folder = launches / f"{os.getpid()}-{time.time_ns()}"
     lock = FileLock(folder / ".lock")
-    with FileLock(launches / ".lock"):
+    with _alone(launches / ".lock"):
         _refuse_if_taken(runs, launches)
         folder.mkdir()
         lock.acquire()
@@ -54,6 +55,22 @@ def claimed(runs: Sequence[Path], root: Path) -> Iterator[Path]:
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Each launch has it for a moment; one that keeps it was stopped (Ctrl-Z)."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_PATIENCE_S)
+    except Timeout:
+        raise RunLocked(f"another launch holds {path} and does not go on: end it, then launch again") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:

@@ -241,7 +241,8 @@ class Clock:
         import psutil
 
         self._made = time.perf_counter()
-        self._before = time.time() - psutil.Process().create_time() if Clock._runs == 0 else 0.0
+        since_start = time.time() - psutil.Process().create_time()  # of a clock that may have been set back meanwhile
+        self._before = max(since_start, 0.0) if Clock._runs == 0 else 0.0
         Clock._runs += 1
         self._begun: float | None = None
         self._stages = 0.0

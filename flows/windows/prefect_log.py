@@ -42,6 +42,7 @@ class PrefectLog:
             if lines and self._stages.in_prefect:
                 with get_client(sync_client=True) as client:
                     client.create_logs(lines)
+                self._stages.waited(time.monotonic() - self._sent)
         except Exception as error:
             self._stages.in_prefect = False
             warn_without_prefect(error)

@@ -28,6 +28,7 @@ _START_S = 90.0
 _IDLE_S = 20.0  # of a start without any progress
 _ANSWER_S = 8.0  # a healthy server answers in milliseconds, on a machine with much to do in seconds
 _LEAVE_S = 10.0
+_GLANCE_S = 0.5  # between two looks at who holds the server's lock
 _KILLED = "its process was killed"
 
 
@@ -57,13 +58,13 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
     Raises:
         ServerDead: it did not answer in time, and the message names its log; or ``.prefect/`` cannot be used.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     exempt_loopback()
     os.environ.update(settings())
     users = HOME / "users"
-    mine, lock = users / str(os.getpid()), FileLock(HOME / "server.lock")
-    with _usable_home(users), lock.acquire(timeout=_START_S):
+    mine = users / str(os.getpid())
+    with _usable_home(users), _turn(_START_S):
         known = _server_record()["api"]
         started = None if known and _healthy(known) else _start(port or free_port())
         try:
@@ -82,7 +83,7 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
             yield address
     finally:
         mine.unlink(missing_ok=True)
-        with suppress(Timeout), lock.acquire(timeout=_LEAVE_S):  # else whoever holds it stops the server, or adopts it
+        with suppress(Timeout), _turn(_LEAVE_S):  # else whoever holds it stops the server, or adopts it
             if not any(_is_user(user) for user in users.iterdir()):
                 stop_process(_server_record()["pid"])
 
@@ -100,6 +101,36 @@ def _usable_home(users: Path) -> Iterator[None]:
         raise ServerDead(
             f"Prefect's server cannot use the folder {HOME.absolute()} ({error}): move what is there away, then launch again"
         ) from None
+
+
+@contextmanager
+def _turn(patience_s: float) -> Iterator[None]:
+    """The server's lock: one launch at a time starts it or stops it. Raises filelock.Timeout: whoever has the lock keeps it, or was
+    stopped (Ctrl-Z), and then is not waited for."""
+    from filelock import FileLock, Timeout
+
+    lock, holder, began = FileLock(HOME / "server.lock"), HOME / "server.holder", time.monotonic()
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=min(_GLANCE_S, patience_s))
+        except Timeout:
+            if time.monotonic() - began >= patience_s or _is_stopped(holder):
+                raise
+    try:
+        with suppress(OSError):  # a full disk: then the others wait
+            holder.write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+def _is_stopped(holder: Path) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(int(holder.read_text("utf-8"))).status() == psutil.STATUS_STOPPED)
+    except (psutil.Error, OSError, ValueError):
+        return False
 
 
 def mark_crashed(address: str, name: str | None = None, but: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -11,6 +12,8 @@ from flows.windows.prefect_server import mark_crashed
 from pipelines.errors import PlatformError
 
 T = TypeVar("T")
+# What a server that is slow may take of a run: so many seconds, and this share of the run's time.
+_PATIENCE_S, _SHARE = 20.0, 0.05
 
 
 class Stages(Protocol):
@@ -40,22 +43,28 @@ class PlainStages:
 
 
 class PrefectStages:
-    """Each stage is a task of the Prefect flow run around. When Prefect fails, one warning is given and the stages go on without
-    it."""
+    """Each stage is a task of the Prefect flow run around. When Prefect fails, or takes too much of the run's time, one warning is
+    given and the stages go on without it."""
 
     def __init__(self) -> None:
         self.in_prefect = True
+        self._began, self._waited = time.monotonic(), 0.0
 
     def call(self, name: str, iteration: int | None, work: Callable[[], T], retries: int) -> T:
         results: list[T] = []  # Prefect may fail after the work was done
         errors: list[Exception] = []
+        worked, began = 0.0, time.monotonic()
 
         def recorded() -> None:
+            nonlocal worked
+            start = time.monotonic()
             try:
                 results.append(work())
             except Exception as error:
                 errors.append(error)
                 raise
+            finally:
+                worked += time.monotonic() - start
 
         if self.in_prefect:
             try:
@@ -65,7 +74,17 @@ class PrefectStages:
                     raise
                 warn_without_prefect(error)
                 self.in_prefect = False
+            else:
+                self.waited(time.monotonic() - began - worked)
         return results[0] if results else PlainStages().call(name, iteration, work, retries)
+
+    def waited(self, seconds: float) -> None:
+        """For Prefect, so long: a server that answers late is given up before the run is."""
+        self._waited += seconds
+        run_s = time.monotonic() - self._began
+        if self.in_prefect and self._waited > _PATIENCE_S + _SHARE * run_s:
+            self.in_prefect = False
+            warn_without_prefect(TimeoutError(f"its server is slow, it took {self._waited:.0f} of {run_s:.0f} s"))
 
 
 def end_killed_flow_runs(name: str) -> None:

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from flows.__main__ import main
 from flows.configure.compose import compose
+from flows.launch import claims
 from flows.launch.claims import claimed
 from pipelines.errors import RunLocked
 from pipelines.run_folder import run_folder
@@ -59,6 +61,16 @@ def test_a_killed_launch_has_nothing_any_longer(tmp_path: Path) -> None:
     with claimed([A], tmp_path) as folder:
         assert [path for path in (tmp_path / ".launches").iterdir() if path.is_dir()] == [folder]
     assert left != folder
+
+
+def test_a_launch_that_was_stopped_while_it_claims_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_PATIENCE_S", 0.1)
+    (tmp_path / ".launches").mkdir()
+    stopped = FileLock(tmp_path / ".launches" / ".lock")
+    with stopped, pytest.raises(RunLocked, match=r"\.launches/\.lock.* end it"), claimed([A], tmp_path):
+        pass
+    with claimed([A], tmp_path):
+        pass
 
 
 def test_what_is_shown_of_a_launch_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

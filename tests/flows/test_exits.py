@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.exits import exit_code
@@ -85,6 +87,55 @@ def test_a_limit_below_what_every_run_takes_is_said_beforehand(monkeypatch: pyte
     monkeypatch.setattr(machine.resource, "getrlimit", lambda _: (machine.resource.RLIM_INFINITY,) * 2)
     check_limits()
     assert "ulimit -v" not in str(missing_resource(MemoryError()))
+
+
+TOLD = """
+import signal, subprocess, sys, time
+from flows import exits
+
+@exits.exit_code
+def main():
+    exits._ENDS_S = float(sys.argv[2])
+    exits.end_as_interrupted()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(child.pid, signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, flush=True)
+    try:
+        signal.raise_signal(int(sys.argv[1]))
+        child.kill()
+    except KeyboardInterrupt:
+        if exits._ENDS_S > 1:
+            child.kill()
+            raise
+        time.sleep(600)  # as a library that does not hear of it
+    return 0
+
+exits.leave(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("which", "patience_s", "says"),
+    [(signal.SIGINT, 60, "give the same command"), (signal.SIGTERM, 60, "give the same"), (signal.SIGHUP, 0.2, "is killed")],
+)  # fmt: skip
+def test_a_command_that_is_told_to_end_ends_with_what_it_started(which: int, patience_s: float, says: str) -> None:
+    """Also where the interrupt is lost."""
+    command = [sys.executable, "-c", TOLD, str(int(which)), str(patience_s)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("interrupted: ")
+    assert says in line
+    child = int(ended.stdout.split()[0])
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_command_that_shall_outlive_its_terminal_does() -> None:
+    def nohup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    command = [sys.executable, "-c", TOLD, str(int(signal.SIGHUP)), "60"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=nohup)
+    assert (ended.returncode, ended.stdout.split()[1], ended.stderr) == (0, "True", "")
 
 
 @pytest.mark.parametrize("close", ["pipe", "before"])

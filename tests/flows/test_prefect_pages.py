@@ -156,6 +156,34 @@ def test_a_stages_own_error_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().err == ""
 
 
+def test_a_server_that_takes_too_much_of_a_run_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second of work and a second of Prefect a stage: 20 s and 5 % of the time are spent in the 23rd. Work counts for nothing."""
+    clock, done = [0.0], list[int]()
+    monkeypatch.setattr(stages.time, "monotonic", lambda: clock[0])
+
+    def work() -> None:
+        clock[0] += 1.0
+        done.append(len(done))
+
+    def late(name: str, iteration: int | None, recorded: Callable[[], None], retries: int) -> Callable[[], None]:
+        def run() -> None:
+            recorded()
+            clock[0] += 1.0
+
+        return run
+
+    monkeypatch.setattr(stages, "_task", late)
+    called = stages.PrefectStages()
+    for number in range(40):
+        called.call("rollout", number, work, 0)
+        assert called.in_prefect == (number < 22)
+    assert len(done) == 40
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "slow" in line
+
+
 class Client:
     """Of Prefect's API; ``failing``: it raises."""
 

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread, current_thread
 
 import psutil
 import pytest
+from filelock import Timeout
 
 from flows.windows import prefect_server, prefect_watch
 from flows.windows.prefect_watch import TIMES, watched
+from tests.flows.test_command_line import environment
 
 
 @pytest.fixture
@@ -92,6 +95,33 @@ def test_a_start_that_makes_no_progress_is_given_up(
     monkeypatch.setattr(prefect_server, "_IDLE_S", 0.2)
     with pytest.raises(prefect_server.ServerDead, match=r"server\.log"):
         prefect_server._wait(server, f"http://127.0.0.1:{prefect_server.free_port()}/api")
+
+
+def test_a_stopped_launch_that_starts_the_server_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on is, for as long as a start may take."""
+    monkeypatch.chdir(tmp_path)
+    prefect_server.HOME.mkdir()
+    code = "from flows.windows.prefect_server import _turn\nwith _turn(9): print('mine', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "mine\n"
+        began = time.monotonic()
+        with pytest.raises(Timeout), prefect_server._turn(0.7):
+            pass
+        assert time.monotonic() - began >= 0.7
+        holder.send_signal(signal.SIGSTOP)
+        with pytest.raises(Timeout), prefect_server._turn(3600.0):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with prefect_server._turn(0.7):
+        pass
 
 
 def test_only_the_server_itself_is_taken_for_it(server: subprocess.Popen[bytes]) -> None:
