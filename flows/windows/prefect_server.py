@@ -41,6 +41,7 @@ def settings(home: Path = HOME) -> dict[str, str]:
         "PREFECT_SERVER_MEMO_STORE_PATH": str(home / "memo_store.toml"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "1",

@@ -25,12 +25,13 @@ from tests.faults.found import Found, Tick
 PARTS = {
     "kills": ("tests.faults.kills:kill_runs", 960),
     "sweeps": ("tests.faults.sweeps:kill_sweeps", 40),
+    "scenarios": ("tests.faults.scenarios.run:try_scenarios", 1),
     "outputs": ("tests.faults.outputs:fuzz_outputs", 1_000_000),
     "overrides": ("tests.faults.overrides:fuzz_overrides", 100_000),
     "files": ("tests.faults.files:fuzz_files", 10_000),
     "tensors": ("tests.faults.tensors:fuzz_tensors", 100_000),
 }
-_OF_EACH = {"outputs": "benchmark", "files": "reader"}
+_OF_EACH = {"outputs": "benchmark", "files": "reader", "scenarios": "of them"}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def main():
     except KeyboardInterrupt:
         if exits._ENDS_S > 1:
             child.kill()
+            child.wait()
             raise
         time.sleep(600)  # as a library that does not hear of it
     return 0
@@ -126,7 +128,16 @@ def test_a_command_that_is_told_to_end_ends_with_what_it_started(which: int, pat
     assert line.startswith("interrupted: ")
     assert says in line
     child = int(ended.stdout.split()[0])
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)  # until the test's own deadline
+
+
+def test_an_interrupt_while_a_command_is_read_is_one_line() -> None:
+    command = [sys.executable, "-c", "import flows; raise KeyboardInterrupt"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "interrupted: nothing was started\n")
+    command = [sys.executable, "-c", "import flows; raise ValueError('a bug')"]
+    assert "Traceback" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def test_a_command_that_shall_outlive_its_terminal_does() -> None:
