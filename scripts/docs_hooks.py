@@ -21,7 +21,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
-FILES = ("CITATION.cff", "examples/loop.py")  # which pages link to, served as they are
+FILES = ("CITATION.cff", "examples/loop.py", "studies/empg.yaml")  # which pages link to, served as they are
 SOURCES = {uri: source for source, uri in PAGES.items()}
 
 log = logging.getLogger("mkdocs.hooks.docs")  # below mkdocs' own, whose warnings the strict build counts

@@ -124,9 +124,14 @@ def read_study_folder(folder: Path) -> Study:
     registered = read_registered(folder)
     played = None
     if (folder / GAMES).exists():
-        tables = [pd.read_parquet(folder / GAMES), pd.read_parquet(folder / ROLLOUTS), pd.read_csv(folder / RUNS)]
+        tables = [pd.read_parquet(folder / GAMES), pd.read_parquet(folder / ROLLOUTS), _read_runs(folder)]
         played = Played(*tables)
     return Study(folder.resolve().name, read_registration(folder / YAML), registered, played)
+
+
+def _read_runs(folder: Path) -> pd.DataFrame:
+    """A commit of digits alone is no number."""
+    return pd.read_csv(folder / RUNS, dtype={"commit": str})
 
 
 def gather(registered: Registered, runs: Sequence[RunResult], seconds: Sequence[float], tasks: int) -> Played:
