@@ -92,8 +92,10 @@ def _publish(plan: Plan) -> None:
     folder, report = RESULTS / plan.name, REPORTS / plan.name
     with study_lock():
         write_played(folder, gathered(plan, folder))
-        show(write_verdict(folder, report))
-    print(f"verdict: {report}/verdict.html, .md, .csv\nresults: {folder} (for git)", flush=True)
+        tables, said = write_verdict(folder, report)
+    show(tables)
+    print("", *said, sep="\n")
+    print(f"\nverdict: {report}/verdict.html, .md, .csv\nresults: {folder} (for git)", flush=True)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,6 @@ def test_it_is_registered_launched_gone_on_with_and_judged(
     assert {file.name for file in (here / "reports/study/small-1h").iterdir()} == {
         "verdict.md", "verdict.csv", "verdict.html",
     }  # fmt: skip
-    assert main([*asked[:2], "execution.progress=false"]) == 0, "a verdict is made again by the same command"
-    assert launched[2] == []
 
 
 def test_a_changed_registration_is_refused_after_the_first_run_and_not_before(here: Path) -> None:
@@ -210,9 +208,9 @@ def test_a_mistake_is_one_line(here: Path, arguments: list[str], said: str, caps
 
 
 def test_a_plan_says_what_it_takes_and_starts_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["hours=2", "registration=small.yaml", "plan=true"]) == 0
+    assert main(["hours=1", "registration=small.yaml", "plan=true"]) == 0
     said = capsys.readouterr().out
-    assert "6 warm starts × 2 seeds × 4 arms: 48 runs on webshop, each on 60 held-out tasks" in said
+    assert "2 warm starts × 2 seeds × 2 arms: 8 runs on webshop, each on 60 held-out tasks" in said
     assert "if differences vary as expected:" in said
     assert [path.name for path in here.iterdir()] == ["small.yaml"]
 

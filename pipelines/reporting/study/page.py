@@ -25,25 +25,24 @@ NOTE = (
 )
 
 
-def write_verdict(folder: Path, out: Path) -> Document:
-    """From ``results/study/<name>`` into ``out``: ``verdict.md``, ``verdict.csv`` and ``verdict.html``. Returns the document. Raises
-    DataError: the folder is damaged, or not all runs are finished."""
+def write_verdict(folder: Path, out: Path) -> tuple[Document, list[str]]:
+    """From ``results/study/<name>`` into ``out``: ``verdict.md``, ``verdict.csv`` and ``verdict.html``. Returns the tables, and the
+    verdict in words. Raises DataError: the folder is damaged, or not all runs are finished."""
     from pipelines.reporting.page.build import rendered
     from pipelines.reporting.page.tables import cut
 
     study = read_study_folder(folder)
     found = found_by(study)
-    document = document_of(study, found)
+    document, said = document_of(study, found), sentences(study, found)
     text = markdown(document)
     out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "verdict.md", text)
+    heading, _, rest = text.partition("\n\n")
+    atomic_write_text(out / "verdict.md", "\n\n".join([heading, *said, rest]))
     atomic_write_text(out / "verdict.csv", findings_csv(found))
     title, sections, notes = cut(text)
-    page = rendered(
-        "verdict.html.j2", name=title, said=sentences(study, found), sections=sections, notes=notes, data="null"
-    )
+    page = rendered("verdict.html.j2", name=title, said=said, sections=sections, notes=notes, data="null")
     atomic_write_text(out / "verdict.html", page)
-    return document
+    return document, said
 
 
 def found_by(study: Study) -> Verdict:
@@ -65,7 +64,7 @@ def document_of(study: Study, found: Verdict) -> Document:
         f"{study.registration.question} {benchmark_title(study.registration.benchmark)}, {study.registered.hours} hours"
     )
     shown = tuple(table for table in tables if table.rows)
-    return Document(title, shown, (*sentences(study, found), NOTE))
+    return Document(title, shown, (NOTE,))
 
 
 def sentences(study: Study, found: Verdict) -> list[str]:
