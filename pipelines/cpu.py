@@ -8,6 +8,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from pipelines.gpus import gpu_names
+
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # the last is ARM's
 # The names of instructions by which the libraries choose their kernels, on x86 and on ARM.
 _VECTORS = re.compile(r"sse4.*|avx.*|fma.*|f16c|amx.*|asimd.*|sve.*|sme(\d.*)?|bf16|i8mm")
@@ -21,11 +23,12 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(word for key, text in _cpuinfo() if key in ("flags", "Features") for word in text.split())
 
 
-def kind_of_machine() -> dict[str, str]:
+def kind_of_machine(*, gpus: bool = False) -> dict[str, str]:
     """What decides how this machine rounds: two machines of one kind give the same bytes, two of different kinds need not. The CPU's
-    model and its vector instructions, the capability that torch uses, the libraries that multiply, the C library, and what the
-    environment forbids them. Brings torch."""
-    return dict(_kind())
+    model and its vector instructions, the capability that torch uses, the libraries that multiply, the C library, what the
+    environment forbids them, and the GPUs where these count. Brings torch."""
+    names = gpu_names() if gpus else ""
+    return dict(_kind()) | ({"gpus": names} if names else {})
 
 
 @cache

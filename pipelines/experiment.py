@@ -37,7 +37,6 @@ from pipelines.config.views import (
 )
 from pipelines.cpu import kind_of_machine
 from pipelines.environments.base import Tick
-from pipelines.gpus import gpu_names
 from pipelines.progress import ROLLOUT, Progress, Work
 from pipelines.records import Task
 from pipelines.run_folder import is_finished, run_folder, run_lock, write_params
@@ -118,8 +117,7 @@ def evaluate_model(config: RunConfig, tick: Callable[[str, float], None]) -> tup
 
 def _session(config: RunConfig) -> Session:
     experiment = config.experiment
-    gpus = gpu_names() if experiment.policy.takes_gpus(experiment) else ""
-    machine = kind_of_machine() | ({"gpus": gpus} if gpus else {})
+    machine = kind_of_machine(gpus=experiment.policy.takes_gpus(experiment))
     store = ArtifactStore(config.execution.artifacts, package_versions(COMMON_PACKAGES), machine)
     return Session(store, config.execution.environment_workers)
 

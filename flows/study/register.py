@@ -38,12 +38,13 @@ def register(plan: Plan, folder: Path) -> Registered:
 
 
 def _now(plan: Plan) -> Registered:
+    experiment = plan.jobs[0].config.experiment
     return Registered(
         registration=sha256_of(plan.content),
         composed=plan.composed,
         commit=code_commit(),
         registered=time.strftime("%Y-%m-%d %H:%M"),
-        machine=kind_of_machine(),
+        machine=kind_of_machine(gpus=experiment.policy.takes_gpus(experiment)),
         hours=plan.hours,
         core_hours=plan.core_hours,
         runs=plan.runs,

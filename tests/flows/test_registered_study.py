@@ -28,7 +28,7 @@ MACHINE = {"cpu": "one", "vectors": "avx2"}
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a registration, on a machine of a known kind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flows.study.register.kind_of_machine", lambda: MACHINE)
+    monkeypatch.setattr("flows.study.register.kind_of_machine", lambda **_: MACHINE)
     written(tmp_path / "small.yaml")
     return tmp_path
 
@@ -118,7 +118,7 @@ def test_runs_that_are_older_than_the_registration_are_refused(here: Path) -> No
 
 def test_another_kind_of_machine_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(plan(), here / "results/study/small-1h")
-    monkeypatch.setattr("flows.study.register.kind_of_machine", lambda: {**MACHINE, "cpu": "another"})
+    monkeypatch.setattr("flows.study.register.kind_of_machine", lambda **_: {**MACHINE, "cpu": "another"})
     with pytest.raises(ConfigError, match=r"another kind of machine \(cpu one, here another\).*never paired"):
         register(plan(), here / "results/study/small-1h")
 

@@ -258,7 +258,7 @@ def test_a_finished_run_is_evaluated_more_often_without_playing_again(
     run_experiment(small_config(tmp_path, **seldom), Quiet())
     rollouts = {p: p.stat().st_mtime_ns for p in (tmp_path / "artifacts" / "rollout").rglob("*.parquet")}
     here = kind_of_machine()
-    monkeypatch.setattr("pipelines.experiment.kind_of_machine", lambda: {"cpu": "another"})
+    monkeypatch.setattr("pipelines.experiment.kind_of_machine", lambda **_: {"cpu": "another"})
     folder = run_experiment(small_config(tmp_path, **often), Quiet())
     assert read_run_info(folder / "results").machines == [here, {"cpu": "another"}]
     again = {p: p.stat().st_mtime_ns for p in (tmp_path / "artifacts" / "rollout").rglob("*.parquet")}

@@ -138,6 +138,7 @@ def test_a_registration_that_was_touched_is_damaged(tmp_path: Path) -> None:
         ({"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["full"]}}}, r"hours\.1\.arms lacks off"),
         ({"test": {**SMALL["test"], "alpha": 0.1}}, r"test\.alpha: .* \(0\.1\)"),
         ({"test": {**SMALL["test"], "looks": 2}}, r"test\.looks: .* \(2\)"),
+        ({"primary": {"arm": "full", "baseline": False}}, r"primary\.baseline: .* \(False: YAML reads off, .*quoted"),
         ({"power": 0.9}, "power: Extra inputs are not permitted"),
     ],
 )

@@ -137,6 +137,8 @@ def _problem(problem: Any) -> str:
     place, message = ".".join(map(str, problem["loc"])), str(problem["msg"]).removeprefix("Value error, ")
     given = problem["input"]
     shown = f" ({given})" if isinstance(given, str | int | float) else ""
+    if isinstance(given, bool):
+        shown = f" ({given}: YAML reads off, on, yes and no so, unless they are quoted)"
     return f"{place}: {message}{shown}" if place else message
 
 
