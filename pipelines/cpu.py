@@ -57,6 +57,11 @@ def cpu_model() -> str:
     return ", ".join(filter(None, [name or platform.processor() or platform.machine(), *numbers]))
 
 
+def is_intel() -> bool:
+    """Whether Intel made it, as Linux tells; elsewhere nothing is known."""
+    return ("vendor_id", "GenuineIntel") in _cpuinfo()
+
+
 def _version(pattern: str, built: str) -> str:
     found = re.search(pattern, built)
     return found[1] if found else ""

@@ -8,17 +8,17 @@ STAGES = {
     "data": 2,
     "panels": 3,
     "model": 2,
-    "model_check": 1,
-    "warm_start": 4,
-    "rollout": 8,
+    "model_check": 2,
+    "warm_start": 5,
+    "rollout": 9,
     "advantage": 3,
-    "update": 2,
-    "evaluate": 7,
-    "analysis": 4,
+    "update": 3,
+    "evaluate": 8,
+    "analysis": 5,
 }
 
 # What is measured on finished runs: no part of what a run is.
-MEASUREMENTS = {"continuations": 3}
+MEASUREMENTS = {"continuations": 4}
 
 # What is made of packages' files, once: no part of what a run is either.
 CONVERSIONS = {"converted": 1}

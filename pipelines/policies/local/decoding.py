@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from pipelines.policies.local.linear import linear
 from pipelines.policies.local.sampling import Sampled, Turn
@@ -31,7 +32,7 @@ class CachedDecoder:
         self._held: dict[int, list[int]] = {episode: [] for episode in range(episodes)}  # tokens in its cache row
         self._episodes = np.arange(episodes)  # of each cache row
         shape = (len(weights.layers), episodes, weights.kv_heads, 0, weights.head_dim)
-        self._keys, self._values = self._zeros(shape), self._zeros(shape)
+        self._keys, self._values = (torch.empty(shape, dtype=weights.dtype, device=self._device) for _ in range(2))
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
@@ -62,9 +63,8 @@ class CachedDecoder:
                 tokens[i, : len(fresh[row])] = torch.tensor(fresh[row])
             start = torch.tensor([starts[row] for row in rows])
             positions = (start[:, None] + torch.arange(width)).clamp(max=len(self._w.cos) - 1)
-            last = torch.tensor([len(fresh[row]) - 1 for row in rows])
-            found = self._run(*(x.to(self._device) for x in (tokens, positions, torch.tensor(rows))))
-            hidden[rows] = found[torch.arange(len(rows)), last]
+            last = torch.tensor([i * width + len(fresh[row]) - 1 for i, row in enumerate(rows)])
+            hidden[rows] = self._run(*(x.to(self._device) for x in (tokens, positions, torch.tensor(rows), last)))
         self._copy(sources, hidden)
         for request in requests:
             self._held[request.episode] = list(request.context_ids)
@@ -78,9 +78,15 @@ class CachedDecoder:
             hidden[copies] = hidden[of]
             self._move(copies, of)
 
-    def _run(self, tokens: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+    def _run(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        rows: torch.Tensor | slice,
+        places: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Forward with the cache ``rows``: write keys and values at ``positions``, look at all positions up to one's
-        own. A slice of rows is read where it lies, others are copied.
+        own. A slice of rows is read where it lies, others are copied. Hidden states as ``forward`` returns them.
 
         What padding writes lies behind the row's end: it is never looked at, and overwritten by what comes there.
         """
@@ -88,10 +94,10 @@ class CachedDecoder:
         seen = int(positions.max()) + 1
         self._grow(seen)
         batch, length = tokens.shape
+        grouped = (batch, w.kv_heads, w.heads // w.kv_heads * length, w.head_dim)  # queries that share their keys
         hidden_keys = torch.arange(seen, device=self._device) > positions[:, :, None]  # [B, P, seen]
-        mask = torch.zeros(batch, 1, 1, length, seen, device=self._device)
-        mask.masked_fill_(hidden_keys[:, None, None], float("-inf"))
-        groups, scale = w.heads // w.kv_heads, w.head_dim**-0.5
+        mask = torch.zeros(hidden_keys.shape, dtype=w.dtype, device=self._device)
+        mask = mask.masked_fill_(hidden_keys, float("-inf")).repeat(1, w.heads // w.kv_heads, 1)[:, None]
         written = (torch.arange(batch, device=self._device) if isinstance(rows, slice) else rows)[:, None]
 
         def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -99,13 +105,10 @@ class CachedDecoder:
             keys[written, :, positions] = k.transpose(1, 2)
             values[written, :, positions] = v.transpose(1, 2)
             keys, values = (_rows(cache[:, :, :seen], rows) for cache in (keys, values))
-            grouped = (q * scale).reshape(batch, w.kv_heads, groups * length, w.head_dim)
-            scores = (grouped @ keys.transpose(-1, -2)).view(batch, w.kv_heads, groups, length, seen)
-            weights = (scores + mask).softmax(-1).view(batch, w.kv_heads, groups * length, seen)
-            mixed: torch.Tensor = (weights.to(values.dtype) @ values).view(batch, w.heads, length, w.head_dim)
-            return mixed
+            mixed = F.scaled_dot_product_attention(q.reshape(grouped), keys, values, attn_mask=mask)
+            return mixed.view(batch, w.heads, length, w.head_dim)
 
-        return forward(w, tokens, positions, attend)
+        return forward(w, tokens, positions, attend, places=places)
 
     # -------------------------------------------------------------------------------------------------------- decode
 
@@ -143,13 +146,12 @@ class CachedDecoder:
             self._keys, self._values = (self._widened(cache, shape) for cache in (self._keys, self._values))
 
     def _widened(self, cache: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """The cache with room for more positions. The first time, when a context is known, nothing is held that would be copied."""
-        wider = self._zeros(shape)
-        wider[:, :, :, : cache.shape[3]] = cache
+        """The cache with room for more positions. The first time, when a context is known, nothing is held that would be copied. What
+        nobody has written is 0: attention takes it times 0, which of whatever lay in memory might be no number."""
+        held, wider = cache.shape[3], torch.empty(*shape, dtype=cache.dtype, device=self._device)
+        wider[:, :, :, :held] = cache
+        wider[:, :, :, held:] = 0
         return wider
-
-    def _zeros(self, shape: Sequence[int]) -> torch.Tensor:
-        return torch.zeros(*shape, dtype=self._w.dtype, device=self._device)
 
     def _bring_forward(self, wanted: np.ndarray) -> np.ndarray:
         """Swap cache rows such that the ``wanted`` ones, bool of the first so many rows, lie before the others. Returns

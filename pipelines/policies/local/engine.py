@@ -51,8 +51,9 @@ class Engine(Protocol):
 
     def decoder(self, episodes: int, ends: Collection[int]) -> Decoder: ...
 
-    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """Final hidden states [N, D] of sequences laid end to end, int64[N] of ``lengths``. Differentiable in ``named``."""
+    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
+        """Final hidden states [M, D] at ``places`` int64[M] of sequences laid end to end, tokens int64[N] of ``lengths``.
+        Differentiable in ``named``."""
         ...
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -79,14 +79,14 @@ class HostedEngine:
     def decoder(self, episodes: int, ends: Collection[int]) -> PaddedDecoder:
         return PaddedDecoder(self._model, ends, self._autocast())  # only what is trained is sampled from
 
-    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
         rows = pad_sequence(list(tokens.split(list(lengths))), batch_first=True)
         there = torch.arange(rows.shape[1], device=rows.device) < torch.tensor(lengths, device=rows.device)[:, None]
         recompute = self._settings.checkpoint_activations and torch.is_grad_enabled()
         layers = _recomputing(self._model) if recompute else nullcontext()
         with self._autocast(), self._switch.set(self.adapter is not None), layers:
             found = self._trunk(input_ids=rows, attention_mask=there.long(), use_cache=False)
-        hidden: torch.Tensor = found.last_hidden_state[there]
+        hidden: torch.Tensor = found.last_hidden_state[there].index_select(0, places)
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -86,9 +86,8 @@ def _loss(
 ) -> torch.Tensor:
     """The weighted mean of −log p over one batch; logits exist where a weight asks for them."""
     tokens, weight = tokens.to(engine.device), weight.to(engine.device)
-    hidden = engine.hidden(tokens, lengths)
     predicted = weight.nonzero().squeeze(1)
-    before, chosen = hidden.index_select(0, predicted - 1), tokens[predicted]
+    before, chosen = engine.hidden(tokens, lengths, predicted - 1), tokens[predicted]
     return (surprise(engine, before, chosen) * weight[predicted]).sum() / weight.sum()
 
 

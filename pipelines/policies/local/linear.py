@@ -1,5 +1,5 @@
-"""x Wᵀ + b by oneDNN, which torch keeps for its compiler: its own ``F.linear`` calls MKL, which leaves the wide vector
-units of a processor that is not Intel's idle (``benchmarks/bench_linear.py``).
+"""x Wᵀ + b by the library that is faster here: MKL, which torch calls, on Intel's processors; on others oneDNN, which torch keeps
+for its compiler, for MKL leaves their wide vector units idle (``benchmarks/bench_linear.py``).
 
 oneDNN compiles a kernel for every shape: milliseconds and megabytes. So it is given rows in blocks of few sizes, and MKL
 the last few; but where the matrix is large, reading it is what takes the time, oneDNN reads it up to twice as fast, and the last few
@@ -9,12 +9,14 @@ are filled up to a power of two.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from pipelines.cpu import is_intel
 from pipelines.policies.local.patches import onednn_product
 
 _BLOCKS = (1024, 512, 256, 128, 64, 32)  # rows
@@ -23,9 +25,20 @@ _LARGE = 512  # rows and columns of a matrix that no cache holds
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """float32 [..., O] of ``x`` float32 [..., D], which has two dimensions at least, ``weight`` [O, D] and ``bias`` [O];
-    differentiable once in all three. Where torch was built without oneDNN, on a GPU, or for another dtype, it is ``F.linear``."""
-    if x.dtype != torch.float32 or x.is_cuda or not torch.backends.mkldnn.is_available() or onednn_product() is None:
+    differentiable once in all three. On a GPU and for another dtype it is ``F.linear`` everywhere."""
+    if x.dtype != torch.float32 or x.is_cuda or not _onednn_is_faster():
         return F.linear(x, weight, bias)
+    return by_onednn(x, weight, bias)
+
+
+@cache
+def _onednn_is_faster() -> bool:
+    """One way for all shapes: what samples and what trains compute one model."""
+    return not is_intel() and torch.backends.mkldnn.is_available() and onednn_product() is not None
+
+
+def by_onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``linear`` of float32 by oneDNN, whatever is faster."""
     if not torch.is_grad_enabled():  # what autograd prepares takes as long as a small product
         return _rows_times(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
     result: torch.Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]

@@ -33,6 +33,6 @@ def token_logits(
     for row, of_row in groupby(places, key=lambda place: place[0]):
         before = torch.tensor([token - 1 for _, token in of_row])
         ids = torch.from_numpy(sequences[row].token_ids[: int(before.max()) + 1]).long()
-        hidden = engine.hidden(ids, [len(ids)])
-        parts.append(engine.logits(hidden[before]) / temperature)
+        hidden = engine.hidden(ids, [len(ids)], before)
+        parts.append(engine.logits(hidden) / temperature)
     return torch.cat(parts)

@@ -64,10 +64,10 @@ class NativeEngine:
         with torch.inference_mode():
             return CachedDecoder(self._weights(), episodes, ends)
 
-    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    def hidden(self, tokens: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
         recompute = self._settings.checkpoint_activations and torch.is_grad_enabled()
         positions = packed_positions(lengths).to(tokens.device)
-        return forward(self._weights(), tokens[None], positions, packed(lengths), recompute=recompute)[0]
+        return forward(self._weights(), tokens[None], positions, packed(lengths), places=places, recompute=recompute)
 
     def _weights(self) -> Weights:
         return weights_of(self._model, dict(self.adapter.changes()) if self.adapter else {})

@@ -47,7 +47,7 @@ def largest_difference(engine: NativeEngine, folder: Path, ids: list[int]) -> fl
 
     theirs = read(folder, engine.named)
     tokens = torch.tensor(ids[: engine.context_length])
-    ours = engine.logits(engine.hidden(tokens, [len(tokens)]))
+    ours = engine.logits(engine.hidden(tokens, [len(tokens)], torch.arange(len(tokens))))
     expected = theirs(tokens[None]).logits[0]
     difference = (ours - expected).abs()
     place = divmod(int(difference.argmax()), difference.shape[1])

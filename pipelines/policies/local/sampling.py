@@ -27,6 +27,8 @@ class Turn:
     def __init__(self, requests: Sequence[GenerationRequest], ends: Collection[int], device: torch.device) -> None:
         self.most = max(r.sampling.max_tokens for r in requests)
         self._dice = torch.from_numpy(np.stack([_dice(r.seed, self.most) for r in requests])).to(device)
+        temperatures = {r.sampling.temperature for r in requests}
+        self._as_it_is = temperatures == {1.0}  # then nothing is divided, and no maximum is searched
         self._temperatures = torch.tensor([r.sampling.temperature for r in requests], device=device)
         self._budgets = torch.tensor([r.sampling.max_tokens for r in requests], device=device)
         self._ends = torch.tensor(sorted(ends), device=device)
@@ -39,7 +41,8 @@ class Turn:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ``step`` of the requests ``order`` int64[R], from logits float32 [R, V]; kept where ``going`` bool[R]. Returns the
         tokens int64[R], and which rows go on."""
-        token, numbers = _sample(logits, self._dice[order, step], self._temperatures[order])
+        temperature = None if self._as_it_is else self._temperatures[order]
+        token, numbers = _sample(logits, self._dice[order, step], temperature)
         at = order[going]
         self._ids[at, step], self.counts[at] = token[going], step + 1
         self._numbers[:, at, step] = numbers[:, going]
@@ -54,15 +57,20 @@ class Turn:
         ]
 
 
-def _sample(logits: torch.Tensor, dice: torch.Tensor, temperature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inverse-CDF sampling: the token of each row, and float32 [3, R] its log-prob, exact entropy and squared score."""
-    greedy = temperature == 0
-    logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
+def _sample(
+    logits: torch.Tensor, dice: torch.Tensor, temperature: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inverse-CDF sampling: the token of each row, and float32 [3, R] its log-prob, exact entropy and squared score. ``temperature``:
+    of each row; None: 1."""
+    tempered = logits if temperature is None else logits / torch.where(temperature == 0, 1.0, temperature)[:, None]
+    logp = tempered.log_softmax(-1)
     p = logp.exp()
     entropy = -torch.linalg.vecdot(p, logp)
-    cdf = p.double().cumsum(-1)
+    cdf = p.cumsum(-1, dtype=torch.float64)
     token = torch.searchsorted(cdf, dice[:, None] * cdf[:, -1:], right=True).squeeze(1)
-    token = torch.where(greedy, logits.argmax(-1), token.clamp(max=logits.shape[1] - 1))
+    token = token.clamp_(max=logits.shape[1] - 1)
+    if temperature is not None:
+        token = torch.where(temperature == 0, logits.argmax(-1), token)
     chosen = logp.gather(1, token[:, None]).squeeze(1)
     return token, torch.stack([chosen, entropy, 1.0 - 2.0 * chosen.exp() + torch.linalg.vecdot(p, p)])
 

@@ -51,15 +51,13 @@ class Scorer:
         self.engine, self.temperature = engine, temperature
 
     def token_logprobs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probs and entropies [B, T − 1] of the action tokens, 0 elsewhere; the output matrix is applied at action
-        positions only."""
-        hidden = self.engine.hidden(batch.tokens, batch.lengths)
+        """Log-probs and entropies [B, T − 1] of the action tokens, 0 elsewhere; the output matrix, and what a layer before it can
+        leave out, is applied at action positions only."""
         starts = torch.tensor(np.concatenate([[0], np.cumsum(batch.lengths)[:-1]]), device=batch.tokens.device)
         row, column = batch.mask.nonzero(as_tuple=True)
         place = starts[row] + column  # of the token that predicts
-        chosen, entropy = self.engine.logprobs(
-            hidden.index_select(0, place), batch.tokens[place + 1], temperature=self.temperature
-        )
+        hidden = self.engine.hidden(batch.tokens, batch.lengths, place)
+        chosen, entropy = self.engine.logprobs(hidden, batch.tokens[place + 1], temperature=self.temperature)
         zeros = torch.zeros(batch.mask.shape, device=batch.mask.device)
         return zeros.masked_scatter(batch.mask, chosen), zeros.masked_scatter(batch.mask, entropy)
 

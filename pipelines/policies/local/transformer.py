@@ -115,33 +115,52 @@ def _layer(model: DecoderParameters, prefix: str, changes: Mapping[str, LowRank]
 
 
 def forward(
-    weights: Weights, token_ids: torch.Tensor, positions: torch.Tensor, attend: Attend, *, recompute: bool = False
+    weights: Weights,
+    token_ids: torch.Tensor,
+    positions: torch.Tensor,
+    attend: Attend,
+    *,
+    places: torch.Tensor | None = None,
+    recompute: bool = False,
 ) -> torch.Tensor:
-    """Final hidden states [B, P, D], in the weights' dtype, of token ids [B, P] at positions [B, P] or [P]. ``recompute``: what is
-    inside the layers is not kept for the backward pass but computed again there (Chen et al. 2016, arXiv:1604.06174)."""
+    """Final hidden states [B, P, D], in the weights' dtype, of token ids [B, P] at positions [B, P] or [P]; [M, D] where ``places``
+    int64[M] of the B·P tokens are given: the last layer's feed-forward part, most of its work, is done for these alone.
+    ``recompute``: what is inside the layers is not kept for the backward pass but computed again there (Chen et al. 2016,
+    arXiv:1604.06174)."""
     w = weights
     x = F.embedding(token_ids, w.embedding).float()
     cos, sin = w.cos[positions].unsqueeze(-3), w.sin[positions].unsqueeze(-3)
     for number in range(len(w.layers)):
+        wanted = places if number == len(w.layers) - 1 else None
         if recompute:
-            x = checkpoint(_through, w, number, x, cos, sin, attend, use_reentrant=False, preserve_rng_state=False)
+            x = checkpoint(
+                _through, w, number, x, cos, sin, attend, wanted, use_reentrant=False, preserve_rng_state=False
+            )
         else:
-            x = _through(w, number, x, cos, sin, attend)
+            x = _through(w, number, x, cos, sin, attend, wanted)
     return F.rms_norm(x, x.shape[-1:], w.norm, w.eps).to(w.dtype)
 
 
 def _through(
-    w: Weights, number: int, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attend
+    w: Weights,
+    number: int,
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    attend: Attend,
+    places: torch.Tensor | None,
 ) -> torch.Tensor:
-    """x float32 [B, P, D] through one layer."""
+    """x float32 [B, P, D] through one layer: [B, P, D], or [M, D] of ``places``."""
     layer, (batch, length, size) = w.layers[number], x.shape
     h = F.rms_norm(x, (size,), layer.norm, w.eps).to(w.dtype)
     qkv = layer.qkv(h).view(batch, length, -1, w.head_dim).transpose(1, 2)
     qk = _normed(layer, qkv[:, : w.heads + w.kv_heads], w.heads, w.eps).float()
     qk = torch.addcmul(qk * cos, qk.roll(w.head_dim // 2, -1), sin)  # rotate_half with its sign in sin
     q, k = qk.to(w.dtype).split((w.heads, w.kv_heads), 1)
-    mixed = attend(number, q, k, qkv[:, w.heads + w.kv_heads :])
-    x = x + layer.out(mixed.transpose(1, 2).reshape(batch, length, -1))
+    mixed = attend(number, q, k, qkv[:, w.heads + w.kv_heads :]).transpose(1, 2).reshape(batch, length, -1)
+    if places is not None:
+        x, mixed = (whole.flatten(0, 1).index_select(0, places) for whole in (x, mixed))
+    x = x + layer.out(mixed)
     h = F.rms_norm(x, (size,), layer.mlp_norm, w.eps).to(w.dtype)
     gate, up = layer.gate_up(h).chunk(2, -1)
     return x + layer.down(F.silu(gate) * up)
