@@ -22,7 +22,7 @@ SCENARIOS = {
     for scenario in module.SCENARIOS
 }
 TEMPLATE = "template"
-_CALM = "calm.json"
+CALM = "calm.json"
 
 
 def main(name: str, folder: Path) -> None:
@@ -31,7 +31,7 @@ def main(name: str, folder: Path) -> None:
     if name == TEMPLATE:
         _make(template)
         return
-    calm = Calm(**json.loads((folder.parent / _CALM).read_text()))
+    calm = Calm(**json.loads((folder.parent / CALM).read_text()))
     scene, not_tried = Scene(folder, template, calm), ""
     try:
         SCENARIOS[name](scene)
@@ -58,7 +58,7 @@ def _make(template: Path) -> None:
     if maker.faults:
         raise SystemExit(f"the run that nothing disturbs: {'; '.join(maker.faults)}")
     found = Calm(digests(calm), page_of(calm / DATABASE), seconds)
-    (template.parent / _CALM).write_text(json.dumps(asdict(found)))
+    (template.parent / CALM).write_text(json.dumps(asdict(found)))
 
 
 if __name__ == "__main__":

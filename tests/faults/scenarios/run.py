@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.found import Found, Tick
-from tests.faults.scenarios.child import SCENARIOS, TEMPLATE
+from tests.faults.scenarios.child import CALM, SCENARIOS, TEMPLATE
 
 # Of their own: mounts, processes (all end with the first) and the users that may do so. sh is that first process, which reaps.
 _NAMESPACES = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c")
@@ -24,7 +25,7 @@ def try_scenarios(count: int, seed: int, folder: Path, tick: Tick, names: Sequen
                 "scenarios", 0, (f"they need namespaces of their own, which this machine does not permit ({refused})",)
             )
         ]
-    if lacking := _in_namespaces(TEMPLATE, folder / TEMPLATE):
+    if not (folder / CALM).exists() and (lacking := _in_namespaces(TEMPLATE, folder / TEMPLATE)):
         return [Found("scenarios", 0, (lacking,))]
     found = []
     for name in names or SCENARIOS:
@@ -54,7 +55,8 @@ def _texts(values: object) -> list[str]:
 
 
 def _in_namespaces(name: str, folder: Path) -> str:
-    """Run it there. Returns what went wrong with the process itself, "" for nothing."""
+    """Run it there, in a folder that is new. Returns what went wrong with the process itself, "" for nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
     command = f'"{sys.executable}" -m tests.faults.scenarios.child "{name}" "{folder}"; exit $?'
     try:
         done = subprocess.run([*_NAMESPACES, command], capture_output=True, text=True, timeout=_LONGEST_S)
