@@ -1,5 +1,5 @@
-"""Some scenarios by their names, as ``python -m tests.faults.scenarios [in=<folder>] prefect_hung disk_full``; without names, which there
-are. What all begin with is made in the folder, once."""
+"""Some scenarios by their names, as ``python -m tests.faults.scenarios [in=<folder>] prefect_hung disk_full``; without names, which
+there are. What all begin with is made in the folder, once."""
 
 from __future__ import annotations
 
