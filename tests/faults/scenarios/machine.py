@@ -50,7 +50,7 @@ def _fill_up(scene: Scene, free: int, *, cold: bool) -> bool:
 
 def disk_full(scene: Scene) -> None:
     """At sizes from nothing until a launch gets through."""
-    for kilobytes in (0, 16, 64, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000):
+    for kilobytes in (0, 64, 500, 2_000, 5_000, 12_000, 32_000):
         if _fill_up(scene, kilobytes << 10, cold=False):
             return
     scene.faults.append("no launch got through")
@@ -58,7 +58,7 @@ def disk_full(scene: Scene) -> None:
 
 def disk_full_cold(scene: Scene) -> None:
     """Where nothing was made before."""
-    for megabytes in (3, 6, 12):
+    for megabytes in (6, 12):
         _fill_up(scene, megabytes * _MB, cold=True)
 
 
