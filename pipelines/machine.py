@@ -14,6 +14,8 @@ _SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MEMORY = re.compile(
     r"cannot allocate memory|not enough memory|can't allocate memory|failed to map segment|bad_alloc", re.IGNORECASE
 )
+# oneDNN's words for memory that it did not get, and for what it cannot do: under a limit they mean the former.
+_UNDER_A_LIMIT = re.compile(r"could not create a (primitive|memory)")
 _GIB = 1 << 30
 LEAST_ADDRESS_SPACE = 1.6  # GiB: with 1.5 GB a smoke run died among its imports, with 3 GB it was done
 _FINISHED_STAYS = "what was finished stays"
@@ -37,7 +39,8 @@ def missing_resource(error: BaseException) -> str | None:
             return f"a file may not grow as large as it must ({text}): raise the limit (ulimit -f unlimited), or the file system's"
         if number in _SPACE or "No space left on device" in text:
             return f"no space left ({text}): free some and launch again; {_FINISHED_STAYS}"
-        if isinstance(each, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):
+        refused = _MEMORY.search(text) or (_address_space() is not None and _UNDER_A_LIMIT.search(text))
+        if isinstance(each, MemoryError) or number == errno.ENOMEM or refused:
             return f"not enough memory ({text}): {_memory_remedy()}; {_FINISHED_STAYS}"
     return None
 

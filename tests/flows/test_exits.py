@@ -85,9 +85,12 @@ def test_a_limit_below_what_every_run_takes_is_said_beforehand(monkeypatch: pyte
     with pytest.raises(MachineFailure, match=r"1\.4 GiB.*ulimit -v"):
         check_limits()
     assert "ulimit -v" in str(missing_resource(MemoryError()))
+    onednn = RuntimeError("could not create a primitive")
+    assert "ulimit -v" in str(missing_resource(onednn))
     monkeypatch.setattr(machine.resource, "getrlimit", lambda _: (machine.resource.RLIM_INFINITY,) * 2)
     check_limits()
     assert "ulimit -v" not in str(missing_resource(MemoryError()))
+    assert missing_resource(onednn) is None
 
 
 TOLD = """
