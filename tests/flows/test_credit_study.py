@@ -24,13 +24,14 @@ def test_a_warm_start_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_the_costs_are_said_by_hand(tmp_path: Path) -> None:
-    """3 iterations × 2 prefixes × 200 steps × 32 continuations × 10 of 20 steps at .0022 s: 845 s."""
+    """3 iterations × 2 prefixes × 200 steps × 32 continuations × 10 of 20 steps at .0022 s: 845 s.
+    Scores: 2 × 3 × 200 × .35 s: 7 min."""
     off, full = jobs(tmp_path)
     numbers = Numbers(200, 32, 0, 1, plan=False, pages=False)
     assert study.oracle_seconds(off.config.experiment, numbers) == pytest.approx(844.8)
     lines = study.cost_lines([off, full], numbers, cores=2)
     assert "2 of 2 runs to train" in lines[0]
-    assert "alfworld 14 min, alfworld 14 min" in lines[1]
+    assert "alfworld 14 min, alfworld 14 min; gradients, replay and scores: about 7 min" in lines[1]
     assert "2 runs to train" in tournament.cost_line([off, full], 2)
 
 
