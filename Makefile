@@ -19,7 +19,7 @@ HOURS ?= 8
 METHODS ?= glob(credit/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help audit faults fuzz sbom setup setup-cluster setup-real setup-search setup-browser demo real grid study credit tournament repro test test-cluster test-real test-browser lint docs bench ui lock clean distclean
+.PHONY: help audit faults fuzz sbom setup setup-cluster setup-real setup-search setup-browser demo real grid study credit tournament repro test test-cluster test-real test-browser test-bench lint docs bench ui lock clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ test-real: setup-real ## policy=local against transformers over SmolLM2 and Qwen
 
 test-browser: setup-browser ## the report's and MLflow's pages in headless Chromium, which it installs where it may
 	@$(PY) -m pytest -q -m browser $(PYTEST_ARGS)
+
+test-bench: setup ## every benchmark of `make bench` once, at a small size
+	@$(PY) -m pytest -q -m bench $(PYTEST_ARGS)
 
 faults: setup ## 1,000 kills of runs and sweeps, which must change no byte, and scenarios: servers, disk, memory, clock, signals (FAULTS="kills --kills 200")
 	@$(PY) -m tests.faults $(or $(FAULTS),kills sweeps scenarios)

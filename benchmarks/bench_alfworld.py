@@ -29,6 +29,8 @@ from pipelines.protocols import Observation
 from pipelines.records import Task
 
 TARGET, REPEATS = 10.0, 3
+LAPTOP = AlfworldGenerated(train=12, valid_unseen=1)
+WHOLE = AlfworldGenerated(train=6, valid_unseen=1, receptacles=0, object_types=0, max_instances=3)
 LAPS = 8  # the pool plays everything so often per repeat, being short for a clock of 10 ms ticks
 _BANNER = "-= Welcome to TextWorld, ALFRED! =-\n\n"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -38,11 +40,9 @@ Script = tuple[Task, list[str]]
 
 def bench_alfworld() -> list[Row]:
     """One row per size of room: steps per CPU second of both, and whether the transcripts are identical."""
-    laptop = AlfworldGenerated(train=12, valid_unseen=1)
-    whole = AlfworldGenerated(train=6, valid_unseen=1, receptacles=0, object_types=0, max_instances=3)
     return [
-        _compare("ALFWorld episodes of 20 steps, laptop rooms", laptop, 20),
-        _compare("ALFWorld episodes of 50 steps, whole rooms", whole, 50),
+        _compare("ALFWorld episodes of 20 steps, laptop rooms", LAPTOP, 20),
+        _compare("ALFWorld episodes of 50 steps, whole rooms", WHOLE, 50),
     ]
 
 

@@ -16,7 +16,7 @@ from benchmarks.measure import Pair, Row, at_least, at_most, cpu_seconds, say, t
 from benchmarks.peak_memory import peak_bytes
 from empg import logprobs_and_entropy
 
-TOKENS, HIDDEN, VOCABULARY = 2048, 896, 151_936
+SIZES = (2048, 896, 151_936)  # tokens, hidden, vocabulary
 MEMORY_TARGET, FORWARD_TARGET, BACKWARD_TARGET = 10.0, 1.2, 2.0
 REPEATS, TOLERANCE = 3, 1e-4
 _MB = 1e6
@@ -39,13 +39,13 @@ def bench_entropy() -> list[Row]:
 # -------------------------------------------------------------------------------------------------------- the two sides
 
 
-def inputs() -> Inputs:
+def inputs(tokens: int, hidden: int, vocabulary: int) -> Inputs:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     return Inputs(
-        hidden=torch.randn(TOKENS, HIDDEN, generator=generator).requires_grad_(),
-        lm_head=torch.randn(VOCABULARY, HIDDEN, generator=generator).mul_(0.05).requires_grad_(),
-        tokens=torch.randint(VOCABULARY, (TOKENS,), generator=generator),
+        hidden=torch.randn(tokens, hidden, generator=generator).requires_grad_(),
+        lm_head=torch.randn(vocabulary, hidden, generator=generator).mul_(0.05).requires_grad_(),
+        tokens=torch.randint(vocabulary, (tokens,), generator=generator),
     )
 
 
@@ -89,15 +89,15 @@ def _memory() -> list[Row]:
     """The plain peak is its few large tensors, the same every time; ours depends on what the allocator keeps."""
     rows = []
     for what, baseline, ours in _sides():
-        plain_mb = peak_bytes(inputs, baseline) / _MB
-        pairs: list[Pair] = [(plain_mb, peak_bytes(inputs, ours) / _MB) for _ in range(REPEATS)]
+        plain_mb = peak_bytes(inputs, baseline, *SIZES) / _MB
+        pairs: list[Pair] = [(plain_mb, peak_bytes(inputs, ours, *SIZES) / _MB) for _ in range(REPEATS)]
         say(f"peak memory, {what}: {plain_mb:.0f} MB and {', '.join(f'{mine:.0f}' for _, mine in pairs)} MB")
         rows.append(at_least(f"log-prob and entropy, peak memory, {what}", pairs, MEMORY_TARGET, "MB"))
     return rows
 
 
 def _time() -> list[Row]:
-    x, rows = inputs(), []
+    x, rows = inputs(*SIZES), []
     identical = _agree(plain_forward(x), chunked_forward(x))  # also the warm-up
     for (what, baseline, ours), target in zip(_sides(), (FORWARD_TARGET, BACKWARD_TARGET), strict=True):
         name = f"log-prob and entropy, time, {what}"

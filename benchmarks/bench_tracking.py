@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.measure import Row, at_most, say, seconds, take_turns
 
 TARGET, REPEATS, RUNS, METRIC = 3.0, 5, 12, "update/kl"
+FEW, MANY = 100, 10_000  # points of a run
 _SHOWN = 320  # points of a run that MLflow's charts ask for
 _ROOT = Path(__file__).parent.parent
 
@@ -26,13 +27,15 @@ def bench_tracking() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         uri = f"sqlite:///{folder}/mlflow.db"
-        few, many = _logged(uri, 100), _logged(uri, 10_000)
+        few, many = _logged(uri, FEW), _logged(uri, MANY)
         try:
             with _served(uri) as base:
-                pairs = take_turns(lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, "a chart of 12 runs")
+                pairs = take_turns(
+                    lambda: _asked(base, few), lambda: _asked(base, many), REPEATS, f"a chart of {RUNS} runs"
+                )
         finally:
             os.chdir(_ROOT)
-    return [at_most("page's requests for a chart of 12 runs of 10,000 points, over 100", pairs, TARGET, "s")]
+    return [at_most(f"page's requests for a chart of {RUNS} runs of {MANY:,} points, over {FEW}", pairs, TARGET, "s")]
 
 
 def _logged(uri: str, points: int) -> list[str]:

@@ -39,15 +39,18 @@ def step_means(values_T: torch.Tensor, step_ids_T: torch.Tensor, steps: int) -> 
     """
     if values_T.shape != step_ids_T.shape:
         raise ValueError(f"values {list(values_T.shape)} and step ids {list(step_ids_T.shape)} differ in shape")
-    flat, places = values_T.reshape(-1), _places(step_ids_T)
-    counts = torch.bincount(places, minlength=steps + 1)[1:]
-    if len(counts) > steps:
-        raise ValueError(f"step id {len(counts) - 1} is out of [0, {steps})")
+    flat = values_T.reshape(-1)
+    if flat.dtype not in (torch.float32, torch.float64):
+        flat = flat.float()
+    # A step's tokens stand beside each other: what is summed over is their runs, a hundredth of them.
+    ids, lengths = torch.unique_consecutive(step_ids_T.reshape(-1), return_counts=True)
+    for wrong in ids[(ids < PAD) | (ids >= steps)].tolist():
+        raise ValueError(f"step id {wrong} is out of [0, {steps})")
+    sums = torch.segment_reduce(flat, "sum", lengths=lengths)
+    counts = lengths.new_zeros(steps + 1).index_add(0, ids - PAD, lengths)[1:]
     if (counts == 0).any():
         raise ValueError(f"step {int((counts == 0).nonzero()[0])} has no tokens")
-    if flat.dtype in (torch.float16, torch.bfloat16):
-        flat = flat.float()
-    means = flat.new_zeros(steps + 1).scatter_add(0, places, flat)[1:] / counts
+    means: torch.Tensor = sums.new_zeros(steps + 1).index_add(0, ids - PAD, sums)[1:] / counts
     if not all_finite(means):  # NaN and infinity show in their step's mean; only then are the tokens searched
         require_finite(values=torch.where(step_ids_T == PAD, 0.0, values_T), means=means)
     return means.to(values_T.dtype) if values_T.is_floating_point() else means
@@ -64,8 +67,3 @@ def spread_over_tokens(values_N: torch.Tensor, step_ids_T: torch.Tensor) -> torc
         raise ValueError(f"step id {lowest} is below {PAD}")
     padded = torch.cat([values_N, values_N.new_zeros(1)])
     return torch.take(padded, step_ids_T)  # PAD, −1, is the last: three times as fast as index_select with shifted ids
-
-
-def _places(step_ids_T: torch.Tensor) -> torch.Tensor:
-    """Ids moved up by one, flat: what is ``PAD`` goes to place 0. Nothing is filtered, which would copy every token."""
-    return (step_ids_T - PAD).reshape(-1)

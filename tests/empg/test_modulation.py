@@ -288,9 +288,16 @@ def test_non_finite_token_values_are_named_unless_they_are_padding(bad: float) -
         step_means(values, torch.tensor([[-1, 0], [1, 1]]), 2)
 
 
+def test_tokens_of_a_step_may_stand_apart() -> None:
+    means = step_means(torch.tensor([1, 10, 2, 20, 3]), torch.tensor([0, 1, 0, 1, -1]), 2)
+    assert means.tolist() == [1.5, 15]
+
+
 def test_steps_refuse_what_has_no_mean() -> None:
     with pytest.raises(ValueError, match=r"step id 2 is out of \[0, 2\)"):
         step_means(torch.ones(3), torch.tensor([0, 1, 2]), 2)
+    with pytest.raises(ValueError, match=r"step id -2 is out of \[0, 2\)"):
+        step_means(torch.ones(3), torch.tensor([0, 1, -2]), 2)
     with pytest.raises(ValueError, match="step 1 has no tokens"):
         step_means(f64([1]), torch.tensor([0]), 2)
     with pytest.raises(ValueError, match="overlaps"):

@@ -26,13 +26,13 @@ _LARGE = 512  # rows and columns of a matrix that no cache holds
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """float32 [..., O] of ``x`` float32 [..., D], which has two dimensions at least, ``weight`` [O, D] and ``bias`` [O];
     differentiable once in all three. On a GPU and for another dtype it is ``F.linear`` everywhere."""
-    if x.dtype != torch.float32 or x.is_cuda or not _onednn_is_faster():
+    if x.dtype != torch.float32 or x.is_cuda or not onednn_is_faster():
         return F.linear(x, weight, bias)
     return by_onednn(x, weight, bias)
 
 
 @cache
-def _onednn_is_faster() -> bool:
+def onednn_is_faster() -> bool:
     """One way for all shapes: what samples and what trains compute one model."""
     return not is_intel() and torch.backends.mkldnn.is_available() and onednn_product() is not None
 
