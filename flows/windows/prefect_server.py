@@ -97,7 +97,10 @@ def _usable_home(users: Path) -> Iterator[None]:
         users.mkdir(parents=True, exist_ok=True)
         yield
     except Timeout:
-        raise ServerDead(f"another launch holds {HOME.absolute() / 'server.lock'} and does not go on: end it") from None
+        raise ServerDead(
+            f"another launch holds {HOME.absolute() / 'server.lock'} and does not go on (it was stopped, or cannot start the server): "
+            "end it"
+        ) from None
     except OSError as error:
         raise ServerDead(
             f"Prefect's server cannot use the folder {HOME.absolute()} ({error}): move what is there away, then launch again"

@@ -137,12 +137,13 @@ class Scene:
         a traceback, or a line that is not ours; more than ``within_s``. Returns the code."""
         codes = (codes,) if isinstance(codes, int) else codes
         within_s = self.calm.seconds * 2 + WAITS_S if within_s is None else within_s
+        deadline_s = max(DEADLINE_S, within_s)
         try:
-            code = launch.process.wait(DEADLINE_S)
+            code = launch.process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             launch.signal_group(signal.SIGKILL)
             code = launch.process.wait()
-            self.faults.append(f"it was not over after {DEADLINE_S:.0f} s")
+            self.faults.append(f"it was not over after {deadline_s:.0f} s")
         took = time.monotonic() - launch.began
         said = launch.said.read_text(errors="replace")
         lines = said.splitlines()
