@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.faults.scenarios.scene import RUN, Limits, NotTried, Scene
+from tests.faults.scenarios.scene import RUN, WAITS_S, Limits, NotTried, Scene
 
 _MB = 1 << 20
 _ROOMY = 512 * _MB
@@ -40,9 +40,9 @@ def _fill_up(scene: Scene, free: int, *, cold: bool) -> bool:
     if not cold:
         scene.furnish()
     _resize(scene, _used(scene.work) + free)
-    code = scene.ends(scene.start(), codes=(0, 1), says_failing=_FULL)
+    code = scene.ends(scene.start(), codes=(0, 1), says_failing=_FULL, within_s=scene.calm.seconds * 4 + WAITS_S)
     _resize(scene, _ROOMY)
-    scene.continues()
+    scene.continues(cold=cold)
     scene.nothing_is_left_running()
     subprocess.run(["umount", scene.work], check=True)
     return code == 0

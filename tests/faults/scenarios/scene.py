@@ -162,17 +162,21 @@ class Scene:
             self.faults.append(f"it took {took:.0f} s, more than {within_s:.0f}")
         return code
 
-    def continues(self, work: Path | None = None) -> None:
+    def continues(self, work: Path | None = None, *, cold: bool = False) -> None:
         """The same launch again, without the fault, gets through, and every byte is that of a run that nothing disturbed."""
-        self.ends(self.start(work=work))
-        self.same_bytes(work)
+        self.ends(self.start(work=work), within_s=self.calm.seconds * 4 + WAITS_S if cold else None)
+        self.same_bytes(work, cold=cold)
 
-    def same_bytes(self, work: Path | None = None, *, beside_others: bool = False) -> None:
-        """``beside_others``: other runs have files there too."""
-        found = digests(work or self.work)
+    def same_bytes(self, work: Path | None = None, *, beside_others: bool = False, cold: bool = False) -> None:
+        """``beside_others``: other runs have files there too. ``cold``: the folder did not begin as the template is, which has a run of
+        its own."""
+        found, expected = digests(work or self.work), dict(self.calm.digests)
         if beside_others:
-            found = {name: digest for name, digest in found.items() if name in self.calm.digests}
-        if difference := differing(dict(self.calm.digests), found):
+            found = {name: digest for name, digest in found.items() if name in expected}
+        if cold:
+            own = digests(self.template).keys() - found.keys()
+            expected = {name: digest for name, digest in expected.items() if name not in own}
+        if difference := differing(expected, found):
             self.faults.append(difference)
 
     def page_is_whole(self, work: Path | None = None) -> None:

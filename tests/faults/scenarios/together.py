@@ -25,7 +25,7 @@ def same_cell(scene: Scene) -> None:
         codes.append(scene.ends(launch, codes=(0, 1), says=_ALONE if refused else "", within_s=_within_s(scene)))
     if 0 not in codes:
         scene.faults.append("none of them ran")
-    scene.same_bytes()
+    scene.same_bytes(cold=True)
     scene.nothing_is_left_running()
 
 
