@@ -12,6 +12,7 @@ from flows.__main__ import launch, show
 from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job, core_seconds
+from flows.streams import say
 from flows.windows.terminal import duration
 from pipelines.run_folder import is_finished
 from pipelines.workers import usable_cores
@@ -25,7 +26,7 @@ def main(overrides: Sequence[str]) -> int:
     command = read_command(["-m", *SWEEP, *overrides])
     if command.shows:
         return show(command)
-    print(what_happens(command.jobs), flush=True)
+    say(*what_happens(command.jobs))
     start = time.monotonic()
     code = launch(command)
     if code:
@@ -40,16 +41,16 @@ def main(overrides: Sequence[str]) -> int:
     return 0
 
 
-def what_happens(jobs: Sequence[Job]) -> str:
+def what_happens(jobs: Sequence[Job]) -> tuple[str, str, str]:
     """In three lines, before anything starts."""
     todo = [job for job in jobs if not is_finished(job.config)]
     experiment, cores = jobs[0].config.experiment, usable_cores()
     done = f", {len(jobs) - len(todo)} of them done already" if len(todo) < len(jobs) else ""
     return (
-        f"{len(jobs)} runs on {experiment.benchmark.name}{done}: about {duration(core_seconds(todo) / cores)} on {cores} cores.\n"
+        f"{len(jobs)} runs on {experiment.benchmark.name}{done}: about {duration(core_seconds(todo) / cores)} on {cores} cores.",
         "First one of them makes what all share, the data and a warm start by imitation; then each trains "
-        f"{experiment.training.iterations} iterations.\n"
-        "The curves grow in `make ui`, in another terminal. Ctrl-C stops; the same command goes on."
+        f"{experiment.training.iterations} iterations.",
+        "The curves grow in `make ui`, in another terminal. Ctrl-C stops; the same command goes on.",
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.exits import exit_code, leave, shows_help
+from flows.streams import say
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for document in power_of(read_study(folder), Asked(**numbers), hours_of):
         print(document.title)
         show_tables(document)
-        print(*document.notes, sep="\n", end="\n\n", flush=True)
+        say(*document.notes, "")
     return 0
 
 

@@ -1,12 +1,21 @@
-"""Output that somebody may stop reading in mid-work: then it goes nowhere, and the work goes on."""
+"""What is said on a terminal; and output that somebody may stop reading in mid-work: then it goes nowhere, and the work goes on."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+
+def say(*lines: str) -> None:
+    """Sentences on standard output: on a terminal broken between words, elsewhere a line each."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) if width else line, flush=True)
 
 
 class UntilClosed:

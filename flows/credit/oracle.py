@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flows.configure.recorded import experiment_of
 from flows.credit.asked import HOW, Asked, Command, chosen_iterations
+from flows.streams import say
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _oracle(asked: Asked) -> None:
     question = Question(iterations, numbers.steps, numbers.continuations, numbers.seed)
     chosen = choose_all(question, found)
     planned = costs(chosen, question.continuations)
-    print(*cost_lines(planned, question.continuations, seconds_a_step(found)), sep="\n", flush=True)
+    say(*cost_lines(planned, question.continuations, seconds_a_step(found)))
     if numbers.plan:
         return
     bar = asked.bar()

@@ -20,6 +20,7 @@ from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from flows.launch.jobs import Job, core_seconds, step_seconds
 from flows.publish import study_lock
+from flows.streams import say
 from pipelines.config import ExperimentConfig
 from pipelines.files import replaced_folder
 from pipelines.run_folder import is_finished
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if command.shows:
         return show(command)
     cores = usable_cores()
-    print(*cost_lines(command.jobs, numbers, cores), sep="\n", flush=True)
+    say(*cost_lines(command.jobs, numbers, cores))
     if code := launch(command):
         return code
     folders = [OUT / job.folder.parent.name for job in command.jobs]

@@ -20,6 +20,7 @@ from flows.__main__ import launch
 from flows.exits import exit_code, leave, shows_help
 from flows.launch.jobs import core_seconds, in_blocks
 from flows.publish import study_lock
+from flows.streams import say
 from flows.study.plan import Plan, plan_of
 from flows.study.register import register
 from flows.study.said import plan_lines, unmet
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan, only_plan = _asked(arguments)
     todo = [job for job in plan.jobs if not is_finished(job.config)]
-    print(*plan_lines(plan, core_seconds(todo)), sep="\n", flush=True)
+    say(*plan_lines(plan, core_seconds(todo)))
     if lacking := unmet(plan):
         raise ConfigError(lacking)
     if only_plan:
@@ -94,7 +95,7 @@ def _publish(plan: Plan) -> None:
         write_played(folder, gathered(plan, folder))
         tables, said = write_verdict(folder, report)
     show(tables)
-    print("", *said, sep="\n")
+    say("", *said)
     print(f"\nverdict: {report}/verdict.html, .md, .csv\nresults: {folder} (for git)", flush=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.launch.jobs import Job, by_cell, cell_names
+from flows.streams import say
 from pipelines.errors import DataError
 from pipelines.run_folder import is_finished
 
@@ -26,7 +27,7 @@ def show_end(jobs: Sequence[Job], report: Path | None = None) -> None:
     try:
         document = headline(cells_of(jobs, finished))
         show_tables(document)
-        print(*document.notes, sep="\n", end="\n" if document.notes else "")
+        say(*document.notes)
     except DataError as error:  # the runs are done, whatever their table is
         print(f"warning: no table of the cells ({error})", file=sys.stderr, flush=True)
     runs = finished[0].config.execution.runs

@@ -42,9 +42,9 @@ class RecentPace:
         return (now - begun) / (worked - before)
 
     def left(self, done: float, total: float) -> float | None:
-        """Seconds until all of the ``total`` is done; None: it is too early to say."""
+        """Seconds until all of the ``total`` is done; None: it is too early to say, or it is done."""
         pace = self.seconds_per_unit(total)
-        return None if pace is None else pace * (total - done)
+        return None if pace is None or done >= total else pace * (total - done)
 
 
 def hours(seconds: float) -> str:

@@ -105,8 +105,8 @@ class LaunchStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """By what the runs measured of late; None: it is too early to say."""
-        if self._factor is None or self.share < LEAST:
+        """By what the runs measured of late; None: it is too early to say, or all is done."""
+        if self._factor is None or not LEAST <= self.share < 1:
             return None
         running = [self._left(run) for run in self.running]
         waiting = [self._left(run) for run in self.runs if run.state == "waiting"]

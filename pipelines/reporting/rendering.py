@@ -145,10 +145,11 @@ def _latex_row(cells: Sequence[str]) -> str:
 def show(document: Document) -> None:
     """Print the document to the terminal."""
     here = console()
-    here.print(document.title, "", sep="\n", soft_wrap=True)
+    unbroken = not here.is_terminal  # there, lines break between words
+    here.print(document.title, "", sep="\n", soft_wrap=unbroken)
     show_tables(document)
     for note in document.notes:
-        here.print(note, soft_wrap=True)
+        here.print(note, soft_wrap=unbroken)
 
 
 def show_tables(document: Document) -> None:

@@ -88,3 +88,11 @@ def test_nothing_is_told_below_two_percent() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0:01 h"), (61, "0:02 h"), (3600, "1:00 h"), (58_835, "16:21 h")])
 def test_hours_and_minutes(seconds: float, said: str) -> None:
     assert hours(seconds) == said
+
+
+def test_what_is_done_has_no_time_left() -> None:
+    pace = RecentPace(1.0, now=0.0)
+    pace.saw(0.5, now=10.0)
+    assert pace.left(0.5, 1.0) == pytest.approx(10.0)  # half took ten seconds
+    pace.saw(1.0, now=20.0)
+    assert pace.left(1.0, 1.0) is None
