@@ -35,7 +35,7 @@ def _set(scene: Scene, seconds: int) -> None:
     scene.ends(launch)
     scene.same_bytes()
     scene.page_is_whole()
-    (timing,) = scene.work.glob("runs/*/*/timing.json")
+    (timing,) = scene.work.glob("runs/*/seed0/timing.json")
     if negative := [name for name, value in json.loads(timing.read_text()).items() if value < 0]:
         scene.faults.append(f"negative in timing.json: {negative}")
     log = timing.with_name("run.log").read_text()
