@@ -1,6 +1,7 @@
 """Thin wiring: Hydra composes, Prefect orchestrates, MLflow logs. Nothing of the algorithm is here."""
 
 import sys
+from importlib.util import find_spec
 from types import TracebackType
 
 _show = sys.excepthook
@@ -15,3 +16,8 @@ def _in_one_line(kind: type[BaseException], error: BaseException, trace: Traceba
 
 
 sys.excepthook = _in_one_line
+
+if find_spec("hydra") is None:
+    sys.exit(
+        f"error: {sys.executable} has not what the platform needs: `make setup` makes .venv, `. .venv/bin/activate` takes its Python"
+    )

@@ -1,6 +1,6 @@
 """``python -m flows.report runs=<folder> [out=<folder>]``: the report of the finished runs below a folder.
 
-runs  a folder with runs at any depth: runs, runs/<cell>, results/grid
+runs  a folder with runs at any depth: runs, runs/<cell>, results/grid; or a pattern of such folders, in quotes: 'runs/smoke-*'
 out   what is written: tables/, figures/ and report.html, one page that needs no network; a report that lies there is replaced.
       Default: reports/<name of the folder>
 
@@ -9,6 +9,7 @@ Runs that cannot be compared (of two scales, or of one cell with two settings) a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from flows.exits import exit_code, leave, shows_help
 from flows.launch.folders import check_folder
 from flows.paper_settings import paper_settings
 from pipelines.errors import ConfigError
+from pipelines.files import folders_of
 
 _KEYS = ("runs", "out")
 _KNOWN = f"known: {', '.join(_KEYS)}; see python -m flows.report --help"
@@ -48,9 +50,9 @@ def _asked(arguments: Sequence[str]) -> tuple[Path, Path]:
     if not given.get("runs"):
         raise ConfigError(f"runs=<folder> is missing; {_KNOWN}")
     runs = Path(given["runs"])
-    if not runs.is_dir():
+    if not any(folder.is_dir() for folder in folders_of(runs)):
         raise ConfigError(f"runs={runs}: there is no such folder; name one with finished runs, e.g. runs=runs")
-    out = Path(given.get("out") or Path("reports", runs.resolve().name))
+    out = Path(given.get("out") or Path("reports", re.sub("[^\\w.-]+", "", runs.resolve().name).strip("-") or "report"))
     _check_out(out)
     return runs, out
 

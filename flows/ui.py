@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from flows.configure.compose import compose
 from flows.exits import end_as_interrupted, exit_code, leave
 from flows.windows.prefect_server import prefect_server, stop_process
-from flows.windows.start_page import path_of, start_page
+from flows.windows.start_page import is_link, path_of, start_page
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, ServerDead
 from pipelines.tracking.guard import prepare, warn
@@ -41,17 +41,22 @@ def main(arguments: list[str] | None = None) -> int:
     print("starting the pages, which takes some seconds", file=sys.stderr, flush=True)
     try:
         with ExitStack() as stack:
-            addresses, programs = dict[str, str](), dict[str, subprocess.Popen[bytes]]()
+            served, programs = list[Pages](), dict[str, subprocess.Popen[bytes]]()
             for pages in _pages(config, options.port + 1):
-                programs[next(iter(pages.addresses))] = stack.enter_context(serving(pages))
-                addresses |= pages.addresses
+                programs[next(iter(pages.addresses()))] = stack.enter_context(serving(pages))
+                served.append(pages)
             prefect = stack.enter_context(prefect_server(options.port + 1 + len(programs)))
-            addresses["Prefect"] = f"{prefect.removesuffix('/api')}/runs"
-            wait_for(addresses, programs)
+
+            def addresses() -> dict[str, str]:
+                named = {name: address for pages in served for name, address in pages.addresses().items()}
+                return named | {"Prefect": f"{prefect.removesuffix('/api')}/runs"}
+
+            known = addresses()
+            wait_for(known, programs)
             stack.enter_context(start_page(options.port, addresses))
-            _show(start, addresses)
+            _show(start, known)
             while True:
-                check_alive(programs, addresses)
+                check_alive(programs, known)
                 time.sleep(_LOOK_S)  # until an interrupt, which is an exception
     except KeyboardInterrupt:
         return 0
@@ -96,7 +101,7 @@ def wait_for(addresses: Mapping[str, str], programs: Programs) -> None:
     """Until every page answers. Raises ServerDead: one does not, or its program has ended."""
     deadline = time.monotonic() + _PATIENCE_S
     for name, address in addresses.items():
-        while address.startswith("http") and not answers(address):
+        while is_link(address) and not answers(address):
             check_alive(programs, addresses)
             if time.monotonic() > deadline:
                 raise ServerDead(
@@ -123,9 +128,9 @@ def check_alive(programs: Programs, addresses: Mapping[str, str]) -> None:
 
 def _show(start: str, addresses: Mapping[str, str]) -> None:
     for name, address in addresses.items():
-        print(f"{name}: {f'{start}{path_of(name)}' if address.startswith('http') else address}")
-    print(f"all of them: {start}/")
-    served = [start, *(address for address in addresses.values() if address.startswith("http"))]
+        print(f"{name}: {f'{start}{path_of(name)}' if is_link(address) else address}")
+    print(f"all of them, also of launches to come: {start}/")
+    served = [start, *(address for address in addresses.values() if is_link(address))]
     ports = sorted({urlsplit(address).port or 80 for address in served})
     forwarded = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
     print(f"from elsewhere: ssh -N {forwarded} {socket.gethostname()}\nCtrl-C ends them", flush=True)

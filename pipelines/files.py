@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -186,3 +187,10 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def folders_of(pattern: Path) -> list[Path]:
+    """The folder itself, or all that the pattern's last part, with * or ?, matches."""
+    if not glob.has_magic(pattern.name):
+        return [pattern]
+    return sorted(path for path in pattern.parent.glob(pattern.name) if path.is_dir())

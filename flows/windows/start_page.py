@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,21 +16,32 @@ def path_of(name: str) -> str:
 
 
 @contextmanager
-def start_page(port: int, addresses: Mapping[str, str]) -> Iterator[None]:
-    """Answer on loopback until the block is left. Raises OSError: the port is taken."""
+def start_page(port: int, addresses: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+    """Answer on loopback until the block is left, by what ``addresses`` says at each look: a launch that has begun since has its
+    link. Raises OSError: the port is taken."""
     from fastapi.responses import HTMLResponse, RedirectResponse
 
     from pipelines.bounded_server import in_background
 
-    paths = {path_of(name): address for name, address in addresses.items()}
-    links = "".join(f'<li><a href="{path_of(name)}">{html.escape(name)}</a></li>' for name in addresses)
-    page = f"<!doctype html><meta charset=utf-8><title>EMPG</title><h1>EMPG</h1><ul>{links}</ul>"
-
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        target = paths.get(scope["path"])
-        status = 200 if scope["path"] == "/" else 404
-        response = RedirectResponse(target, 302) if target else HTMLResponse(page, status)
-        await response(scope, receive, send)
+        known = addresses()
+        target = {path_of(name): address for name, address in known.items() if is_link(address)}.get(scope["path"])
+        page = HTMLResponse(_page(known), 200 if scope["path"] == "/" else 404)
+        await (RedirectResponse(target, 302) if target else page)(scope, receive, send)
 
     with in_background(answer, socket.create_server(("127.0.0.1", port))):
         yield
+
+
+def is_link(address: str) -> bool:
+    return address.startswith("http")
+
+
+def _page(addresses: Mapping[str, str]) -> str:
+    links = "".join(f"<li>{_item(name, address)}</li>" for name, address in addresses.items())
+    return f"<!doctype html><meta charset=utf-8><title>EMPG</title><h1>EMPG</h1><ul>{links}</ul>"
+
+
+def _item(name: str, address: str) -> str:
+    shown = html.escape(name)
+    return f'<a href="{path_of(name)}">{shown}</a>' if is_link(address) else f"{shown}: {html.escape(address)}"

@@ -139,7 +139,7 @@ def check_one_scale(runs: Sequence[Configured]) -> None:
         if run.config["scale"] != runs[0].config["scale"]:
             raise DataError(
                 f"{run.folder} is of {run.config['scale']} scale, {runs[0].folder} of {runs[0].config['scale']}: "
-                "report them apart"
+                f"report them apart, as by python -m flows.report 'runs=<folder>/{run.config['scale']}-*'"
             )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.files import CHECKSUMS, damaged_file
+from pipelines.files import CHECKSUMS, damaged_file, folders_of
 from pipelines.reporting.comparable import how_to_restore, start_of
 from pipelines.reporting.recorded import read_recorded
 from pipelines.reporting.statistics import Matrix
@@ -49,9 +49,11 @@ class RunResult:
 
 
 def find_results(root: Path) -> list[Path]:
-    """The ``results`` folders of finished runs below ``root``, sorted. Raises DataError when there is none."""
+    """The ``results`` folders of finished runs below ``root``, which may be a pattern (``runs/smoke-*``), sorted. Raises DataError when
+    there is none."""
     # Also by its checksums: a folder that has lost its record is named by ``read_run``, and not left out.
-    folders = {path.parent for name in (RUN_JSON, CHECKSUMS) for path in root.rglob(name)}
+    names = (RUN_JSON, CHECKSUMS)
+    folders = {path.parent for below in folders_of(root) for name in names for path in below.rglob(name)}
     found = sorted(folder for folder in folders if not folder.name.startswith("."))
     if not found:
         raise DataError(f"no finished run below {root}: launch one (`make demo`, `python -m flows`), then report again")

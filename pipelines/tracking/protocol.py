@@ -6,7 +6,7 @@ Adding one touches two files: a module of this package, whose ``SETTINGS`` is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,12 +101,12 @@ class LaunchTracker(Protocol):
 
 @dataclass(frozen=True)
 class Pages:
-    """A tracker's pages, as a program that serves them on this machine until it is ended. ``addresses``: what to open, by name; a text
-    where there is nothing to open yet."""
+    """A tracker's pages, as a program that serves them on this machine until it is ended. ``addresses``: what there is to open now, by
+    name; a text where there is nothing yet. The first is always there."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
-    addresses: Mapping[str, str]
+    addresses: Callable[[], Mapping[str, str]]
 
 
 class TrackerSettings(BaseModel):

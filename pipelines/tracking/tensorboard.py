@@ -32,7 +32,7 @@ class TensorboardSettings(TrackerSettings):
 
     def pages(self, runs: Path, port: int) -> Pages:
         command = [sys.executable, "-m", "tensorboard.main", f"--logdir={runs}", "--host=127.0.0.1", f"--port={port}"]
-        return Pages(command, {}, {self.title: f"http://127.0.0.1:{port}/"})
+        return Pages(command, {}, lambda: {self.title: f"http://127.0.0.1:{port}/"})
 
 
 SETTINGS = TensorboardSettings

@@ -54,8 +54,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         launch.end("FINISHED")
         pages = MlflowSettings(uri=uri).pages(Path("runs"), free_port())
         with serving(pages) as program:
-            wait_for(pages.addresses, {next(iter(pages.addresses)): program})
-            yield pages.addresses["comparison of webshop"]
+            addresses = pages.addresses()
+            wait_for(addresses, {next(iter(addresses)): program})
+            yield addresses["comparison of webshop"]
 
 
 def _log(job: Job, uri: str) -> None:

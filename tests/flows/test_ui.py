@@ -30,7 +30,7 @@ def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "answers", lambda _: True)
 
 
-def interrupted(_: float) -> None:
+def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -42,7 +42,7 @@ def test_a_tracker_that_cannot_be_opened_has_no_page(
 
     monkeypatch.setattr("pipelines.tracking.mlflow.database._migrate", refused)
     monkeypatch.setattr(ui, "serving", lambda _: pytest.fail("MLflow was started"))
-    monkeypatch.setattr(ui.time, "sleep", interrupted)
+    monkeypatch.setattr(ui, "check_alive", interrupted)
     assert ui.main(["execution.trackers.mlflow.uri='postgresql://u:secret@down/db'"]) == 0
     output = capsys.readouterr()
     assert "/prefect" in output.out
@@ -68,9 +68,9 @@ def test_every_tracker_that_has_pages_is_served(
         yield type("Program", (), {"poll": lambda self: None})()
 
     monkeypatch.setattr(ui, "serving", serving)
-    monkeypatch.setattr(ui.time, "sleep", interrupted)
+    monkeypatch.setattr(ui, "check_alive", interrupted)
     assert ui.main(["tracker=[mlflow,tensorboard,wandb]", "--port", "6543"]) == 0
-    assert {name for pages in started for name in pages.addresses} == {"MLflow", "comparison", "TensorBoard"}
+    assert {name for pages in started for name in pages.addresses()} == {"MLflow", "comparison", "TensorBoard"}
     assert [str(port) in " ".join(pages.command) for port, pages in enumerate(started, 6544)] == [True, True]
     output = capsys.readouterr().out
     for said in ("http://127.0.0.1:6543/mlflow", "http://127.0.0.1:6543/tensorboard", "no launch of many yet"):
@@ -89,10 +89,11 @@ def test_a_database_with_a_password_is_no_argument(monkeypatch: pytest.MonkeyPat
 def test_the_start_page_leads_to_each_page() -> None:
     import httpx
 
-    port = free_port()
-    with start_page(
-        port, {"comparison of alfworld": "http://127.0.0.1:1/#/a?b=c", "Prefect": "http://127.0.0.1:2/runs"}
-    ):
+    port, known = free_port(), {"comparison": "no launch of many yet", "Prefect": "http://127.0.0.1:2/runs"}
+    with start_page(port, lambda: known):
+        assert "comparison: no launch" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        assert httpx.get(f"http://127.0.0.1:{port}/comparison", trust_env=False).status_code == 404
+        known["comparison of alfworld"] = "http://127.0.0.1:1/#/a?b=c"  # a launch begins
         found = httpx.get(f"http://127.0.0.1:{port}/comparison-of-alfworld", trust_env=False)
         assert (found.status_code, found.headers["location"]) == (302, "http://127.0.0.1:1/#/a?b=c")
         assert "/prefect" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
@@ -123,7 +124,7 @@ def test_nothing_is_printed_of_a_page_that_does_not_answer(
 
 def test_a_program_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As where its port is taken; the others are ended with it."""
-    ends = Pages([sys.executable, "-c", "raise SystemExit(1)"], {}, {"TensorBoard": "http://127.0.0.1:6006/"})
+    ends = Pages([sys.executable, "-c", "raise SystemExit(1)"], {}, lambda: {"TensorBoard": "http://127.0.0.1:6006/"})
     monkeypatch.setattr(TensorboardSettings, "pages", lambda *_: ends)
     assert ui.main(["tracker=[tensorboard]"]) == 1
     assert "6006" in capsys.readouterr().err

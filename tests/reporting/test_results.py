@@ -203,6 +203,15 @@ def test_a_task_that_was_played_several_times_has_its_mean(tmp_path: Path) -> No
         outcomes([read_run(folder)], "success")
 
 
+def test_a_pattern_is_all_folders_that_it_matches(tmp_path: Path) -> None:
+    off = write_results(tmp_path / "smoke-off", "grpo", "off", 0, {0: [0], 2: [1]})
+    full = write_results(tmp_path / "smoke-full", "grpo", "full", 0, {0: [0], 2: [1]})
+    write_results(tmp_path / "laptop-off", "dapo", "off", 0, {0: [0], 2: [1]})
+    assert find_results(tmp_path / "smoke-*") == sorted([off, full])
+    with pytest.raises(DataError, match="paper-"):
+        find_results(tmp_path / "paper-*")
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [

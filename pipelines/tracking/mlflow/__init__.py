@@ -65,11 +65,16 @@ class MlflowSettings(TrackerSettings):
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees
         those. Raises what MLflow raises where the database cannot be read."""
-        from pipelines.tracking.mlflow.comparison import last_comparisons
+        from pipelines.tracking.mlflow.comparison import last_comparisons, runs_page
         from pipelines.tracking.mlflow.database import ARTIFACTS, Database
 
-        base = f"http://127.0.0.1:{port}"
-        comparisons = last_comparisons(Database(self.uri).client, base) or {"comparison": "no launch of many yet"}
+        base, client = f"http://127.0.0.1:{port}", Database(self.uri).client
+
+        def addresses() -> dict[str, str]:
+            return {"MLflow": runs_page(client, base)} | (
+                last_comparisons(client, base) or {"comparison": "no launch of many yet"}
+            )
+
         return Pages(
             [
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
@@ -80,7 +85,7 @@ class MlflowSettings(TrackerSettings):
                 "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_BACKEND_STORE_URI": self.uri,
             },
-            {"MLflow": f"{base}/?workflowType=machine_learning", **comparisons},
+            addresses,
         )  # fmt: skip
 
 

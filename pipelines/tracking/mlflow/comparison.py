@@ -14,6 +14,8 @@ from typing import Any
 _CURVES = ("evaluation/success", "rollout/success", "update/kl", "entropy/step_mean")
 _SECTION = "comparison"
 _TAG = "comparison."  # and a benchmark: the key of its view
+_GRIDS = 20
+_TRAINING = "workflowType=machine_learning"  # else it opens its pages for traces, of which there are none
 _AS_LOGGED = {"xAxisKey": "step", "lineSmoothness": 0, "useGlobalLineSmoothing": False, "useGlobalXaxisKey": False}
 
 
@@ -30,21 +32,31 @@ def share_comparisons(client: Any, experiment: str, grid: str, benchmarks: Itera
 
 
 def last_comparisons(client: Any, base: str) -> dict[str, str]:
-    """The addresses of the comparisons of the grid that was launched last, by "comparison of <benchmark>"; none where none was."""
+    """By "comparison of <benchmark>", the address of the comparison of the last grid with that benchmark, of the last ``_GRIDS`` of
+    all; none where none was launched."""
+    experiment = _experiment(client)
+    if experiment is None:
+        return {}
+    found = client.search_runs([experiment], "tags.level = 'grid'", order_by=["tags.launched DESC"], max_results=_GRIDS)
+    keys = {tag: key for run in reversed(found) for tag, key in run.data.tags.items() if tag.startswith(_TAG)}
+    page = f"{base}/#/experiments/{experiment}/runs"
+    return {
+        f"comparison of {tag.removeprefix(_TAG)}": f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&{_TRAINING}"
+        for tag, key in sorted(keys.items())
+    }
+
+
+def runs_page(client: Any, base: str) -> str:
+    """The table of all runs; where there are none, MLflow's first page."""
+    experiment = _experiment(client)
+    return f"{base}/?{_TRAINING}" if experiment is None else f"{base}/#/experiments/{experiment}/runs?{_TRAINING}"
+
+
+def _experiment(client: Any) -> str | None:
     from pipelines.tracking.mlflow.database import EXPERIMENT
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return {}
-    found = client.search_runs(
-        [experiment.experiment_id], "tags.level = 'grid'", order_by=["tags.launched DESC"], max_results=1
-    )
-    page = f"{base}/#/experiments/{experiment.experiment_id}/runs"
-    keys = {tag: key for run in found for tag, key in run.data.tags.items() if tag.startswith(_TAG)}
-    return {
-        f"comparison of {tag.removeprefix(_TAG)}": f"{page}?viewStateShareKey={key}&compareRunsMode=CHART&workflowType=machine_learning"
-        for tag, key in sorted(keys.items())
-    }
+    return None if experiment is None else experiment.experiment_id
 
 
 def _view(grid: str, benchmark: str) -> dict[str, Any]:
