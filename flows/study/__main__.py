@@ -26,6 +26,7 @@ from flows.study.register import register
 from flows.study.said import plan_lines, unmet
 from flows.windows.terminal import duration
 from pipelines.errors import ConfigError
+from pipelines.reporting.study.results import Registered, read_registered
 from pipelines.run_folder import is_finished
 
 RESULTS, REPORTS = Path("results/study"), Path("reports/study")
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return code or 1
     print(f"took {duration(time.monotonic() - start)}\n", flush=True)
-    _publish(plan)
+    _publish(plan, registered)
     return code
 
 
@@ -83,8 +84,8 @@ def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
     return plan_of(Path(given["registration"]), int(given["hours"]), how), given["plan"] == "true"
 
 
-def _publish(plan: Plan) -> None:
-    """The results in tables for git, then the verdict from these alone."""
+def _publish(plan: Plan, registered: Registered) -> None:
+    """The results in tables for git, then the verdict from these alone. Raises ConfigError: another launch has registered otherwise."""
     from flows.study.gathered import gathered
     from pipelines.reporting.rendering import show
     from pipelines.reporting.study.page import write_verdict
@@ -92,6 +93,12 @@ def _publish(plan: Plan) -> None:
 
     folder, report = RESULTS / plan.name, REPORTS / plan.name
     with study_lock():
+        if (now := read_registered(folder)) != registered:
+            raise ConfigError(
+                f"no verdict: {folder} was registered anew ({now.registered}, SHA-256 {now.registration[:12]}) while this launch "
+                f"ran, which had registered {registered.registration[:12]} at {registered.registered}: give the command of the one that "
+                "stands"
+            )
         write_played(folder, gathered(plan, folder))
         tables, said = write_verdict(folder, report)
     show(tables)

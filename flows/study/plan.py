@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,8 @@ from flows.launch.command import Command
 from flows.launch.jobs import Job, core_seconds
 from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
-from pipelines.reporting.study.registration import Registration, Size, read_registration, sha256_of, size_of
-from pipelines.reporting.study.results import RegisteredRun
+from pipelines.reporting.study.registration import Registration, Size, read_registration, size_of
+from pipelines.reporting.study.results import RegisteredRun, composed_of
 from pipelines.run_folder import run_fingerprint
 
 # What a control may change of the others: it trains otherwise, and is measured alike.
@@ -76,8 +75,8 @@ class Plan:
 
     @property
     def composed(self) -> str:
-        """The SHA-256 of what the registration composes to by today's code: every setting of every run that bears on its numbers."""
-        return sha256_of(json.dumps([run.values() for run in self.runs], sort_keys=True).encode())
+        """The SHA-256 of what the registration composes to by today's code."""
+        return composed_of(self.runs)
 
 
 def plan_of(file: Path, hours: int, how: Sequence[str]) -> Plan:

@@ -13,24 +13,32 @@ from pipelines.errors import ConfigError
 from pipelines.reporting.study.registration import sha256_of
 from pipelines.reporting.study.results import GAMES, REGISTERED, Registered, read_registered, write_registered
 
+_TRACES = (RUN_LOG, "params.yaml", "results")  # each may have been removed or copied without the others
+
 
 def register(plan: Plan, folder: Path) -> Registered:
     """Write the registration, or find it as it was.
 
     Raises:
-        ConfigError: it was changed after the first run, some of its runs are older than it, or this is another kind of machine.
+        ConfigError: it was changed after the first run, some of its runs are older than it, its runs are in another folder, or this is
+            another kind of machine.
         DataError: the folder is not as it was written.
     """
     now = _now(plan)
     known = read_registered(folder) if (folder / REGISTERED).exists() else None
+    if known is not None and known.runs_folder != now.runs_folder:
+        raise ConfigError(
+            f"execution.runs={now.runs_folder}: {folder} was registered with its runs in {known.runs_folder}, and they stay there: "
+            f"give execution.runs={known.runs_folder}"
+        )
     if known is not None and (known.registration, known.composed) == (now.registration, now.composed):
         _check_machine(known, now, folder)
         return known
-    if known is not None and _has_begun(plan, known, folder):
+    if known is not None and ((folder / GAMES).exists() or _begun(known)):
         raise ConfigError(_changed(plan, known, now, folder))
-    if begun := [run.folder for run in now.runs if (_runs(plan) / run.folder / RUN_LOG).exists()]:
+    if begun := _begun(now):
         raise ConfigError(
-            f"{len(begun)} of the study's {len(now.runs)} runs are older than its registration ({_runs(plan) / begun[0]}): what is "
+            f"{len(begun)} of the study's {len(now.runs)} runs are older than its registration ({begun[0]}): what is "
             "registered comes first; take warm starts that nobody has looked at (hours.…first), or remove these runs"
         )
     write_registered(folder, plan.content, now)
@@ -47,16 +55,15 @@ def _now(plan: Plan) -> Registered:
         machine=kind_of_machine(gpus=experiment.policy.takes_gpus(experiment)),
         hours=plan.hours,
         core_hours=plan.core_hours,
+        runs_folder=str(plan.jobs[0].config.execution.runs),
         runs=plan.runs,
     )
 
 
-def _runs(plan: Plan) -> Path:
-    return plan.jobs[0].config.execution.runs
-
-
-def _has_begun(plan: Plan, known: Registered, folder: Path) -> bool:
-    return (folder / GAMES).exists() or any((_runs(plan) / run.folder / RUN_LOG).exists() for run in known.runs)
+def _begun(registered: Registered) -> list[Path]:
+    """The folders of its runs that hold any trace of one."""
+    folders = [Path(registered.runs_folder) / run.folder for run in registered.runs]
+    return [folder for folder in folders if any((folder / trace).exists() for trace in _TRACES)]
 
 
 def _changed(plan: Plan, known: Registered, now: Registered, folder: Path) -> str:

@@ -116,6 +116,43 @@ def test_runs_that_are_older_than_the_registration_are_refused(here: Path) -> No
     assert not (here / "results").exists()
 
 
+@pytest.mark.parametrize("trace", ["results", "params.yaml"])
+def test_a_run_without_its_log_is_older_too(here: Path, trace: str) -> None:
+    (plan().jobs[0].folder / trace).mkdir(parents=True)
+    with pytest.raises(ConfigError, match="1 of the study's 8 runs are older"):
+        register(plan(), here / "results/study/small-1h")
+
+
+def test_nobody_registers_anew_by_another_folder_of_runs(here: Path) -> None:
+    """Where the first run, which stands in the registered folder, would not be found."""
+    folder, known = here / "results/study/small-1h", register(plan(), here / "results/study/small-1h")
+    begin(plan())
+    written(here / "small.yaml", question="Does it harm?")
+    with pytest.raises(ConfigError, match=r"execution\.runs=elsewhere: .* was registered with its runs in runs"):
+        register(plan_of(Path("small.yaml"), 1, ["execution.runs=elsewhere"]), folder)
+    assert read_registered(folder) == known
+
+
+def test_a_launch_under_which_another_registered_has_no_verdict(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before its first run, so that the other one could."""
+
+    def launch(command: Command, order: object) -> int:
+        written(here / "small.yaml", question="Does it harm?")
+        register(plan(), here / "results/study/small-1h")
+        for job in command.jobs:
+            finish(job)
+        return 0
+
+    monkeypatch.setattr("flows.study.__main__.launch", launch)
+    assert main(["hours=1", "registration=small.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no verdict: results/study/small-1h was registered anew" in line
+    assert not (here / "results/study/small-1h/games.parquet").exists()
+    assert not (here / "reports").exists()
+
+
 def test_another_kind_of_machine_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(plan(), here / "results/study/small-1h")
     monkeypatch.setattr("flows.study.register.kind_of_machine", lambda **_: {**MACHINE, "cpu": "another"})

@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipelines.reporting.study.registration import Registration
-from pipelines.reporting.study.results import Played, Registered, RegisteredRun, write_played, write_registered
+from pipelines.reporting.study.registration import Registration, sha256_of
+from pipelines.reporting.study.results import (
+    Played,
+    Registered,
+    RegisteredRun,
+    composed_of,
+    write_played,
+    write_registered,
+)  # fmt: skip
 
 TASKS, ROLLOUTS = 60, 2
 SMALL: dict[str, Any] = {
@@ -65,11 +72,18 @@ def played(gains: Mapping[str, float], hours: int = 2, seed: int = 0) -> Played:
 
 def study_folder(folder: Path, results: Played | None, hours: int = 2) -> Path:
     """As the study's command leaves it."""
-    registered = Registered(
-        registration="a" * 64, composed="b" * 64, commit="c" * 40, registered="2026-01-31 12:00", machine={"cpu": "one"},
-        hours=hours, core_hours=1.5, runs=(RegisteredRun(arm="off", warm_start=1, seed=2, folder="a/seed2", fingerprint="f"),),
+    content, of = written(folder.parent / "small.yaml").read_bytes(), Registration.model_validate(SMALL)
+    runs = tuple(
+        RegisteredRun(arm=arm, warm_start=start, seed=seed, folder=f"{arm}-w{start}/seed{seed}", fingerprint=f"{arm} {seed}")
+        for start in of.warm_starts(of.hours[hours])
+        for seed in of.seeds_of(start)
+        for arm in of.hours[hours].arms
     )  # fmt: skip
-    write_registered(folder, written(folder.parent / "small.yaml").read_bytes(), registered)
+    registered = Registered(
+        registration=sha256_of(content), composed=composed_of(runs), commit="c" * 40, registered="2026-01-31 12:00",
+        machine={"cpu": "one"}, hours=hours, core_hours=1.5, runs_folder="runs", runs=runs,
+    )  # fmt: skip
+    write_registered(folder, content, registered)
     if results is not None:
         write_played(folder, results)
     return folder

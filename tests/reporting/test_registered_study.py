@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import html
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipelines.errors import ConfigError, DataError
+from pipelines.files import write_checksums
 from pipelines.reporting.__main__ import main
 from pipelines.reporting.power import Design, detectable, power
 from pipelines.reporting.study.page import found_by, sentences, write_verdict
@@ -90,8 +93,8 @@ def test_the_page_says_what_the_tables_have(tmp_path: Path, monkeypatch: pytest.
     assert others == "All 1 other arms are noise against their off."
     text = (tmp_path / "out" / "verdict.md").read_text("utf-8")
     for said in (
-        "a" * 64,
-        "b" * 64,
+        study.registered.registration,
+        study.registered.composed,
         "cccccccccccc (48 runs)",
         "| core-hours planned | 1.50 |",
         "| core-hours measured | 1.20 |",
@@ -127,6 +130,39 @@ def test_a_registration_that_was_touched_is_damaged(tmp_path: Path) -> None:
     file = folder / "registration.yaml"
     file.write_text(file.read_text().replace("Does it help?", "Does it harm?"))
     with pytest.raises(DataError, match=r"registration\.yaml is not what was written.*git checkout"):
+        read_study_folder(folder)
+
+
+def _other_question(folder: Path) -> None:
+    file = folder / "registration.yaml"
+    file.write_text(file.read_text().replace("Does it help?", "Does it harm?"))
+
+
+def _other_run(folder: Path) -> None:
+    file = folder / "registered.json"
+    file.write_text(file.read_text().replace("full 40", "full 41"))
+
+
+def _run_dropped(folder: Path) -> None:
+    games = pd.read_parquet(folder / "games.parquet")
+    games[(games["seed"] != 40)].to_parquet(folder / "games.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_other_question, r"registration\.yaml has the SHA-256"),
+        (_other_run, r"the runs of registered\.json have the SHA-256"),
+        (_run_dropped, r"games\.parquet has other runs: 44, registered are 48"),
+    ],
+)
+def test_what_was_changed_and_sealed_anew_is_not_what_was_registered(
+    tmp_path: Path, change: Callable[[Path], None], said: str
+) -> None:
+    folder = study_folder(tmp_path / "small-2h", played({}))
+    change(folder)
+    write_checksums(folder)
+    with pytest.raises(DataError, match=said):
         read_study_folder(folder)
 
 

@@ -3,8 +3,9 @@ tables small enough for git. Sealed with ``SHA256SUMS`` at every writing."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipelines.errors import DataError
 from pipelines.files import damaged_file, replaced_folder, write_checksums
 from pipelines.reporting.results import RunResult, check_measured_alike, machines_of, outcomes
 from pipelines.reporting.statistics import Matrix
-from pipelines.reporting.study.registration import Registration, Size, read_registration, size_of
+from pipelines.reporting.study.registration import Registration, Size, read_registration, sha256_of, size_of
 from pipelines.sections import Section
 
 YAML, REGISTERED, GAMES, ROLLOUTS, RUNS = (
@@ -38,7 +39,8 @@ class RegisteredRun(Section):
 class Registered(Section):
     """What was written before the first run. ``registration``: the SHA-256 of the YAML, ``composed``: of the fingerprints of all
     runs that it composes to. ``commit``: of the code then. ``machine``: the kind of machine that all runs must be made on.
-    ``core_hours``: what a launch reckoned for all of it."""
+    ``core_hours``: what a launch reckoned for all of it. ``runs_folder``: of all runs, as it was given, so that nobody registers anew
+    where those runs are not looked for."""
 
     registration: str
     composed: str
@@ -47,6 +49,7 @@ class Registered(Section):
     machine: dict[str, str]
     hours: int
     core_hours: float
+    runs_folder: str
     runs: tuple[RegisteredRun, ...]
 
 
@@ -84,6 +87,11 @@ class Study:
     @property
     def size(self) -> Size:
         return size_of(self.registration, self.registered.hours)
+
+
+def composed_of(runs: Sequence[RegisteredRun]) -> str:
+    """The SHA-256 of all runs: of every setting that bears on their numbers."""
+    return sha256_of(json.dumps([run.values() for run in runs], sort_keys=True).encode())
 
 
 def write_registered(folder: Path, content: bytes, registered: Registered) -> None:
@@ -126,7 +134,26 @@ def read_study_folder(folder: Path) -> Study:
     if (folder / GAMES).exists():
         tables = [pd.read_parquet(folder / GAMES), pd.read_parquet(folder / ROLLOUTS), _read_runs(folder)]
         played = Played(*tables)
+    for wrong in _mismatches(folder, registered, played):
+        raise DataError(
+            f"{folder} is not what was registered ({wrong}): git checkout -- {folder} where it is committed"
+        )
     return Study(folder.resolve().name, read_registration(folder / YAML), registered, played)
+
+
+def _mismatches(folder: Path, registered: Registered, played: Played | None) -> Iterator[str]:
+    """A seal tells what was damaged, and not what was changed and sealed anew."""
+    if (found := sha256_of((folder / YAML).read_bytes())) != registered.registration:
+        yield f"{YAML} has the SHA-256 {found[:12]}, registered is {registered.registration[:12]}"
+    if (found := composed_of(registered.runs)) != registered.composed:
+        yield f"the runs of {REGISTERED} have the SHA-256 {found[:12]}, registered is {registered.composed[:12]}"
+    if played is None:
+        return
+    runs = sorted((run.arm, run.warm_start, run.seed) for run in registered.runs)
+    for name, table in ((GAMES, played.games), (ROLLOUTS, played.rollouts), (RUNS, played.runs)):
+        found_runs = sorted(table[["arm", *_PAIR]].drop_duplicates().itertuples(index=False, name=None))
+        if found_runs != runs:
+            yield f"{name} has other runs: {len(found_runs)}, registered are {len(runs)}"
 
 
 def _read_runs(folder: Path) -> pd.DataFrame:
