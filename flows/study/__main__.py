@@ -79,6 +79,11 @@ def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
         given[key] = value
     if not (given["hours"].isascii() and given["hours"].isdecimal()):
         raise ConfigError(f"hours={given['hours']}: give a whole number; {_USAGE}")
+    if "hydra/launcher=slurm" in how:
+        raise ConfigError(
+            "hydra/launcher=slurm: a study is registered on the kind of machine that launches it, and a cluster's nodes may be others: "
+            "launch it on one node, without hydra/launcher"
+        )
     if given["plan"] not in ("true", "false"):
         raise ConfigError(f"plan={given['plan']}: give true or false; {_USAGE}")
     return plan_of(Path(given["registration"]), int(given["hours"]), how), given["plan"] == "true"
@@ -96,8 +101,8 @@ def _publish(plan: Plan, registered: Registered) -> None:
         if (now := read_registered(folder)) != registered:
             raise ConfigError(
                 f"no verdict: {folder} was registered anew ({now.registered}, SHA-256 {now.registration[:12]}) while this launch "
-                f"ran, which had registered {registered.registration[:12]} at {registered.registered}: give the command of the one that "
-                "stands"
+                f"ran, which had registered {registered.registration[:12]} at {registered.registered}: give the command of the "
+                "one that stands"
             )
         write_played(folder, gathered(plan, folder))
         tables, said = write_verdict(folder, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 from flows.configure.compose import as_group, compose_all
@@ -131,8 +132,13 @@ def _check(file: Path, registration: Registration, arms: dict[str, ExperimentCon
             raise ConfigError(
                 f"{file}: the arms {first} and {arm} differ in {', '.join(differing)}: these belong into settings, for all arms"
             )
-    contrasts = {registration.primary.arm: registration.primary.baseline, **registration.others}
-    for arm, baseline in contrasts.items():
+    for (arm, its), (again, other) in combinations(arms.items(), 2):
+        if its == other:
+            raise ConfigError(
+                f"{file}: the arms {arm} and {again} compose to the same runs: take one of them out of hours.…arms"
+            )
+    contrasts = [(registration.primary.arm, registration.primary.baseline), *registration.others.items()]
+    for arm, baseline in contrasts:
         if arm in arms and arms[arm].model_copy(update={"empg": arms[baseline].empg}) != arms[baseline]:
             raise ConfigError(
                 f"{file}: the arm {arm} and its baseline {baseline} differ in more than EMPG: only controls may"

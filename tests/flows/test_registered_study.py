@@ -213,6 +213,12 @@ def test_warm_starts_are_run_one_after_the_other_and_made_ahead(here: Path) -> N
         ({"arms": {**SMALL["arms"], "full": ["empg=full", "training.tasks=3"]}}, "differ in more than EMPG: only controls may"),
         ({"arms": {**SMALL["arms"], "full": ["empg=full", "evaluation.temperature=0.5"]}}, "off and full differ in evaluation"),
         ({"arms": {**SMALL["arms"], "full": ["empg=fulll"]}}, "did you mean full"),
+        ({"arms": {**SMALL["arms"], "full": ["empg=off"]}}, "the arms off and full compose to the same runs"),
+        (
+            {"arms": {**SMALL["arms"], "full": ["empg=full", "training.tasks=3"]}, "others": {"full": "slow"},
+             "hours": {1: {**SMALL["hours"][1], "arms": ["off", "full", "slow"]}}},
+            "the arm full and its baseline off differ in more than EMPG",
+        ),
     ],
 )  # fmt: skip
 def test_arms_that_cannot_be_compared_are_refused_before_anything_starts(
@@ -233,6 +239,7 @@ def test_arms_that_cannot_be_compared_are_refused_before_anything_starts(
         (["hours=long"], "hours=long: give a whole number"),
         (["seed=3"], "seed=3: unknown key; what is run stands in the registration alone"),
         (["hours=1", "hours=2"], "hours=2: given twice"),
+        (["hydra/launcher=slurm"], "registered on the kind of machine that launches it"),
         (["plan=yes"], "plan=yes: give true or false"),
         (["registration=none.yaml"], "none.yaml: No such file or directory"),
     ],

@@ -6,11 +6,13 @@ import csv
 import html
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pipelines.commit import code_commit
 from pipelines.errors import ConfigError, DataError
 from pipelines.files import write_checksums
 from pipelines.reporting.__main__ import main
@@ -96,6 +98,7 @@ def test_the_page_says_what_the_tables_have(tmp_path: Path, monkeypatch: pytest.
         study.registered.registration,
         study.registered.composed,
         "cccccccccccc (48 runs)",
+        f"| code of this verdict | {code_commit()} |",
         "| core-hours planned | 1.50 |",
         "| core-hours measured | 1.20 |",
         first,
@@ -112,6 +115,23 @@ def test_the_page_says_what_the_tables_have(tmp_path: Path, monkeypatch: pytest.
     assert main() == 0
     for name in ("verdict.md", "verdict.csv", "verdict.html"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("column", "value"), [("warm_start", 99), ("seed", 99), ("task", "another")])
+def test_arms_of_other_runs_or_tasks_are_not_paired(column: str, value: object) -> None:
+    of = played({})
+    own = of.games["arm"] == "full"
+    of.games.loc[own & (of.games[column] == of.games[column].max()), column] = value
+    with pytest.raises(
+        DataError, match="full and off were not played by the same warm starts and seeds on the same tasks"
+    ):
+        verdict_of(OF, OF.hours[2], of)
+
+
+def test_a_run_that_lacks_a_task_is_not_paired() -> None:
+    of = played({})
+    with pytest.raises(DataError, match="did not play every task"):
+        verdict_of(OF, OF.hours[2], replace(of, games=of.games[1:]))
 
 
 def test_an_instrument_that_fails_is_said_to(tmp_path: Path) -> None:
@@ -172,6 +192,11 @@ def test_what_was_changed_and_sealed_anew_is_not_what_was_registered(
         ({"primary": {"arm": "whole", "baseline": "off"}}, "primary names the arm whole, arms has off, full"),
         ({"planned": "hoped"}, "planned=hoped is none of spreads"),
         ({"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["full"]}}}, r"hours\.1\.arms lacks off"),
+        (
+            {"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["off", "full", "full"]}}},
+            r"hours\.1\.arms names full more than once",
+        ),
+        ({"primary": {"arm": "off", "baseline": "off"}}, "the arm off is its own baseline"),
         ({"test": {**SMALL["test"], "alpha": 0.1}}, r"test\.alpha: .* \(0\.1\)"),
         ({"test": {**SMALL["test"], "looks": 2}}, r"test\.looks: .* \(2\)"),
         ({"primary": {"arm": "full", "baseline": False}}, r"primary\.baseline: .* \(False: YAML reads off, .*quoted"),

@@ -1,4 +1,4 @@
-"""What a registered study says, as Markdown, CSV and one page of HTML: the same results give the same bytes."""
+"""What a registered study says, as Markdown, CSV and one page of HTML: the same results and code give the same bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipelines.commit import code_commit
 from pipelines.files import atomic_write_text
 from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.power import Component
@@ -206,6 +207,7 @@ def _made(study: Study) -> Table:
         ("what it composes to (SHA-256)", registered.composed),
         ("code when registered", registered.commit),
         ("code of the runs", commits),
+        ("code of this verdict", code_commit()),
         ("kind of machine", "; ".join(f"{name} {value}" for name, value in registered.machine.items())),
         ("warm starts", str(size.warm_starts)),
         ("seeds of each", str(study.registration.seeds_per_warm_start)),

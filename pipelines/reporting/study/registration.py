@@ -92,7 +92,13 @@ class Registration(Section):
                 raise ValueError(f"{where} names the arm {arm}, arms has {', '.join(self.arms)}")
         if self.planned not in self.spreads:
             raise ValueError(f"planned={self.planned} is none of spreads, which has {', '.join(self.spreads)}")
+        controls = [(name, control.baseline) for name, control in self.controls.items()]
+        for arm, baseline in [(self.primary.arm, self.primary.baseline), *self.others.items(), *controls]:
+            if arm == baseline:
+                raise ValueError(f"the arm {arm} is its own baseline: name another one")
         for hours, size in self.hours.items():
+            if twice := sorted({arm for arm in size.arms if size.arms.count(arm) > 1}):
+                raise ValueError(f"hours.{hours}.arms names {', '.join(twice)} more than once")
             if lacking := {self.primary.arm, self.primary.baseline, *self._baselines(size)} - set(size.arms):
                 raise ValueError(
                     f"hours.{hours}.arms lacks {', '.join(sorted(lacking))}, which its others are compared with"

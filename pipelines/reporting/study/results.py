@@ -9,14 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from pipelines.errors import DataError
 from pipelines.files import damaged_file, replaced_folder, write_checksums
 from pipelines.reporting.results import RunResult, check_measured_alike, machines_of, outcomes
-from pipelines.reporting.statistics import Matrix
 from pipelines.reporting.study.registration import Registration, Size, read_registration, sha256_of, size_of
 from pipelines.sections import Section
 
@@ -63,16 +61,20 @@ class Played:
     rollouts: pd.DataFrame
     runs: pd.DataFrame
 
-    def solved(self, arm: str, at: str = "end") -> tuple[Matrix, list[int]]:
-        """[runs, tasks], and the warm start of each run; both sorted."""
-        table = self.games[self.games["arm"] == arm].pivot(index=_PAIR, columns="task", values=at).sort_index()
-        return table.to_numpy(dtype=np.float64), [int(start) for start, _ in table.index]
+    def solved(self, arm: str, at: str = "end") -> pd.DataFrame:
+        """[runs, tasks], by warm start and seed, and by the tasks' names; both sorted."""
+        return self.games[self.games["arm"] == arm].pivot(index=_PAIR, columns="task", values=at).sort_index()
 
-    def last_rollouts(self, arm: str, count: int) -> tuple[Matrix, list[int]]:
-        """The mean success of the last ``count`` iterations [runs, 1], and the warm starts."""
+    def last_rollouts(self, arm: str, count: int) -> pd.DataFrame:
+        """The mean success of the last ``count`` iterations [runs, 1], by warm start and seed."""
         own = self.rollouts[self.rollouts["arm"] == arm]
-        last = own[own["iteration"] > own["iteration"].max() - count].groupby(_PAIR)["success"].mean().sort_index()
-        return last.to_numpy(dtype=np.float64)[:, None], [int(start) for start, _ in last.index]
+        last = own[own["iteration"] > own["iteration"].max() - count]
+        return last.groupby(_PAIR)[["success"]].mean().sort_index()
+
+
+def starts_of(table: pd.DataFrame) -> list[int]:
+    """The warm start of each run of it."""
+    return [int(start) for start, _ in table.index]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import DataError
 from pipelines.reporting.power import Component, Components, Design, Paired, components_of, detectable, power
 from pipelines.reporting.statistics import Difference, Estimate, estimate, holm, paired_difference, verdict
 from pipelines.reporting.study.registration import Contrast, Control, Registration, Size, Spread
-from pipelines.reporting.study.results import Played
+from pipelines.reporting.study.results import Played, starts_of
 
 Role = Literal["primary", "second outcome", "other arm", "control"]
 
@@ -59,7 +63,7 @@ class Verdict:
 
 
 def verdict_of(registration: Registration, size: Size, played: Played) -> Verdict:
-    """Raises ValueError: arms of a contrast were not played by the same runs on the same tasks."""
+    """Raises DataError: arms of a contrast were not played by the same warm starts and seeds on the same tasks."""
     alone = [_finding("primary", registration.primary, played)]
     family = list(_family(registration, size, played))
     corrected = holm([finding.difference.p for finding in family])
@@ -68,7 +72,7 @@ def verdict_of(registration: Registration, size: Size, played: Played) -> Verdic
         if name in size.arms:
             found = _finding("control", Contrast(arm=name, baseline=control.baseline), played)
             alone.append(replace(found, control=control))
-    varies = components_of([_paired(contrast, played) for contrast in _of_empg(registration, size)])
+    varies = components_of([_paired(contrast, played.solved) for contrast in _of_empg(registration, size)])
     arms = {arm: (_level(arm, "start", played), _level(arm, "end", played)) for arm in size.arms}
     return Verdict(tuple(alone), arms, varies, detectable(varies, design_of(registration, size)))
 
@@ -92,30 +96,34 @@ def family_size(registration: Registration, size: Size) -> int:
 
 
 def _finding(role: Role, contrast: Contrast, played: Played) -> Finding:
-    pair = _paired(contrast, played)
+    return _found(role, contrast, _paired(contrast, played.solved))
+
+
+def _of_rollouts(registration: Registration, played: Played) -> Finding:
+    pair = _paired(registration.primary, lambda arm: played.last_rollouts(arm, registration.rollouts))
+    return _found("second outcome", registration.primary, pair)
+
+
+def _found(role: Role, contrast: Contrast, pair: Paired) -> Finding:
     difference = paired_difference(pair.treatment, pair.baseline, starts=pair.starts)
     return Finding(role, contrast, difference, difference.p)
 
 
-def _of_rollouts(registration: Registration, played: Played) -> Finding:
-    contrast = registration.primary
-    (one, starts), (other, _) = (
-        played.last_rollouts(arm, registration.rollouts) for arm in (contrast.arm, contrast.baseline)
-    )
-    difference = paired_difference(one, other, starts=starts)
-    return Finding("second outcome", contrast, difference, difference.p)
-
-
-def _paired(contrast: Contrast, played: Played) -> Paired:
-    (one, starts), (other, of) = (played.solved(arm) for arm in (contrast.arm, contrast.baseline))
-    if starts != of:
-        raise ValueError(f"{contrast.arm} and {contrast.baseline} begin with other warm starts")
-    return Paired(one, other, starts)
+def _paired(contrast: Contrast, outcome: Callable[[str], pd.DataFrame]) -> Paired:
+    """``outcome``: of an arm [runs, tasks]. Raises DataError: the arms' are not of the same runs and tasks."""
+    one, other = outcome(contrast.arm), outcome(contrast.baseline)
+    if not (one.index.equals(other.index) and one.columns.equals(other.columns)):
+        raise DataError(
+            f"{contrast.arm} and {contrast.baseline} were not played by the same warm starts and seeds on the same tasks"
+        )
+    if one.isna().any(axis=None) or other.isna().any(axis=None):
+        raise DataError(f"{contrast.arm} or {contrast.baseline} has a run that did not play every task")
+    return Paired(one.to_numpy(np.float64), other.to_numpy(np.float64), starts_of(one))
 
 
 def _level(arm: str, at: str, played: Played) -> Estimate:
-    values, starts = played.solved(arm, at)
-    return estimate(values, starts=starts)
+    table = played.solved(arm, at)
+    return estimate(table.to_numpy(np.float64), starts=starts_of(table))
 
 
 # ------------------------------------------------------------------------------------------------------------ the plan
