@@ -21,7 +21,7 @@ except ImportError:
     sys.exit("error: Optuna is not installed: make setup-search")
 
 from flows.__main__ import launch
-from flows.exits import exit_code
+from flows.exits import exit_code, leave
 from flows.launch.command import read_command
 from pipelines.reporting.results import read_run
 
@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--trials", type=int, default=12, metavar="N", help="how many in all")
     parser.add_argument("overrides", nargs="*", help="of the runs, e.g. benchmark=webshop")
     asked = parser.parse_args(arguments)
+    if asked.trials < 1:
+        parser.error(f"--trials {asked.trials}: at least 1")
     study = optuna.create_study(
         storage="sqlite:///search.db", study_name=" ".join(sorted(asked.overrides)) or "defaults", direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=0), load_if_exists=True,
@@ -70,4 +72,4 @@ def answer(overrides: list[str]) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -27,7 +27,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     highest = [_bars(ax, bars) for ax, bars in zip(axes[:, 0], settings.values(), strict=True)]
     for ax, setting in zip(axes[:, 0], settings, strict=True):
         ax.set_title(f"{setting}: {settings[setting][0][1].runs[0].info.measures['success']} (%)")
-    axes[-1][0].set_xlim(0, min(100.0, 1.1 * max(highest)))
+    axes[-1][0].set_xlim(0, min(100.0, max(1.0, 1.1 * max(highest))))
     text = (
         "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval over seeds and tasks; "
         "dashed: mean before RL."

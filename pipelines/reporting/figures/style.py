@@ -123,8 +123,10 @@ def over_iterations(ax: Any, ylabel: str) -> None:
 def curve(ax: Any, x: Any, values: Any, series: Series) -> None:
     """The mean over seeds of ``values`` [points, seeds] and a band from the lowest to the highest. NaN: not measured for that
     seed."""
-    if np.isnan(values).all():
+    measured = ~np.isnan(values).all(1)
+    if not measured.any():
         return
+    x, values = np.asarray(x)[measured], values[measured]
     ax.plot(
         x, np.nanmean(values, 1), color=colour_of(series.arm), linewidth=1.8, label=series.label,
         marker=marker_of(series.arm), markersize=3.5, markevery=-(-len(x) // _MARKERS),

@@ -52,7 +52,8 @@ def _of_empg(lines: Sequence[Line]) -> str:
 
 
 def _counted(verdicts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in sorted(verdicts.items()) if count)
+    said = {"few seeds": "of too few seeds to tell"}
+    return ", ".join(f"{count} {said.get(word, word)}" for word, count in sorted(verdicts.items()) if count)
 
 
 def _span(shares: Sequence[float]) -> str:
