@@ -146,7 +146,7 @@ def line(status: LaunchStatus, spent: float) -> str:
 def _whole(status: LaunchStatus) -> str:
     """The time left first: what stands behind it may be cut."""
     counts: Counter[str] = Counter(run.state for run in status.runs)
-    shown = ["done", "running", "waiting"] + ["failed"] * bool(counts["failed"])
+    shown = ["done", *["failed"] * bool(counts["failed"]), "running", "waiting"]
     said = ", ".join(f"{counts[state]} {state}" for state in shown)
     left = status.seconds_left
     if left is not None:

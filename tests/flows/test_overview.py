@@ -151,7 +151,7 @@ def test_a_failed_run_is_no_work_and_no_end(launch: Launch) -> None:
     launch.fail(1)
     launch.tell(2, share=0.5, left=50.0, run_seconds=100.0)
     said = line(launch.look(), 95)
-    assert "0:06 h left, 1 done, 1 running, 3 waiting, 1 failed" in said
+    assert "0:06 h left, 1 done, 1 failed, 1 running, 3 waiting" in said
     assert "off seed2 50%" in said
     assert launch.status.seconds_left == 50 + 300  # one process was seen at work
 
