@@ -20,7 +20,7 @@ from pipelines.reporting.power import Design, detectable, power
 from pipelines.reporting.study.page import found_by, sentences, write_verdict
 from pipelines.reporting.study.registration import Registration, read_registration
 from pipelines.reporting.study.results import read_study_folder
-from pipelines.reporting.study.verdict import Verdict, components, family_size, promises, verdict_of
+from pipelines.reporting.study.verdict import Verdict, components, design_of, family_size, promises, verdict_of
 from tests.reporting.registered import SMALL, played, study_folder, written
 
 OF = Registration.model_validate(SMALL)
@@ -207,6 +207,14 @@ def test_what_is_wrong_in_a_registration_is_one_line(tmp_path: Path, changed: di
     with pytest.raises(ConfigError, match=said) as caught:
         read_registration(written(tmp_path / "small.yaml", **changed))
     assert "\n" not in str(caught.value)
+
+
+def test_the_houses_own_study_tells_its_controls_with_the_power_that_it_promises() -> None:
+    """The smallest size, the least effect: the others are told more often."""
+    of = read_registration(Path(__file__).parents[2] / "studies" / "empg.yaml")
+    size = min(of.hours.values(), key=lambda size: size.warm_starts)
+    least = min(of.controls[name].at_least for name in of.controls if name in size.arms)
+    assert power(components(of.spreads[of.planned]), design_of(of, size), least / 100) >= of.test.power
 
 
 def test_no_two_warm_starts_share_a_seed() -> None:

@@ -74,8 +74,8 @@ def sentences(study: Study, found: Verdict) -> list[str]:
     said = [_primary(primary)]
     if missed := [finding.contrast.arm for finding in controls if not finding.told]:
         said.append(
-            f"The instrument failed: it did not tell {_and(missed)} from off, whose effect is known, so that noise elsewhere says "
-            "little."
+            f"The instrument failed: it did not tell {_and(missed)} from off, though an effect was expected, so that noise "
+            "elsewhere says little."
         )
     elif controls:
         said.append(
@@ -152,7 +152,7 @@ def _controls(study: Study, found: Verdict) -> Table:
             f"{planned.controls[finding.contrast.arm]:.0%}", f"{100 * d.mean:+.1f}", interval_text(d.low, d.high, "+"), _p(d.p),
             "yes" if finding.told else "no",
         ))  # fmt: skip
-    header = ("control", "known", "planned power", "difference", "95 % interval", "p", "told from off")
+    header = ("control", "expected", "planned power", "difference", "95 % interval", "p", "told from off")
     return Table("Controls: does the instrument work?", tuple(map(Heading, header)), tuple(rows), 2)
 
 

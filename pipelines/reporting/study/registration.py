@@ -25,8 +25,8 @@ class Contrast(Section):
 
 
 class Control(Section):
-    """An arm whose effect is known beforehand, so that the study shows whether it can tell. ``at_least``: of the effect, in points.
-    ``why`` it is beyond doubt."""
+    """An arm of which an effect is expected beforehand, so that the study shows whether it can tell. ``at_least``: of the effect, in
+    points. ``why`` so much is expected."""
 
     baseline: str
     expected: Literal["higher", "lower"]

@@ -40,7 +40,7 @@ class Finding:
 
     @property
     def told(self) -> bool:
-        """Of a control: the study told it from its baseline, in the direction that was known."""
+        """Of a control: the study told it from its baseline, in the direction that was expected."""
         return self.control is not None and self.verdict == self.control.expected
 
 
@@ -144,7 +144,7 @@ def components(spread: Spread) -> Components:
 @dataclass(frozen=True)
 class Promise:
     """What a study of this size tells in ``POWER`` of cases if differences vary by this ``spread``: ``alone`` a comparison that stands
-    alone, ``first`` the first of the family. ``controls``: the power for each control's known effect. Shares."""
+    alone, ``first`` the first of the family. ``controls``: the power for each control's expected effect. Shares."""
 
     spread: str
     alone: float
