@@ -33,7 +33,7 @@ def test_one_command_makes_all_and_the_page_says_what_came_of_it(
     assert sorted(path.suffix for path in (tmp_path / "reports/runs/figures").iterdir()) == [".pdf", ".png", ".svg"]
     page = (tmp_path / "reports/runs/report.html").read_text()
     for text in (
-        "ALFWorld from 50.0 to 100.0 %. Of the gains of 2 trained cells: 2 noise.",
+        "ALFWorld from 50.0 to 100.0 %. Of the gains of 2 trained cells: 2 of too few seeds to tell.",
         "the one difference to EMPG off is noise",
         "2 runs, by code of 2026-01-02",
         "python -m flows empg=off &#39;model.name=&lt;b&gt;&#39;",
