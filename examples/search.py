@@ -1,8 +1,8 @@
 """A search over settings with Optuna: it asks for a learning rate and EMPG's ζ, the platform answers with runs.
 
     make setup-search
-    .venv/bin/python -m examples.search --trials 12                  # the platform's defaults otherwise; hours
-    .venv/bin/python -m examples.search --trials 3 scale=smoke       # seconds each, and nothing is learnt
+    python -m examples.search --trials 12                  # the platform's defaults otherwise
+    python -m examples.search --trials 3 scale=smoke       # a minute or two each, and nothing is learnt
 
 What is maximised is the mean success of the rollouts of the last half of the iterations, over two seeds: the held-out panel is not
 chosen by. The same command goes on where it was stopped: Optuna's study lies in search.db, and a run that is done is not repeated.

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,18 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with ExitStack() as stack:
             served, programs = list[Pages](), dict[str, subprocess.Popen[bytes]]()
-            for pages in _pages(config, options.port + 1):
-                programs[next(iter(pages.addresses()))] = stack.enter_context(serving(pages))
+            for pages, known in _pages(config, options.port + 1):
+                programs[next(iter(known))] = stack.enter_context(serving(pages))
                 served.append(pages)
             prefect = stack.enter_context(prefect_server(options.port + 1 + len(programs)))
-
-            def addresses() -> dict[str, str]:
-                named = {name: address for pages in served for name, address in pages.addresses().items()}
-                return named | {"Prefect": f"{prefect.removesuffix('/api')}/runs"}
-
-            known = addresses()
+            looks = Looks(served, f"{prefect.removesuffix('/api')}/runs")
+            known = looks.addresses()
             wait_for(known, programs)
-            stack.enter_context(start_page(options.port, addresses))
+            stack.enter_context(start_page(options.port, looks.addresses))
             _show(start, known)
             while True:
                 check_alive(programs, known)
@@ -71,20 +67,35 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _pages(config: RunConfig, port: int) -> Iterator[Pages]:
-    """Those of the trackers that have some and can be opened, from ``port`` on."""
+class Looks:
+    """What there is to open, by name, as it is at each look."""
+
+    def __init__(self, served: Sequence[Pages], prefect: str) -> None:
+        self._served, self._prefect = served, prefect
+        self._known: list[Mapping[str, str]] = [{} for _ in served]
+
+    def addresses(self) -> dict[str, str]:
+        for place, pages in enumerate(self._served):
+            with suppress(Exception):  # a database that is locked for a moment: what was known stays
+                self._known[place] = pages.addresses()
+        return {name: address for known in self._known for name, address in known.items()} | {"Prefect": self._prefect}
+
+
+def _pages(config: RunConfig, port: int) -> Iterator[tuple[Pages, Mapping[str, str]]]:
+    """Those of the trackers that have some and can be opened, from ``port`` on, with their addresses now."""
     for settings in config.execution.trackers.chosen():
         if prepare([settings], "so there is no page of it"):
             continue
         check_free(port)
         try:
             pages = settings.pages(config.execution.runs, port)
+            known = pages.addresses() if pages is not None else {}
         except Exception as error:
             warn(f"{settings.place} failed, so there is no page of it", error)
             continue
         if pages is not None:
             port += 1
-            yield pages
+            yield pages, known
 
 
 def check_free(port: int) -> None:

@@ -190,7 +190,7 @@ def flush(path: Path) -> None:
 
 
 def folders_of(pattern: Path) -> list[Path]:
-    """The folder itself, or all that the pattern's last part, with * or ?, matches."""
-    if not glob.has_magic(pattern.name):
+    """The folder itself, whatever its name, or all that the pattern's last part, with * or ?, matches."""
+    if pattern.is_dir() or not glob.has_magic(pattern.name):
         return [pattern]
     return sorted(path for path in pattern.parent.glob(pattern.name) if path.is_dir())

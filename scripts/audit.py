@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_FIRST = Path(
-    "requirements/torch.txt"
-)  # of one pin: where nothing is known of it, the others would be asked for in vain
+# Of one pin: where nothing is known of it, the others would be asked for in vain.
+_FIRST = Path("requirements/torch.txt")
 _SERVICES = ("pypi", "osv")
 _PIP_AUDIT = Path(sys.executable).with_name("pip-audit")
 

@@ -102,7 +102,7 @@ class LaunchTracker(Protocol):
 @dataclass(frozen=True)
 class Pages:
     """A tracker's pages, as a program that serves them on this machine until it is ended. ``addresses``: what there is to open now, by
-    name; a text where there is nothing yet. The first is always there."""
+    name; a text where there is nothing yet. The first is always there. Raises what the tracker raises where it cannot be asked."""
 
     command: Sequence[str]
     environment: Mapping[str, str]

@@ -128,3 +128,19 @@ def test_a_program_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(TensorboardSettings, "pages", lambda *_: ends)
     assert ui.main(["tracker=[tensorboard]"]) == 1
     assert "6006" in capsys.readouterr().err
+
+
+def test_a_database_that_is_locked_for_a_moment_loses_no_link() -> None:
+    told = iter([{"MLflow": "http://1/"}, OSError("locked"), {"MLflow": "http://1/", "comparison": "http://2/"}])
+
+    def addresses() -> dict[str, str]:
+        now = next(told)
+        if isinstance(now, OSError):
+            raise now
+        return now
+
+    looks = ui.Looks([Pages([], {}, addresses)], "http://3/")
+    first = looks.addresses()
+    assert first == {"MLflow": "http://1/", "Prefect": "http://3/"}
+    assert looks.addresses() == first
+    assert looks.addresses() == first | {"comparison": "http://2/"}

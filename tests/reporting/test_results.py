@@ -208,6 +208,8 @@ def test_a_pattern_is_all_folders_that_it_matches(tmp_path: Path) -> None:
     full = write_results(tmp_path / "smoke-full", "grpo", "full", 0, {0: [0], 2: [1]})
     write_results(tmp_path / "laptop-off", "dapo", "off", 0, {0: [0], 2: [1]})
     assert find_results(tmp_path / "smoke-*") == sorted([off, full])
+    named = write_results(tmp_path / "of[1]", "grpo", "off", 0, {0: [0], 2: [1]})
+    assert find_results(tmp_path / "of[1]") == [named]
     with pytest.raises(DataError, match="paper-"):
         find_results(tmp_path / "paper-*")
 

@@ -59,15 +59,8 @@ def _correlations(found: Sequence[Correlation]) -> Table:
 def _without_one(cells: Sequence[Cell]) -> Table:
     rows = []
     for score, outcome in product(PREDICTORS, OUTCOMES):
-        found = {name: value for name, value in without_one(cells, score, outcome).items() if not math.isnan(value)}
-        ends = (
-            [
-                f"{found[name]:.2f}, without {name}"
-                for name in (min(found, key=found.__getitem__), max(found, key=found.__getitem__))
-            ]
-            if found
-            else ["–", "–"]
-        )
+        found = [(value, name) for name, value in without_one(cells, score, outcome).items() if not math.isnan(value)]
+        ends = [f"{value:.2f}, without {name}" for value, name in (min(found), max(found))] if found else ["–", "–"]
         rows.append((heading(score), OUTCOME_TITLES[outcome], *ends))
     header = map(Heading, ("credit", "learning", "lowest", "highest"))
     return Table("The mean correlation without one estimator's methods", tuple(header), tuple(rows), words=2)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.commit import code_commit
+from pipelines.errors import DataError
 from pipelines.files import atomic_write_text
 from pipelines.reporting.names import benchmark_title
 from pipelines.reporting.power import Component
@@ -48,8 +49,6 @@ def write_verdict(folder: Path, out: Path) -> tuple[Document, list[str]]:
 
 def found_by(study: Study) -> Verdict:
     """Raises DataError: not all runs are finished."""
-    from pipelines.errors import DataError
-
     if study.played is None:
         raise DataError(
             f"{study.name} has no verdict before all its runs are finished, for it is looked at once: go on with them"

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from pipelines.errors import DataError
-from pipelines.files import damaged_file, replaced_folder, write_checksums
+from pipelines.files import damaged_file, replaced_folder, write_checksums, write_json
 from pipelines.reporting.results import RunResult, check_measured_alike, machines_of, outcomes
 from pipelines.reporting.study.registration import Registration, Size, read_registration, sha256_of, size_of
 from pipelines.sections import Section
@@ -98,8 +98,6 @@ def composed_of(runs: Sequence[RegisteredRun]) -> str:
 
 def write_registered(folder: Path, content: bytes, registered: Registered) -> None:
     """``content``: the YAML's. What a former registration of this folder left is gone."""
-    from pipelines.files import write_json
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replaced_folder(folder) as draft:
         (draft / YAML).write_bytes(content)

@@ -64,7 +64,7 @@ class MlflowSettings(TrackerSettings):
 
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees
-        those. Raises what MLflow raises where the database cannot be read."""
+        those."""
         from pipelines.tracking.mlflow.comparison import last_comparisons, runs_page
         from pipelines.tracking.mlflow.database import ARTIFACTS, Database
 

@@ -27,21 +27,19 @@ def _signal_server(scene: Scene, which: int) -> None:
 
 def prefect_dead(scene: Scene) -> None:
     """Killed in the middle of a run."""
-    scene.furnish()
-    launch = scene.start()
-    if scene.until_it_plays(launch):
-        _signal_server(scene, signal.SIGKILL)
-    scene.ends(launch, says=WITHOUT_PAGES)
-    scene.same_bytes()
-    scene.nothing_is_left_running()
+    _lose_server(scene, signal.SIGKILL)
 
 
 def prefect_hung(scene: Scene) -> None:
     """Stopped in the middle of a run."""
+    _lose_server(scene, signal.SIGSTOP)
+
+
+def _lose_server(scene: Scene, which: int) -> None:
     scene.furnish()
     launch = scene.start()
     if scene.until_it_plays(launch):
-        _signal_server(scene, signal.SIGSTOP)
+        _signal_server(scene, which)
     scene.ends(launch, says=WITHOUT_PAGES)
     scene.same_bytes()
     scene.nothing_is_left_running()
