@@ -37,9 +37,8 @@ OUT, STUDY, REPORT, TOURNAMENT = (
     Path("results/tournament"),
 )
 _ITERATIONS = 3  # the first, the middle and the last
-_SCORED_STEP_S = (
-    0.35  # by a step of the oracle's: of 600, gradients and replay of WebShop took 170 s, scores of ALFWorld 40
-)
+# By a step of the oracle's: of 600, gradients and replay of WebShop took 170 s, the scores of ALFWorld 40.
+_SCORED_STEP_S = 0.35
 
 
 @exit_code
