@@ -46,7 +46,7 @@ def step_means(values_T: torch.Tensor, step_ids_T: torch.Tensor, steps: int) -> 
     ids, lengths = torch.unique_consecutive(step_ids_T.reshape(-1), return_counts=True)
     for wrong in ids[(ids < PAD) | (ids >= steps)].tolist():
         raise ValueError(f"step id {wrong} is out of [0, {steps})")
-    sums = torch.segment_reduce(flat, "sum", lengths=lengths)
+    sums = torch.segment_reduce(flat, "sum", lengths=lengths) if len(ids) else flat  # it refuses no tokens at all
     counts = lengths.new_zeros(steps + 1).index_add(0, ids - PAD, lengths)[1:]
     if (counts == 0).any():
         raise ValueError(f"step {int((counts == 0).nonzero()[0])} has no tokens")

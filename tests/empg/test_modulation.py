@@ -302,3 +302,10 @@ def test_steps_refuse_what_has_no_mean() -> None:
         step_means(f64([1]), torch.tensor([0]), 2)
     with pytest.raises(ValueError, match="overlaps"):
         step_ids_from_spans([(0, 2), (1, 3)], 4)
+
+
+def test_no_tokens_at_all() -> None:
+    nothing, no_ids = torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64)
+    assert step_means(nothing, no_ids, 0).shape == (0,)
+    with pytest.raises(ValueError, match="step 0 has no tokens"):
+        step_means(nothing, no_ids, 1)

@@ -17,10 +17,10 @@ _ODD = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-8, 1e8, 3e38, -3e38, float("inf"), float
 
 
 def fuzz_tensors(count: int, seed: int, folder: Path, tick: Tick) -> list[Found]:
-    return [in_chunks("odd tensors", _call, count, _CHUNK, (seed,), tick)]
+    return [in_chunks("odd tensors", call_some, count, _CHUNK, (seed,), tick)]
 
 
-def _call(seed: int, number: int, count: int) -> Chunk:
+def call_some(seed: int, number: int, count: int) -> Chunk:
     import empg.objective  # noqa: F401  torch is no call's time
 
     rng, chunk = random.Random(f"{seed} {number}"), Chunk()
