@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipelines.registry import benchmark_names
 from tests.faults.found import Found, Tick
+from tests.faults.scenarios.child import SCENARIOS
 
 # Part → (module:function, how often).
 PARTS = {
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _part(name: str, count: int, seed: int, folder: Path) -> list[Found]:
     module, _, function = PARTS[name][0].partition(":")
-    run: Callable[[int, int, Path, Tick], list[Found]] = getattr(import_module(module), function)
+    run: Callable[[int, int, Path, Tick], Iterable[Found]] = getattr(import_module(module), function)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -72,12 +74,23 @@ def _part(name: str, count: int, seed: int, folder: Path) -> list[Found]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    began = time.monotonic()
+    began, found = time.monotonic(), list[Found]()
     with Progress(*columns) as progress:
-        bar = progress.add_task(name, total=None if name in _OF_EACH else count)
-        found = run(count, seed, folder, lambda n: progress.advance(bar, n))
+        bar = progress.add_task(name, total=count * _pieces(name))
+        for piece in run(count, seed, folder, lambda n: progress.advance(bar, n)):
+            print(piece, flush=True)  # as it comes: a part may take hours
+            found.append(piece)
     print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     return found
+
+
+def _pieces(name: str) -> int:
+    """How many times a part's number it does."""
+    if name == "outputs":
+        return len(benchmark_names())
+    if name == "files":
+        return len(import_module("tests.faults.files").READERS)
+    return len(SCENARIOS) if name == "scenarios" else 1
 
 
 def _table(found: Sequence[Found]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,12 +33,13 @@ class Reader:
     notices: bool = False
 
 
-def fuzz_files(count: int, seed: int, folder: Path, tick: Tick) -> list[Found]:
+def fuzz_files(count: int, seed: int, folder: Path, tick: Tick) -> Iterator[Found]:
     """``count`` files for each reader."""
     for name in {reader.benchmark for reader in READERS.values()}:
         with Launches(folder / name, name) as launches:
             launches.let_through()
-    return [in_chunks(f"damaged: {name}", _read, count, _CHUNK, (name, str(folder), seed), tick) for name in READERS]
+    for name in READERS:
+        yield in_chunks(f"damaged: {name}", _read, count, _CHUNK, (name, str(folder), seed), tick)
 
 
 def _read(name: str, folder: str, seed: int, number: int, count: int) -> Chunk:

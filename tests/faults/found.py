@@ -16,3 +16,7 @@ class Found:
     done: int
     faults: tuple[str, ...]
     detail: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.what}: {self.done:,} times, {len(self.faults)} faults" + f" ({self.detail})" * bool(self.detail)
+        return "\n".join((said, *self.faults))

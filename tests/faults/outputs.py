@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,12 @@ _TAGS = (
 _WORDS = ("click[", "search[", "]", "buy now", "go to", "take", " 1", "\n", "<", ">", "[SEP]", "<|im_end|>", "去")
 
 
-def fuzz_outputs(count: int, seed: int, folder: Path, tick: Tick) -> list[Found]:
+def fuzz_outputs(count: int, seed: int, folder: Path, tick: Tick) -> Iterator[Found]:
     """``count`` texts for each benchmark."""
-    found = []
     for name in benchmark_names():
         data = _data(folder, name)
         _benchmark(name, str(folder)).prepare(data, workers=1, tick=lambda fraction: None)
-        found.append(in_chunks(f"outputs to {name}", _play, count, _CHUNK, (name, str(folder), seed), tick))
-    return found
+        yield in_chunks(f"outputs to {name}", _play, count, _CHUNK, (name, str(folder), seed), tick)
 
 
 def _play(name: str, folder: str, seed: int, number: int, count: int) -> Chunk:

@@ -22,7 +22,7 @@ def main(names: list[str]) -> int:
     began = time.monotonic()
     faults = 0
     for part in try_scenarios(1, 0, folder, lambda n: None, names):
-        print(part.what, f"{part.done} times, {len(part.faults)} faults:", part.detail, *part.faults, sep="\n  ")
+        print(part, flush=True)
         faults += len(part.faults)
     print(f"{time.monotonic() - began:.0f} s, in {folder}")
     return 1 if faults else 0

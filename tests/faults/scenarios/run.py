@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.faults.found import Found, Tick
@@ -17,22 +17,20 @@ _NAMESPACES = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--ki
 _LONGEST_S = 1_500
 
 
-def try_scenarios(count: int, seed: int, folder: Path, tick: Tick, names: Sequence[str] = ()) -> list[Found]:
+def try_scenarios(count: int, seed: int, folder: Path, tick: Tick, names: Sequence[str] = ()) -> Iterator[Found]:
     """Each of ``names``, by default all, ``count`` times."""
     if refused := _refused():
-        return [
-            Found(
-                "scenarios", 0, (f"they need namespaces of their own, which this machine does not permit ({refused})",)
-            )
-        ]
-    if not (folder / CALM).exists() and (lacking := _in_namespaces(TEMPLATE, folder / TEMPLATE)):
-        return [Found("scenarios", 0, (lacking,))]
-    found = []
+        lacking = f"they need namespaces of their own, which this machine does not permit ({refused})"
+    elif not (folder / CALM).exists():
+        lacking = _in_namespaces(TEMPLATE, folder / TEMPLATE)
+    else:
+        lacking = ""
+    if lacking:
+        yield Found("scenarios", 0, (lacking,))
+        return
     for name in names or SCENARIOS:
-        tries = [_try(name, folder / f"{name}-{turn}") for turn in range(count)]
-        found.append(_summed(name, tries))
-        tick(1)
-    return found
+        yield _summed(name, [_try(name, folder / f"{name}-{turn}") for turn in range(count)])
+        tick(count)
 
 
 def _try(name: str, folder: Path) -> dict[str, object]:
