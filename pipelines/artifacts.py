@@ -93,8 +93,7 @@ class Artifact:
         path, expected = self.folder / name, self.files[name]["sha256"]
         if name not in self._verified:
             if name in self.pruned:
-                anew = "where that needs others that were pruned, launch with a new folder as execution.artifacts"
-                raise CorruptArtifact(f"{path} was pruned; {_remedy(self.folder)}; {anew}")
+                raise CorruptArtifact(f"{path} was pruned; {_remedy(self.folder)}")
             found = sha256_file(path) if path.is_file() else "of nothing, it is missing"
             if found != expected:
                 raise CorruptArtifact(f"{path} is damaged: sha256 {found}, expected {expected}; {_remedy(self.folder)}")

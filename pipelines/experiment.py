@@ -94,8 +94,7 @@ def run_experiment(config: RunConfig, observer: Observer) -> Path:
             return folder
         write_params(folder, config)
         with _session(config) as session:
-            loop = _Loop(config.experiment, session, observer, keep_all=config.execution.keep_rollouts == "all")
-            loop.run(folder, config.command)
+            _Loop(config.experiment, session, observer).run(folder, config.command)
     return folder
 
 
@@ -148,11 +147,10 @@ def _warm_start(session: Session, experiment: ExperimentConfig, world: World, mo
 
 
 class _Loop:
-    """The stages of one run in their order. ``made``: their artifacts by stage and iteration, for the results. ``keep_all``: no
-    rollout is deleted that a policy was trained from."""
+    """The stages of one run in their order. ``made``: their artifacts by stage and iteration, for the results."""
 
-    def __init__(self, experiment: ExperimentConfig, session: Session, observer: Observer, *, keep_all: bool) -> None:
-        self.experiment, self.session, self.observer, self.keep_all = experiment, session, observer, keep_all
+    def __init__(self, experiment: ExperimentConfig, session: Session, observer: Observer) -> None:
+        self.experiment, self.session, self.observer = experiment, session, observer
         self.schedule = ScheduleView.of(experiment)
         self.made: dict[tuple[str, int], Artifact] = {}
         self.progress = Progress(experiment)
@@ -196,8 +194,6 @@ class _Loop:
             session, UpdateView.of(views, i), weights, rollout, advantage), 1.0 - ROLLOUT, seconds)  # fmt: skip
         if weights.current.stage == "update":  # A later checkpoint is safe: this one's weights may go.
             session.store.prune(weights.current)
-        if not self.keep_all and 0 < i < self.schedule.iterations - 1:  # nor are these asked for again
-            rollout, advantage = (session.store.prune(batch) for batch in (rollout, advantage))
         self.made |= {("rollout", i): rollout, ("advantage", i): advantage, ("update", i): updated}
         values = {k: v for artifact in (rollout, advantage, updated) for k, v in read_metrics(artifact).items()}
         self.observer.metrics(i + 1, values | session.measurements() | {f"seconds/{k}": v for k, v in seconds.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -217,15 +217,12 @@ class ExecutionConfig(Section):
 
     ``runs``: folder of the run folders. ``artifacts``: folder of the artifact store. ``trackers``: by name, those that
     ``tracker=[…]`` chooses. ``environment_workers``: processes that play a run's rollouts; set-up and warm start, made once for all
-    runs of a launch, use every core. ``keep_rollouts``: of a run's rollouts and advantages, all, or only those of its first and last
-    iteration, which its results are made from; without the others no earlier policy of the run is made again, and no step between is
-    examined. ``progress``: whether bars and the overview are shown."""
+    runs of a launch, use every core. ``progress``: whether bars and the overview are shown."""
 
     runs: Path = Path("runs")
     artifacts: Path = Path("artifacts")
     trackers: ChosenTrackers = ChosenTrackers()
     environment_workers: PositiveInt = 1
-    keep_rollouts: Literal["all", "ends"] = "all"
     progress: bool = True
 
 

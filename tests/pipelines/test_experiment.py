@@ -288,33 +288,6 @@ def test_fewer_iterations_end_with_their_own_policy_whatever_a_longer_run_pruned
         assert (checkpoint / "model" / "model.safetensors").is_file()
 
 
-def test_rollouts_that_nobody_asks_for_again_are_deleted_where_so_asked(finished: Path, tmp_path: Path) -> None:
-    """The results are those of a run that keeps all. It goes on after it was stopped, and says what cannot be made any more."""
-
-    class Stopped(Quiet):
-        def stage(self, name: str, iteration: int | None, work: Callable[[], T], *, retries: int = 0) -> T:
-            if (name, iteration) == ("advantage", 2):
-                raise KeyboardInterrupt
-            return work()
-
-    def run(root: Path, keep: str, observer: Quiet | None = None, **settings: int) -> Path:
-        config = small_config(root, training__iterations=4, **settings)
-        execution = config.execution.model_copy(update={"keep_rollouts": keep})
-        return run_experiment(config.model_copy(update={"execution": execution}), observer or Quiet()) / "results"
-
-    seldom = {"evaluation__every": 9}
-    for keep in ("all", "ends"):
-        with_data(finished, tmp_path / keep)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "ends", "ends", Stopped(), **seldom)
-    assert _contents(run(tmp_path / "ends", "ends", **seldom)) == _contents(run(tmp_path / "all", "all", **seldom))
-    for stage, table in (("rollout", "steps.parquet"), ("advantage", "advantages.parquet")):
-        assert len([*(tmp_path / "all" / "artifacts" / stage).glob(f"*/{table}")]) == 4
-        assert len([*(tmp_path / "ends" / "artifacts" / stage).glob(f"*/{table}")]) == 2
-    with pytest.raises(CorruptArtifact, match=r"was pruned; .* launch with a new folder as execution\.artifacts"):
-        run(tmp_path / "ends", "ends", evaluation__every=1)
-
-
 def _contents(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
