@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipelines.commit import code_commit
 from pipelines.errors import DataError
 from pipelines.files import atomic_write_text
 from pipelines.reporting.names import benchmark_title
@@ -206,7 +205,6 @@ def _made(study: Study) -> Table:
         ("what it composes to (SHA-256)", registered.composed),
         ("code when registered", registered.commit),
         ("code of the runs", commits),
-        ("code of this verdict", code_commit()),
         ("kind of machine", "; ".join(f"{name} {value}" for name, value in registered.machine.items())),
         ("warm starts", str(size.warm_starts)),
         ("seeds of each", str(study.registration.seeds_per_warm_start)),
