@@ -28,6 +28,8 @@ Pairs = list[tuple[Seconds, Seconds]]  # old, new
 def main(arguments: Sequence[str]) -> None:
     asked = _parse(arguments)
     folder, trees = asked.folder.resolve(), {"old": asked.folder.resolve() / "tree", "new": ROOT}
+    if folder.exists() and any(folder.iterdir()):  # its finished runs would be found, and cost nothing
+        raise SystemExit(f"error: --folder {folder} is not empty: remove it, or name another")
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["git", "worktree", "add", "--detach", str(trees["old"]), asked.commit], cwd=ROOT, check=True)
     try:
@@ -86,12 +88,17 @@ def table(name: str, pairs: Pairs) -> list[str]:
     lines = []
     for stage in ("run", *(key for key in pairs[0][1] if key not in ("run", "once"))):
         costs = [(old.get(stage, 0.0), new[stage]) for old, new in pairs]
-        ratios = [old / new for old, new in costs]
         was, now = (median(side) for side in zip(*costs, strict=True))
-        lines.append(
-            f"{name:12s}{stage:12s}{was:8.2f}{now:8.2f} CPU s  {median(ratios):5.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        lines.append(f"{name:12s}{stage:12s}{was:8.2f}{now:8.2f} CPU s  {_ratio(costs)}")
     return lines
+
+
+def _ratio(costs: Sequence[tuple[float, float]]) -> str:
+    """A stage may take less than the clock's tick."""
+    if not all(new for _, new in costs):
+        return "    –"
+    ratios = [old / new for old, new in costs]
+    return f"{median(ratios):5.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

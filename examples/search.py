@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from filelock import FileLock, Timeout
+
 try:
     import optuna
     from optuna.distributions import FloatDistribution
@@ -41,21 +43,30 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     if asked.trials < 1:
         parser.error(f"--trials {asked.trials}: at least 1")
+    try:
+        with FileLock("search.db.lock", timeout=0):
+            return search(asked.trials, asked.overrides)
+    except Timeout:
+        parser.error("another search writes search.db in this folder: wait for it, or search elsewhere")
+
+
+def search(trials: int, overrides: list[str]) -> int:
+    """Until so many trials are done, those of before included."""
     study = optuna.create_study(
-        storage="sqlite:///search.db", study_name=" ".join(sorted(asked.overrides)) or "defaults", direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=0), load_if_exists=True,
+        storage="sqlite:///search.db", study_name=" ".join(sorted(overrides)) or "defaults", direction="maximize", load_if_exists=True,
     )  # fmt: skip
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # the same seed would ask the first points again
     for stopped in study.get_trials(states=[TrialState.RUNNING]):  # by Ctrl-C, say: its runs go on
         study.tell(stopped.number, state=TrialState.FAIL)
         study.enqueue_trial(stopped.params)
-    while len(study.get_trials(states=[TrialState.COMPLETE])) < asked.trials:
+    while len(study.get_trials(states=[TrialState.COMPLETE])) < trials:
         trial = study.ask(SPACE)
-        code, success = answer([*asked.overrides, *(f"{name}={value!r}" for name, value in trial.params.items())])
+        code, success = answer([*overrides, *(f"{name}={value!r}" for name, value in trial.params.items())])
         if code:
             return code
         study.tell(trial, success)
         print(f"trial {trial.number}: {success:.3f} with {trial.params}; best {study.best_value:.3f}", flush=True)
-    print(f"best of {asked.trials}: {study.best_value:.3f} with {study.best_params}")
+    print(f"best of {trials}: {study.best_value:.3f} with {study.best_params}")
     return 0
 
 

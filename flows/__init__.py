@@ -8,9 +8,9 @@ _show = sys.excepthook
 
 
 def _in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while a command is still being read has no traceback either (``flows.exits`` sees to the rest)."""
+    """Ctrl-C while a command's code is still being read has no traceback either (``flows.exits`` sees to the rest)."""
     if issubclass(kind, KeyboardInterrupt):
-        print("interrupted: nothing was started", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
     else:
         _show(kind, error, trace)
 

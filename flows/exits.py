@@ -49,26 +49,32 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
 
 
 def end_as_interrupted() -> None:
-    """From now on SIGTERM and a closed terminal end this process as Ctrl-C does: what was started is stopped, within ``_ENDS_S``. A
-    command that was told to outlive its terminal (``nohup``) does."""
+    """From now on SIGTERM and a closed terminal end this process as Ctrl-C does: what was started is stopped, within ``_ENDS_S``, or at
+    once when it is told again. A command that was told to outlive its terminal (``nohup``) does."""
+    _at_signals(_interrupt)
+
+
+def _at_signals(handler: Callable[[int, FrameType | None], None]) -> None:
     for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(which) is not signal.SIG_IGN:
-            signal.signal(which, _interrupt)
+            signal.signal(which, handler)
 
 
 def _interrupt(which: int, frame: FrameType | None) -> None:
-    """An interrupt may be raised where nobody hears of it (a destructor, a callback of C), or wait for a library's thread."""
-    insist = threading.Timer(_ENDS_S, _end_all)
+    """An interrupt may be raised where nobody hears of it (a destructor, a callback of C), or wait for a library's thread. A second
+    one would interrupt the stopping itself, and leave behind what was not stopped yet."""
+    insist = threading.Timer(_ENDS_S, _end_all, [f"not ended after {_ENDS_S:.0f} s"])
     insist.daemon = True
     insist.start()
+    _at_signals(lambda which, frame: _end_all("told again"))
     raise KeyboardInterrupt
 
 
-def _end_all() -> None:
+def _end_all(why: str) -> None:
     """This process, and what it started."""
     import psutil
 
-    print(f"interrupted: not ended after {_ENDS_S:.0f} s, so it is killed with what it started", file=sys.stderr)
+    print(f"interrupted: {why}, so it is killed with what it started", file=sys.stderr)
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()

@@ -24,9 +24,9 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Bounds:
-    """``connections``: at once; one more is closed. ``request_s``: from a connection, or the answer before, to a whole request.
-    ``answer_s``: from there until the client has taken the answer. In bytes, ``headers`` of a request, its ``body``, and ``bodies``
-    of all requests that are being read or answered."""
+    """``connections``: at once; one more is closed. ``request_s``: from a connection, or an answer that was given, to the next whole
+    request, of which taking that answer is a part. ``answer_s``: from there until the answer is given. In bytes, ``headers`` of a
+    request, its ``body``, and ``bodies`` of all requests that are being read or answered."""
 
     connections: int = 512
     request_s: float = 20.0

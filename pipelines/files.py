@@ -167,17 +167,31 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside ``folder`` that takes its place at the end. If the block fails, ``folder`` is as it was."""
-    draft = folder.with_name(f".{folder.name}.draft")
+    """An empty folder beside ``folder`` that takes its place at the end. If the block fails, ``folder`` is as it was. Who is killed
+    while the two change places leaves one of them aside: ``restore_folder``."""
+    restore_folder(folder)
+    draft, before = folder.with_name(f".{folder.name}.draft"), _aside(folder)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(before)
         draft.rename(folder)
     finally:
+        restore_folder(folder)
         shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+def restore_folder(folder: Path) -> None:
+    """Put back what a killed ``replaced_folder`` left aside, if nothing took its place."""
+    if not folder.exists() and _aside(folder).exists():
+        _aside(folder).rename(folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.before")
 
 
 def flush(path: Path) -> None:

@@ -31,6 +31,7 @@ from pipelines.run_folder import is_finished
 
 RESULTS, REPORTS = Path("results/study"), Path("reports/study")
 _HOW = ("execution.", "hydra.", "hydra/", "tracker=")
+_HERE = "hydra/launcher=processes"
 _USAGE = "usage: python -m flows.study [hours=8] [registration=studies/empg.yaml] [plan=true]"
 
 
@@ -79,9 +80,9 @@ def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
         given[key] = value
     if not (given["hours"].isascii() and given["hours"].isdecimal()):
         raise ConfigError(f"hours={given['hours']}: give a whole number; {_USAGE}")
-    if "hydra/launcher=slurm" in how:
+    if elsewhere := [launcher for launcher in how if launcher.startswith("hydra/launcher=") and launcher != _HERE]:
         raise ConfigError(
-            "hydra/launcher=slurm: a study is registered on the kind of machine that launches it, and a cluster's nodes may be others: "
+            f"{elsewhere[0]}: a study is registered on the kind of machine that launches it, and a cluster's nodes may be others: "
             "launch it on one node, without hydra/launcher"
         )
     if given["plan"] not in ("true", "false"):

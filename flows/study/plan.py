@@ -13,7 +13,7 @@ from flows.launch.command import Command
 from flows.launch.jobs import Job, core_seconds
 from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
-from pipelines.reporting.study.registration import Registration, Size, read_registration, size_of
+from pipelines.reporting.study.registration import Registration, Size, read_content, registration_of, size_of
 from pipelines.reporting.study.results import RegisteredRun, composed_of
 from pipelines.run_folder import run_fingerprint
 
@@ -82,7 +82,8 @@ class Plan:
 
 def plan_of(file: Path, hours: int, how: Sequence[str]) -> Plan:
     """Raises ConfigError: what is wrong in the registration, or with the runs that it composes to."""
-    registration = read_registration(file)
+    content = read_content(file)
+    registration = registration_of(content, file)
     size, name = size_of(registration, hours), f"{file.stem}-{hours}h"
     how = tuple(as_group(override) for override in how)
     arms = [_overrides(registration, arm, how) for arm in size.arms]
@@ -94,7 +95,7 @@ def plan_of(file: Path, hours: int, how: Sequence[str]) -> Plan:
         for seed in registration.seeds_of(start)
         for arm in size.arms
     ]
-    return Plan(file, file.read_bytes(), registration, hours, name, how, tuple(members))
+    return Plan(file, content, registration, hours, name, how, tuple(members))
 
 
 def _overrides(registration: Registration, arm: str, how: Sequence[str]) -> list[str]:
@@ -137,6 +138,11 @@ def _check(file: Path, registration: Registration, arms: dict[str, ExperimentCon
             raise ConfigError(
                 f"{file}: the arms {arm} and {again} compose to the same runs: take one of them out of hours.…arms"
             )
+    for arm in (registration.primary.arm, registration.primary.baseline):
+        if (iterations := arms[arm].training.iterations) < registration.rollouts:
+            raise ConfigError(
+                f"{file}: rollouts={registration.rollouts} is more than the {iterations} iterations of the arm {arm}"
+            )
     contrasts = [(registration.primary.arm, registration.primary.baseline), *registration.others.items()]
     for arm, baseline in contrasts:
         if arm in arms and arms[arm].model_copy(update={"empg": arms[baseline].empg}) != arms[baseline]:
@@ -154,5 +160,3 @@ def _wrong(registration: Registration, arm: str, experiment: ExperimentConfig) -
             f"tasks={registration.tasks}, but the arm {arm} plays {evaluation.games} tasks {evaluation.samples} times: set "
             "evaluation.games in settings to the same, and evaluation.samples=1"
         )
-    if experiment.training.iterations < registration.rollouts:
-        yield f"rollouts={registration.rollouts} is more than the {experiment.training.iterations} iterations of the arm {arm}"

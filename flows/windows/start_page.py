@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import socket
@@ -24,7 +25,7 @@ def start_page(port: int, addresses: Callable[[], Mapping[str, str]]) -> Iterato
     from pipelines.bounded_server import in_background
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        known = addresses()
+        known = await asyncio.to_thread(addresses)  # a database that is locked keeps only its own asker waiting
         target = {path_of(name): address for name, address in known.items() if is_link(address)}.get(scope["path"])
         page = HTMLResponse(_page(known), 200 if scope["path"] == "/" else 404)
         await (RedirectResponse(target, 302) if target else page)(scope, receive, send)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import files
-from pipelines.files import remembered_sha256, sealed, sha256_file, unsealed
+from pipelines.files import remembered_sha256, replaced_folder, restore_folder, sealed, sha256_file, unsealed
 
 
 @pytest.fixture
@@ -70,3 +70,47 @@ def test_what_was_not_sealed_is_refused(content: bytes) -> None:
     assert unsealed(sealed({"a": [1.5, None, "ü"]})) == {"a": [1.5, None, "ü"]}
     with pytest.raises(ValueError, match=r"checksum|JSON"):
         unsealed(content)
+
+
+@pytest.mark.parametrize("moved", ["folder", ".folder.draft"])
+def test_a_folder_is_whole_wherever_its_replacement_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """Before either of the two renames."""
+    folder, rename = _with(tmp_path / "folder", "old"), Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == moved:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    def replace() -> None:
+        with replaced_folder(folder) as draft:
+            (draft / "new").touch()
+            monkeypatch.setattr(Path, "rename", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        replace()
+    assert _below(tmp_path) == ["folder", "folder/old"]
+    with replaced_folder(folder) as draft:
+        (draft / "new").touch()
+    assert _below(tmp_path) == ["folder", "folder/new"]
+
+
+def test_what_a_killed_replacement_left_aside_is_put_back(tmp_path: Path) -> None:
+    _with(tmp_path / ".folder.before", "old")
+    restore_folder(tmp_path / "folder")
+    assert _below(tmp_path) == ["folder", "folder/old"]
+    restore_folder(tmp_path / "folder")
+    assert _below(tmp_path) == ["folder", "folder/old"]
+
+
+def _with(folder: Path, file: str) -> Path:
+    folder.mkdir()
+    (folder / file).touch()
+    return folder
+
+
+def _below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))

@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
     "spreads": {"expected": {"warm_start": 1, "seed": 1, "task": 0, "dice": 50}},
     "planned": "expected",
     "hours": {
-        1: {"warm_starts": 2, "first": 5, "arms": ["off", "full"]},
+        1: {"warm_starts": 3, "first": 5, "arms": ["off", "full"]},
         2: {"warm_starts": 6, "first": 20, "arms": ["off", "full", "parts", "slow"]},
     },
 }  # fmt: skip

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.commit import code_commit
 from pipelines.errors import ConfigError, DataError
 from pipelines.files import write_checksums
 from pipelines.reporting.__main__ import main
@@ -88,19 +87,19 @@ def test_the_page_says_what_the_tables_have(tmp_path: Path, monkeypatch: pytest.
     folder = study_folder(tmp_path / "small-2h", played({"full": 0.2, "slow": -0.2}))
     write_verdict(folder, tmp_path / "out")
     study = read_study_folder(folder)
-    first, instrument, others = sentences(study, found_by(study))
-    assert "full − off: +" in first
+    instrument, first, second, others = sentences(study, found_by(study))
+    assert "On held-out tasks full − off is +" in first
     assert ": a difference, higher; every difference beyond" in first
-    assert "told slow from off" in instrument
-    assert others == "All 1 other arms are noise against their off."
+    assert "In the rollouts of the last 2 iterations, the second outcome, full − off is +" in second
+    assert "told slow − off, as it had to" in instrument
+    assert others == "Of 1 other comparisons all are noise."
     text = (tmp_path / "out" / "verdict.md").read_text("utf-8")
     for said in (
         study.registered.registration,
         study.registered.composed,
         "cccccccccccc (48 runs)",
-        f"| code of this verdict | {code_commit()} |",
         "| core-hours planned | 1.50 |",
-        "| core-hours measured | 1.20 |",
+        "| hours of the runs' processes | 1.20 |",
         first,
     ):
         assert said in text
@@ -136,7 +135,7 @@ def test_a_run_that_lacks_a_task_is_not_paired() -> None:
 
 def test_an_instrument_that_fails_is_said_to(tmp_path: Path) -> None:
     study = read_study_folder(study_folder(tmp_path / "small-2h", played({})))
-    assert any("The instrument failed: it did not tell slow" in said for said in sentences(study, found_by(study)))
+    assert sentences(study, found_by(study))[0].startswith("The instrument failed: it did not tell slow − off")
 
 
 def test_there_is_no_verdict_before_the_last_run(tmp_path: Path) -> None:
@@ -191,9 +190,15 @@ def test_what_was_changed_and_sealed_anew_is_not_what_was_registered(
     [
         ({"primary": {"arm": "whole", "baseline": "off"}}, "primary names the arm whole, arms has off, full"),
         ({"planned": "hoped"}, "planned=hoped is none of spreads"),
-        ({"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["full"]}}}, r"hours\.1\.arms lacks off"),
+        ({"hours": {1: {"warm_starts": 3, "first": 0, "arms": ["full"]}}}, r"hours\.1\.arms lacks off"),
+        ({"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["off", "full"]}}}, r"hours\.1\.warm_starts: .* \(2\)"),
+        ({"others": {}}, r"hours\.2\.arms has parts, which nothing is compared with"),
         (
-            {"hours": {1: {"warm_starts": 2, "first": 0, "arms": ["off", "full", "full"]}}},
+            {"hours": {n: {"warm_starts": 3, "first": 2 * n, "arms": ["off", "full"]} for n in (1, 2)}},
+            "hours.1 and hours.2 share the warm start 4",
+        ),
+        (
+            {"hours": {1: {"warm_starts": 3, "first": 0, "arms": ["off", "full", "full"]}}},
             r"hours\.1\.arms names full more than once",
         ),
         ({"primary": {"arm": "off", "baseline": "off"}}, "the arm off is its own baseline"),

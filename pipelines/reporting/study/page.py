@@ -67,36 +67,45 @@ def document_of(study: Study, found: Verdict) -> Document:
 
 
 def sentences(study: Study, found: Verdict) -> list[str]:
-    """The verdict in words."""
-    primary, controls = found.primary, found.of("control")
-    said = [_primary(primary)]
-    if missed := [finding.contrast.arm for finding in controls if not finding.told]:
-        said.append(
-            f"The instrument failed: it did not tell {_and(missed)} from off, though an effect was expected, so that noise "
-            "elsewhere says little."
+    """The verdict in words: whether the instrument works, then what it measured."""
+    rollouts = f"In the rollouts of the last {study.registration.rollouts} iterations, the second outcome,"
+    return [
+        *_instrument(found.of("control")),
+        f"On held-out tasks {_measured(found.primary)}.",
+        *(f"{rollouts} {_measured(finding)} (p is Holm's)." for finding in found.of("second outcome")),
+        *_others(found.of("other arm")),
+    ]
+
+
+def _instrument(controls: Sequence[Finding]) -> Iterator[str]:
+    if missed := [_names(finding) for finding in controls if not finding.told]:
+        yield (
+            f"The instrument failed: it did not tell {_and(missed)}, though an effect was expected, so that noise elsewhere says "
+            "little."
         )
     elif controls:
-        said.append(
-            f"The instrument works: it told {_and([finding.contrast.arm for finding in controls])} from off, as it had to."
-        )
-    others = found.of("other arm")
-    if told := [finding for finding in others if finding.verdict in ("higher", "lower")]:
-        said.append(f"Of {len(others)} other arms {_and([f'{f.contrast.arm} is {f.verdict}' for f in told])}.")
-    elif others:
-        said.append(f"All {len(others)} other arms are noise against their off.")
-    return said
+        yield f"The instrument works: it told {_and(list(map(_names, controls)))}, as it had to."
 
 
-def _primary(finding: Finding) -> str:
-    d, names = finding.difference, f"{finding.contrast.arm} − {finding.contrast.baseline}"
-    measured = (
-        f"{names}: {100 * d.mean:+.1f} points, 95 % interval {interval_text(d.low, d.high, '+')}, {_equals(finding.p)}"
-    )
+def _names(finding: Finding) -> str:
+    return f"{finding.contrast.arm} − {finding.contrast.baseline}"
+
+
+def _measured(finding: Finding) -> str:
+    d = finding.difference
     excluded = f"every difference beyond {_excludes(finding)} points, in either direction, is excluded"
     if math.isnan(finding.excludes):
         excluded = "nothing varied, so that nothing is excluded"
     word = {"higher": "a difference, higher", "lower": "a difference, lower"}.get(finding.verdict, finding.verdict)
-    return f"{measured}: {word}; {excluded}."
+    interval = f"95 % interval {interval_text(d.low, d.high, '+')}, {_equals(finding.p)}"
+    return f"{_names(finding)} is {100 * d.mean:+.1f} points, {interval}: {word}; {excluded}"
+
+
+def _others(findings: Sequence[Finding]) -> Iterator[str]:
+    told = [f"{_names(finding)} is {finding.verdict}" for finding in findings if finding.verdict != "noise"]
+    if findings:
+        what = f"{_and(told)}; what is not named is noise" if told else "all are noise"
+        yield f"Of {len(findings)} other comparisons {what}."
 
 
 def _and(words: Sequence[str]) -> str:
@@ -166,10 +175,17 @@ def _arms(found: Verdict) -> Table:
 def _varies(study: Study, found: Verdict) -> Table:
     """Beside what the plan took them to vary by."""
     planned, parts = study.registration.spreads[study.registration.planned], found.varies
+    # Comparisons that share an arm are no evidence of their own, as the interval of several would count them.
+    pooled = bool(found.of("other arm"))
     rows = [
-        ("warm start", _sd(parts.start), _interval(parts.start), f"{planned.warm_start:.1f}"),
-        ("seed", _sd(parts.seed), _interval(parts.seed), f"{planned.seed:.1f}"),
-        ("task", _sd(parts.task), _interval(parts.task), f"{planned.task:.1f}"),
+        (what, _sd(part), "–" if pooled else _interval(part), f"{expected:.1f}")
+        for what, part, expected in (
+            ("warm start", parts.start, planned.warm_start),
+            ("seed", parts.seed, planned.seed),
+            ("task", parts.task, planned.task),
+        )
+    ]
+    rows += [
         ("dice of one game of either arm", f"{100 * parts.dice**0.5:.1f}", "–", f"{planned.dice:.1f}"),
     ]
     promised = next(p for p in promises(study.registration, study.size) if p.spread == study.registration.planned)
@@ -212,7 +228,7 @@ def _made(study: Study) -> Table:
         ("held-out tasks of each run", f"{study.registration.tasks:,}"),
         ("runs", str(len(runs))),
         ("core-hours planned", f"{registered.core_hours:.2f}"),
-        ("core-hours measured", measured),
+        ("hours of the runs' processes", measured),
     )  # fmt: skip
     return Table("How it was made", (Heading("what"), Heading("is")), rows, 2)
 

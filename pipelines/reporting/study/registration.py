@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.errors import ConfigError
-from pipelines.reporting.statistics import LEVEL
+from pipelines.reporting.statistics import FEW_SEEDS, LEVEL
 from pipelines.sections import NonNegative, NonNegativeInt, Positive, PositiveInt, Section
 
 Several = Annotated[PositiveInt, Field(ge=2)]
+Replicates = Annotated[PositiveInt, Field(ge=FEW_SEEDS)]  # fewer give no verdict
 
 
 class Contrast(Section):
@@ -58,7 +60,7 @@ class Size(Section):
     """A study of so many hours. ``first``: the seed of the first of its warm starts. Those of two sizes are different ones, so that
     the longer study is no second look at the shorter one."""
 
-    warm_starts: Several
+    warm_starts: Replicates
     first: NonNegativeInt
     arms: tuple[str, ...]
 
@@ -99,9 +101,16 @@ class Registration(Section):
         for hours, size in self.hours.items():
             if twice := sorted({arm for arm in size.arms if size.arms.count(arm) > 1}):
                 raise ValueError(f"hours.{hours}.arms names {', '.join(twice)} more than once")
+            if idle := set(size.arms) - self._compared():
+                raise ValueError(f"hours.{hours}.arms has {', '.join(sorted(idle))}, which nothing is compared with")
             if lacking := {self.primary.arm, self.primary.baseline, *self._baselines(size)} - set(size.arms):
                 raise ValueError(
                     f"hours.{hours}.arms lacks {', '.join(sorted(lacking))}, which its others are compared with"
+                )
+        for (hours, one), (others, other) in combinations(self.hours.items(), 2):
+            if again := sorted(set(self.warm_starts(one)) & set(self.warm_starts(other))):
+                raise ValueError(
+                    f"hours.{hours} and hours.{others} share the warm start {again[0]}: choose another first"
                 )
         return self
 
@@ -110,6 +119,10 @@ class Registration(Section):
         yield from (("others", arm) for pair in self.others.items() for arm in pair)
         yield from (("controls", arm) for name, control in self.controls.items() for arm in (name, control.baseline))
         yield from ((f"hours.{hours}", arm) for hours, size in self.hours.items() for arm in size.arms)
+
+    def _compared(self) -> set[str]:
+        controls = {arm for name, control in self.controls.items() for arm in (name, control.baseline)}
+        return {self.primary.arm, self.primary.baseline, *self.others, *self.others.values()} | controls
 
     def _baselines(self, size: Size) -> set[str]:
         controls = {name: control.baseline for name, control in self.controls.items()}
@@ -126,13 +139,24 @@ class Registration(Section):
 
 
 def read_registration(file: Path) -> Registration:
-    """Raises ConfigError: the file cannot be read, is no YAML, or what is wrong in it."""
+    """Raises ConfigError: as its two halves do."""
+    return registration_of(read_content(file), file)
+
+
+def read_content(file: Path) -> bytes:
+    """Raises ConfigError: the file cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: name a registration, as studies/empg.yaml") from None
+
+
+def registration_of(content: bytes, file: Path) -> Registration:
+    """``file``: where the content is from. Raises ConfigError: it is no YAML, or what is wrong in it."""
     import yaml
 
     try:
-        return Registration.model_validate(yaml.safe_load(file.read_bytes()))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a registration, as studies/empg.yaml") from None
+        return Registration.model_validate(yaml.safe_load(content))
     except (yaml.YAMLError, UnicodeError) as error:
         raise ConfigError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
