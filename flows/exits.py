@@ -16,6 +16,7 @@ from typing import NoReturn, ParamSpec
 from flows.streams import spoken_to_whoever_listens
 from pipelines.errors import ConfigError, PlatformError
 from pipelines.machine import missing_resource
+from pipelines.passwords import without_passwords
 from pipelines.terminals import any_terminal
 
 P = ParamSpec("P")
@@ -34,7 +35,7 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
             try:
                 return main(*arguments, **named)
             except ConfigError as error:
-                print(f"error: {error}", file=sys.stderr)
+                print(without_passwords(f"error: {error}"), file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
                 print("interrupted: give the same command again to continue", file=sys.stderr)
@@ -42,7 +43,7 @@ def exit_code(main: Callable[P, int]) -> Callable[P, int]:
             except Exception as error:
                 if (line := line_of(error)) is None:
                     raise
-                print(f"error: {line}", file=sys.stderr)
+                print(without_passwords(f"error: {line}"), file=sys.stderr)
                 return 1
 
     return command

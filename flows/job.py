@@ -15,6 +15,7 @@ from flows.launch.run_state import RunState
 from flows.windows.run_log import RunLog
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
+from pipelines.passwords import without_passwords
 from pipelines.run_folder import is_finished, run_folder
 
 
@@ -36,7 +37,7 @@ def run_job(config: RunConfig) -> None:
     except Exception as error:
         reason = line_of(error)
         if reason is None:  # a bug: its traceback is wanted
-            traceback.print_exc()
+            print(without_passwords(traceback.format_exc()), end="", file=sys.stderr, flush=True)
         _keep(reason or f"{type(error).__name__}: {error}", config, launch)
 
 
@@ -70,7 +71,7 @@ def _run(config: RunConfig, launch: LaunchContext) -> None:
 
 
 def _keep(reason: str, config: RunConfig, launch: LaunchContext) -> None:
-    reason = reason.replace("\n", " ")
+    reason = without_passwords(reason.replace("\n", " "))
     folder = run_folder(config)
     print(f"error: {folder}: {reason}", file=sys.stderr, flush=True)
     RunLog(folder).say(f"error: {reason}")

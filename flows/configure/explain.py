@@ -14,7 +14,7 @@ from pydantic import Tag
 
 from flows.configure.cells import CHOICE, cells
 from flows.configure.cells import CONF as CONF
-from pipelines.tracking.guard import without_passwords
+from pipelines.passwords import without_passwords
 
 _LONG = 300
 
@@ -46,6 +46,8 @@ def known(alternatives: Sequence[str]) -> str:
 
 
 def short(text: str) -> str:
+    """At most some hundred characters, without passwords: of one that is cut, nobody would see where it ends."""
+    text = without_passwords(text)
     return text if len(text) <= _LONG else text[:_LONG] + "…"
 
 
@@ -85,7 +87,7 @@ def explain_validation(problems: Sequence[Any], overrides: Sequence[str] = ()) -
             if group in ("algorithm", "empg") and option not in options(group):  # the problem says which there are
                 continue
             return f"{override}: choose the whole group instead, {group}={option}{known(options(group))}"
-    texts = [_problem(problem) for problem in problems]
+    texts = [without_passwords(_problem(problem)) for problem in problems]
     return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
 
 
@@ -151,11 +153,15 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return f"{key} = {short(repr(problem['input']))}: choose one of {', '.join(_names_of(key))}"
     if not key or isinstance(problem["input"], dict):  # a section: the message names its values
         return f"{key}: {message}" if key else message
-    return without_passwords(f"{key} = {short(repr(problem['input']))}: {message}")
+    return f"{key} = {short(repr(problem['input']))}: {message}"
 
 
 def explain(error: Exception, overrides: Sequence[str] = ()) -> str:
-    """An error of Hydra's composition of ``overrides``."""
+    """An error of Hydra's composition of ``overrides``, without passwords."""
+    return without_passwords(_explained(error, overrides))
+
+
+def _explained(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error).strip()
     if (override := getattr(error, "override", None)) is not None:  # Hydra's OverrideParseException
         return unreadable(override)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipelines.errors import RunLocked
 from pipelines.files import atomic_write_text, read_json
-from pipelines.tracking.guard import without_passwords
+from pipelines.passwords import without_passwords
 
 _CLAIM = "claim.json"
 _PATIENCE_S = 30.0

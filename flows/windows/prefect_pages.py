@@ -20,8 +20,8 @@ from flows.windows.observers import run_name
 from flows.windows.prefect_server import mark_crashed
 from flows.windows.stages import warn_without_prefect
 from pipelines.config import RunConfig
+from pipelines.passwords import without_passwords
 from pipelines.run_folder import run_folder
-from pipelines.tracking.guard import without_passwords
 
 _DRAIN_S = 5.0
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.passwords import without_passwords
+
 FILE = "run.log"
 _SHOWN = (
     "rollout/success", "rollout/reward", "entropy/step_mean", "update/loss", "update/kl", "evaluation/success",
@@ -30,6 +32,7 @@ class RunLog:
         self._file, self._shown = folder / FILE, shown
 
     def say(self, text: str) -> None:
+        text = without_passwords(text)
         if self._shown is not None:
             self._shown.say(text)
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"

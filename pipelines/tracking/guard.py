@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from pipelines.passwords import without_passwords
 from pipelines.tracking.protocol import LaunchTracker, TrackedLaunch, TrackedRun, Tracker, TrackerSettings
 
 Opened = TypeVar("Opened")
-
-_PASSWORDS = (  # in a URI's query, and before its host, where one may hold what should have been written as %40 or %2F
-    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&#\s]*", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(://[^:@/?\s]*):\S*@"), r"\1:***@"),
-)
-
-
-def without_passwords(text: str) -> str:
-    """The text with the passwords of the URIs in it hidden. By hand: of ``u:p@ss@h`` SQLAlchemy hides the ``p`` alone."""
-    for password, hidden in _PASSWORDS:
-        text = password.sub(hidden, text)
-    return text
-
 
 def warn(text: str, error: BaseException) -> None:
     """One line on standard error: the text and the first line of the error, without passwords."""

@@ -268,6 +268,18 @@ def test_a_mistake_is_reported(overrides: list[str], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_password_that_hydra_does_not_read_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"uri=postgresql://u:\*\*\*@h/db: .*quote the value: ") as caught:
+        compose(["execution.trackers.mlflow.uri=postgresql://u:geh=eim@h/db"])
+    assert "eim" not in str(caught.value)
+
+
+def test_a_long_value_shows_no_password_where_it_is_cut() -> None:
+    with pytest.raises(ConfigError, match=r"://u:\*\*\*@h") as caught:
+        compose([f"empg.zeta=postgresql://u:{'geheim' * 99}@h/db"])
+    assert "geheim" not in str(caught.value)
+
+
 @given(st.text(st.sampled_from("ab/.=()[]{}'\"\\,:#$é ;&|*"), min_size=1))
 def test_an_override_is_read_or_refused_with_the_quoting_that_works(value: str) -> None:
     """A folder's name may hold any character: what the message says to write is read as that very name."""

@@ -66,6 +66,19 @@ def test_it_ends_in_one_line_with_the_remedy(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("uri=postgresql://u:geheim@h/db: no"),
+        FileExistsError(errno.EEXIST, "File exists", "postgresql://u:geheim@h"),
+    ],
+)
+def test_no_password_of_an_address_is_printed(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    ended(error)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "postgresql://u:***@h" in line
+
+
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "Bad file descriptor")])
 def test_a_bug_keeps_its_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):

@@ -60,6 +60,24 @@ def test_trackers_are_given_how_a_run_ended(
     assert json.loads((run_folder(config) / "recording.json").read_text())["status"] == status
 
 
+@pytest.mark.parametrize("kind", [EngineDied, ValueError])
+def test_what_is_kept_of_a_failure_holds_no_password(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_experiment(config: RunConfig, observer: Any) -> None:
+        run_folder(config).mkdir(parents=True, exist_ok=True)
+        raise kind("postgresql://u:geheim@h/db is gone")
+
+    monkeypatch.setattr("pipelines.experiment.run_experiment", run_experiment)
+    config = small_config(tmp_path)
+    launch = launched(tmp_path / "launch", monkeypatch)
+    run_job(config)
+    folder = run_folder(config)
+    for text in (capsys.readouterr().err, launch.failure_file(folder).read_text(), (folder / "run.log").read_text()):
+        assert "postgresql://u:***@h/db is gone" in text
+        assert "geheim" not in text
+
+
 @pytest.mark.parametrize(("failed", "status"), [(0, "FINISHED"), (1, "FAILED")])
 def test_trackers_are_given_how_a_launch_ended(failed: int, status: str) -> None:
     jobs, ends = jobs_of("seed=0,1"), list[str]()

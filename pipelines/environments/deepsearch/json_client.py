@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.environments.deepsearch.config import ServerSettings
 from pipelines.errors import EnvironmentFailure
+from pipelines.passwords import without_passwords
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -25,11 +26,18 @@ _AT_ONCE = 8  # requests under way of one call
 _IDLE_S = 2.0  # a connection that was idle for longer is not used again: servers close theirs after five seconds or so
 
 
-class ServerRefused(EnvironmentFailure):
+class _OfServer(EnvironmentFailure):
+    """Names an address, which may hold a password: it is kept with the rollouts, and printed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(without_passwords(text))
+
+
+class ServerRefused(_OfServer):
     """The server answers, but not this request: another request may fare better."""
 
 
-class ServerSilent(EnvironmentFailure):
+class ServerSilent(_OfServer):
     """The server cannot be reached, or does not answer in time."""
 
 

@@ -316,6 +316,17 @@ def test_nobody_there() -> None:
         client(url).search("a")
 
 
+@pytest.mark.parametrize("answer", [(401, b""), (200, {"rows": []})])
+def test_a_servers_password_is_in_no_failure(answer: tuple[int, object]) -> None:
+    with fake(lambda path, payload: answer) as server:
+        url = f"{server.url}/retrieve".replace("://", "://u:geheim@")
+        with pytest.raises(ServerRefused, match=r"http://u:\*\*\*@") as refused:
+            client(url, retries=0).search("a")
+    with pytest.raises(ServerSilent, match=r"http://u:\*\*\*@") as silent:
+        client(url, retries=0).search("a")
+    assert "geheim" not in f"{refused.value} {silent.value}"
+
+
 @pytest.mark.parametrize("url", ["http://a:port/retrieve", "localhost:8000/retrieve", "ftp://x/retrieve"])
 def test_what_is_no_address_is_tried_once(url: str) -> None:
     """A second try would come after the pause, which is longer than any test may take."""
