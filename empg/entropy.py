@@ -37,14 +37,15 @@ def logprobs_and_entropy(
             results. bfloat16 and float16 inputs: reductions in float32.
 
     Raises:
-        ValueError: shapes do not fit, temperature is not positive, or hidden, lm_head or their product is not finite.
+        ValueError: shapes or dtypes do not fit, a token is not in the vocabulary, temperature or chunk_size is not positive, or
+            hidden, lm_head or their product is not finite.
     """
     if hidden.ndim != 2 or lm_head.ndim != 2 or hidden.shape[1] != lm_head.shape[1] or tokens.shape != hidden.shape[:1]:
         raise ValueError(f"hidden {list(hidden.shape)}, lm_head {list(lm_head.shape)}, tokens {list(tokens.shape)}")
-    if temperature <= 0:
-        raise ValueError(f"temperature = {temperature} must be positive")
-    rows = chunk_size or chunk_rows(lm_head.shape[0])
-    logprobs, entropy = _Chunked.apply(hidden, lm_head, tokens.long(), temperature, rows)
+    if hidden.dtype != lm_head.dtype:
+        raise ValueError(f"hidden is {hidden.dtype} and lm_head {lm_head.dtype}: give both the same dtype")
+    chosen, rows = _checked(tokens, lm_head.shape[0], temperature, chunk_size)
+    logprobs, entropy = _Chunked.apply(hidden, lm_head, chosen, temperature, rows)
     if not all_finite(logprobs, entropy):
         require_finite(hidden=hidden, lm_head=lm_head, logprobs=logprobs, entropy=entropy)
     return logprobs, entropy
@@ -58,14 +59,13 @@ def logprobs_and_entropy_from_logits(
     adds nothing to the entropy and has gradient 0.
 
     Raises:
-        ValueError: shapes do not fit, temperature is not positive, a logit is NaN or +inf, or a token's own is −inf.
+        ValueError: shapes do not fit, a token is not in the vocabulary, temperature or chunk_size is not positive, a logit is
+            NaN or +inf, or a token's own is −inf.
     """
-    if tokens.shape != logits.shape[:-1]:
+    if logits.ndim == 0 or tokens.shape != logits.shape[:-1]:
         raise ValueError(f"logits {list(logits.shape)}, tokens {list(tokens.shape)}")
-    if temperature <= 0:
-        raise ValueError(f"temperature = {temperature} must be positive")
-    rows = chunk_size or chunk_rows(logits.shape[-1])
-    flat, chosen = logits.reshape(-1, logits.shape[-1]), tokens.long()
+    chosen, rows = _checked(tokens, logits.shape[-1], temperature, chunk_size)
+    flat = logits.reshape(-1, logits.shape[-1])
     logprobs, entropy = _ChunkedLogits.apply(flat, chosen.reshape(-1), temperature, rows)
     of_tokens = logits.detach().gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
     if not all_finite(logprobs, entropy, of_tokens):  # NaN and +inf show in their row's results, −inf is the tokens'
@@ -76,6 +76,30 @@ def logprobs_and_entropy_from_logits(
             raise ValueError(f"logits masks a chosen token: logits{place} = -inf")
         require_finite(logprobs=logprobs, entropy=entropy)
     return logprobs.reshape(tokens.shape), entropy.reshape(tokens.shape)
+
+
+def _checked(
+    tokens: torch.Tensor, vocabulary: int, temperature: float, chunk_size: int | None
+) -> tuple[torch.Tensor, int]:
+    """The tokens as int64, and how many make a chunk.
+
+    On a GPU too, where asking for ``outside`` waits for what was computed before: a call that gathers out of range there ends
+    every later call of the process, and this function waits once more at its end in any case.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature = {temperature} must be positive")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size = {chunk_size} must be positive, or None")
+    if vocabulary == 0:
+        raise ValueError("the vocabulary is empty: logits or lm_head have no entry to choose from")
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise ValueError(f"tokens is {tokens.dtype}: give integers, the ids of the chosen entries")
+    chosen = tokens.long()
+    outside = (chosen < 0) | (chosen >= vocabulary)
+    if outside.any():
+        at = outside.nonzero()[0].tolist()
+        raise ValueError(f"tokens{at} = {int(chosen[tuple(at)])} is out of [0, {vocabulary}), the vocabulary")
+    return chosen, chunk_size or chunk_rows(vocabulary)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

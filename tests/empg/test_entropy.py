@@ -144,6 +144,42 @@ def test_wrong_shapes_and_temperature_are_refused() -> None:
         logprobs_and_entropy_from_logits(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64), temperature=0.0)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "options", "message"),
+    [
+        (torch.tensor([0, 4]), {}, r"tokens\[1\] = 4 is out of \[0, 4\)"),
+        (torch.tensor([-1, 9]), {}, r"tokens\[0\] = -1 is out of \[0, 4\)"),
+        (torch.tensor([0.0, 1.5]), {}, r"tokens is torch\.float32: give integers"),
+        (torch.tensor([True, False]), {}, r"tokens is torch\.bool: give integers"),
+        (torch.tensor([0, 1]), {"chunk_size": -3}, r"chunk_size = -3 must be positive"),
+    ],
+)
+def test_what_is_no_token_is_named(tokens: torch.Tensor, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        logprobs_and_entropy(torch.zeros(2, 3), torch.zeros(4, 3), tokens, **options)
+    with pytest.raises(ValueError, match=message):
+        logprobs_and_entropy_from_logits(torch.zeros(2, 4), tokens, **options)
+
+
+def test_the_place_of_a_token_out_of_range_is_that_of_its_tensor() -> None:
+    tokens = torch.tensor([[0, 1], [2, 3], [7, 0]])
+    with pytest.raises(ValueError, match=r"tokens\[2, 0\] = 7 is out of \[0, 4\)"):
+        logprobs_and_entropy_from_logits(torch.zeros(3, 2, 4), tokens)
+
+
+def test_mixed_dtypes_are_named() -> None:
+    with pytest.raises(ValueError, match=r"hidden is torch\.float32 and lm_head torch\.bfloat16"):
+        logprobs_and_entropy(torch.zeros(2, 3), torch.zeros(4, 3).bfloat16(), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("tokens", [0, 2])
+def test_an_empty_vocabulary_is_refused(tokens: int) -> None:
+    with pytest.raises(ValueError, match="vocabulary is empty"):
+        logprobs_and_entropy_from_logits(torch.zeros(tokens, 0), torch.zeros(tokens, dtype=torch.int64))
+    with pytest.raises(ValueError, match="logits"):
+        logprobs_and_entropy_from_logits(torch.tensor(0.0), torch.tensor(0))
+
+
 @given(st.integers(0, 1000))
 @settings(deadline=None, max_examples=25)
 def test_proposition_1_by_autograd(seed: int) -> None:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.empg.reference_credit import Episode, Move
+from tests.empg.worlds import batch_of
 from tests.faults.found import Found, Tick
 from tests.faults.fuzz import Chunk, in_chunks
 
@@ -80,17 +82,47 @@ def _modulation(rng: random.Random) -> None:
         assert found.advantages.isfinite().all(), (advantages, entropies, found)
 
 
-def _entropy(rng: random.Random) -> None:
+def _tokens(rng: random.Random, size: int, vocabulary: int) -> Any:
+    """At times one is out of range, or they are no integers."""
     import torch
 
+    ids = [rng.randrange(max(vocabulary, 1)) for _ in range(size)]
+    if ids and rng.random() < 0.2:
+        ids[rng.randrange(size)] = rng.choice((-1, -(2**40), vocabulary, vocabulary + 2, 2**40))
+    return torch.tensor(ids, dtype=rng.choice((torch.int64,) * 18 + (torch.float64, torch.bool)))
+
+
+def _entropy_from_logits(rng: random.Random) -> None:
     import empg
 
-    size, vocabulary = _size(rng), rng.choice((1, 2, 7))
-    tokens = torch.tensor([rng.randrange(vocabulary) for _ in range(size)], dtype=torch.int64)
-    temperature = rng.choice((1.0, 1.0, 0.5, 0.0, 1e-8, 100.0))
-    logprobs, entropy = empg.logprobs_and_entropy_from_logits(
-        _floats(rng, size, vocabulary), tokens, temperature=temperature
+    size, vocabulary = _size(rng), rng.choice((0, 1, 2, 7, 7, 7))
+    tokens = _tokens(rng, size, vocabulary)
+    _check_entropy(
+        tokens, empg.logprobs_and_entropy_from_logits(_floats(rng, size, vocabulary), tokens, **_options(rng))
     )
+
+
+def _entropy(rng: random.Random) -> None:
+    """At times of two dtypes, or of two widths."""
+    import empg
+
+    size, width, vocabulary = _size(rng), rng.choice((0, 1, 3)), rng.choice((0, 1, 2, 7, 7, 7))
+    tokens, hidden = _tokens(rng, size, vocabulary), _floats(rng, size, width)
+    lm_head = _floats(rng, vocabulary, width + (rng.random() < 0.1))
+    if rng.random() < 0.8:
+        lm_head = lm_head.to(hidden.dtype)
+    _check_entropy(tokens, empg.logprobs_and_entropy(hidden, lm_head, tokens, **_options(rng)))
+
+
+def _options(rng: random.Random) -> dict[str, Any]:
+    return {
+        "temperature": rng.choice((*(1.0, 0.5, 1e-8, 100.0) * 3, 0.0)),
+        "chunk_size": rng.choice((*(None, 1, 2) * 5, 0, -1)),
+    }
+
+
+def _check_entropy(tokens: Any, found: Any) -> None:
+    logprobs, entropy = found
     assert logprobs.shape == entropy.shape == tokens.shape
     assert not (logprobs > 1e-6).any()
     assert not (entropy < -1e-6).any()
@@ -122,6 +154,36 @@ def _loss(rng: random.Random) -> None:
     assert loss.ndim == 0
 
 
+def _credit(rng: random.Random) -> None:
+    """Episodes with odd numbers through every estimator; at times a tensor of the batch is of another dtype or out of range."""
+    from dataclasses import replace
+
+    from empg.credit import ESTIMATORS, MODULATORS
+    from empg.credit.assign import assign_credit
+
+    batch = batch_of([_episode(rng) for _ in range(rng.choice((0, 1, 2, 5)))])
+    if rng.random() < 0.2:
+        name = rng.choice([name for name in vars(batch) if name.endswith(("_N", "_T"))])
+        tensor = getattr(batch, name)
+        harmed = rng.choice((tensor.float(), tensor[1:], tensor[None], -tensor.long() - 1, tensor + 2**40))
+        batch = replace(batch, **{name: harmed})
+    estimator: Any = ESTIMATORS[rng.choice(list(ESTIMATORS))]()
+    modulator: Any = MODULATORS[rng.choice(list(MODULATORS))]()
+    credit = assign_credit(batch, estimator, modulator)
+    assert credit.advantages_N.shape == batch.trajectory_N.shape
+    assert credit.advantages_N.isfinite().all()
+
+
+def _episode(rng: random.Random) -> Episode:
+    def number() -> float:
+        return rng.choice((0.0, 1.0, rng.gauss(0, 1), rng.choice(_ODD) if rng.random() < 0.1 else 0.5))
+
+    moves = [Move(rng.choice("abc"), rng.choice("xy"), rng.choice("abc"), 0.0, number(), number())
+             for _ in range(rng.choice((0, 1, 3, 6)))]  # fmt: skip
+    return Episode(rng.choice((0, 1, 2**62)), number() if moves else 0.0, tuple(moves))
+
+
 _CALLS: dict[str, Callable[[random.Random], None]] = {
-    "advantages": _advantages, "modulation": _modulation, "entropy": _entropy, "steps": _steps, "loss": _loss,
+    "advantages": _advantages, "modulation": _modulation, "entropy": _entropy, "entropy from logits": _entropy_from_logits,
+    "steps": _steps, "loss": _loss, "credit": _credit,
 }  # fmt: skip
