@@ -16,13 +16,15 @@ _REMEDY = "restore it, or set model.pretrained=<another folder>"
 
 
 def check_folder(folder: Path) -> None:
-    """Every weight file that the folder names is there in its full length, and vLLM reads the model as what it is.
+    """Every weight file that the folder names is there in its full length, every token has a row in the embedding, and vLLM reads
+    the model as what it is.
 
     Raises:
-        MissingCheckpoint: a file is absent or cut. ConfigError: a shape that vLLM would read wrongly without a word, or weights other
-            than those that everybody else reads.
+        MissingCheckpoint: a file is absent or cut. ConfigError: a token without a row, a shape that vLLM would read wrongly without a
+            word, or weights other than those that everybody else reads.
     """
     check_weights(folder)
+    check_vocabulary(folder)
     _check_index(folder)
     _check_heads(folder, read_json(folder / "config.json"))
 
@@ -112,7 +114,8 @@ def copy_as_float32(folder: Path, out: Path) -> None:
 
 
 def check_vocabulary(folder: Path) -> None:
-    """Every token of the tokenizer has a row in the embedding.
+    """Every token of the tokenizer has a row in the embedding, by the configuration: no weights are read. More rows than tokens are
+    padding.
 
     Raises:
         MissingCheckpoint: the tokenizer cannot be read. ConfigError: a token has no row.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config, Qwen3Config
 
 from pipelines.errors import ConfigError, MissingCheckpoint
@@ -90,9 +92,10 @@ def test_a_model_in_many_files_is_the_same(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_two_models_in_a_folder_are_refused_where_vllm_reads_it(tmp_path: Path) -> None:
+def test_two_models_in_a_folder_are_refused_where_vllm_reads_it(model_folder: Path, tmp_path: Path) -> None:
     """transformers and policy=local take model.safetensors, vLLM what the index names. One that names the whole file is harmless."""
-    saved(LlamaConfig(**SIZES), tmp_path)
+    saved(LlamaConfig(**SIZES | {"vocab_size": 4096}), tmp_path)
+    shutil.copyfile(model_folder / "tokenizer.json", tmp_path / "tokenizer.json")
     index = tmp_path / "model.safetensors.index.json"
     write_json(index, {"weight_map": {"a": "model.safetensors"}})
     check_folder(tmp_path)
@@ -166,10 +169,14 @@ def test_a_stand_in_is_not_probed(model_folder: Path, monkeypatch: pytest.Monkey
     assert check_model(LocalPolicyConfig(), model_folder) == {}
 
 
-def test_a_token_without_a_row_is_refused(model_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(model_folder, tmp_path / "model")
-    config = read_json(tmp_path / "model" / "config.json")
-    check_vocabulary(tmp_path / "model")
-    write_json(tmp_path / "model" / "config.json", config | {"vocab_size": 200})
-    with pytest.raises(ConfigError, match=r"embedding of 200 rows"):
-        check_vocabulary(tmp_path / "model")
+@pytest.mark.parametrize("check", [check_vocabulary, check_folder], ids=["policy=local", "policy=vllm and openrlhf"])
+def test_a_token_without_a_row_is_refused(check: Callable[[Path], None], model_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
+    config = read_json(tmp_path / "config.json") | {"model_type": "llama"}  # vLLM's Qwen2 has no heads of this size
+    tokens = Tokenizer.from_file(str(tmp_path / "tokenizer.json")).get_vocab_size()
+    for rows in (tokens, tokens + 1000):  # padded
+        write_json(tmp_path / "config.json", config | {"vocab_size": rows})
+        check(tmp_path)
+    write_json(tmp_path / "config.json", config | {"vocab_size": tokens - 1})
+    with pytest.raises(ConfigError, match=f"has the id {tokens - 1}, .*embedding of {tokens - 1} rows"):
+        check(tmp_path)
