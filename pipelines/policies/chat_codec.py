@@ -11,6 +11,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from pipelines.config.templates import USUAL
 from pipelines.errors import DataError
 from pipelines.files import read_json
 from pipelines.policies.chat_template import ChatTemplate, read_chat_template
@@ -19,6 +20,7 @@ from pipelines.protocols import Message
 _MARK = "\x00text\x00"  # stands for a text while the template is rendered
 _PIECE = re.compile(r"<[^<>]+>|\[[^\[\]]+\]|.", re.DOTALL)  # a tag, or one character
 _LAST_TAG = re.compile(r"(<\w[\w.:-]*>|\[\w[\w.:-]*\])\s*\Z")  # an opening tag that ends a text
+_SETTINGS, _OLDER = "tokenizer_config.json", "special_tokens_map.json"
 _REMEDY = "restore it, or choose another model folder"
 _USER, _TURN = (Message("user", _MARK),), (Message("user", _MARK), Message("assistant", _MARK), Message("user", _MARK))
 _PADDED = (Message("user", f" {_MARK} "),)
@@ -39,7 +41,7 @@ class ChatCodec:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        tokens, source = _read_settings(folder)
+        tokens, said_by, source = _read_settings(folder)
         self._markup, self._plain = _read_tokenizer(folder), _read_tokenizer(folder)
         self._plain.encode_special_tokens = True
         added = self._markup.get_added_tokens_decoder()
@@ -53,7 +55,7 @@ class ChatCodec:
         self._template = ChatTemplate(source, tokens, folder)
         user, turn, padded = self._template.render(_USER, _TURN, _PADDED)
         opened, answered = self._pieces(user, "user"), self._pieces(turn, "user, assistant, user")
-        declared = _declared_ends(folder, self._markup, tokens.get("eos_token"))
+        declared = _declared_ends(folder, self._markup, tokens.get("eos_token"), said_by)
         self._end = self._end_of(answered[2], declared)
         self._ends = frozenset({self._end, *(end for ends in declared.values() for end in ends)})
         self._end_text = self._markup.id_to_token(self._end)
@@ -213,15 +215,33 @@ class ChatCodec:
         return start + _MARK + opened + (answered + more[0] + _MARK + more[1]) * 2
 
 
-def _read_settings(folder: Path) -> tuple[dict[str, str], str]:
-    """The special tokens of ``tokenizer_config.json`` and the chat template's text."""
+def _read_settings(folder: Path) -> tuple[dict[str, str], str, str]:
+    """The special tokens, the file that says ``eos_token``, and the chat template's text."""
     try:
-        settings = read_json(folder / "tokenizer_config.json")
-        return _special_tokens(settings), read_chat_template(folder, settings)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # also JSON of another form
+        settings = read_json(folder / _SETTINGS)
+        older = _older_tokens(folder, settings)
+        said_by = _OLDER if "eos_token" in older else _SETTINGS
+        return _special_tokens({**settings, **older}), said_by, read_chat_template(folder, settings)
+    except KeyError as error:
+        raise DataError(
+            f"{folder} holds no chat template ({error.args[0]}): set model.template={' or '.join(USUAL)}, or to the name of "
+            "another or to a file (./name.jinja), or choose another model folder"
+        ) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:  # also JSON of another form
         raise DataError(
             f"{folder} holds no chat template that can be read ({error}): is it a model folder? {_REMEDY}"
         ) from None
+
+
+def _older_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What older folders say in a file of its own. As transformers has it: it counts where ``settings`` hold no
+    ``added_tokens_decoder``, and then more than they do."""
+    if "added_tokens_decoder" in settings or not (folder / _OLDER).is_file():
+        return {}
+    try:
+        return dict(read_json(folder / _OLDER).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{folder / _OLDER} cannot be read ({error}): {_REMEDY}") from None
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
@@ -233,15 +253,15 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
         ) from None
 
 
-def _declared_ends(folder: Path, tokenizer: Tokenizer, eos_token: str | None) -> dict[str, list[int]]:
-    """Ids at which the folder says that a text ends, by the file that says so, the tokenizer's own first.
+def _declared_ends(folder: Path, tokenizer: Tokenizer, eos_token: str | None, said_by: str) -> dict[str, list[int]]:
+    """Ids at which the folder says that a text ends, by the file that says so, the tokenizer's own first, which is ``said_by``.
 
     Raises:
         DataError: a file cannot be read, or declares what is no token.
     """
     said: dict[str, list[Any]] = {}
     if eos_token:
-        said["tokenizer_config.json"] = [tokenizer.token_to_id(eos_token)]
+        said[said_by] = [tokenizer.token_to_id(eos_token)]
     for name in ("generation_config.json", "config.json"):
         try:
             ends = read_json(folder / name).get("eos_token_id")

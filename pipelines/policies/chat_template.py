@@ -81,7 +81,7 @@ def read_chat_template(folder: Path, settings: Mapping[str, Any]) -> str:
     """
     found = named_templates(folder, settings)
     if not found:
-        raise KeyError("chat_template")
+        raise KeyError("neither in a file of its own nor in tokenizer_config.json")
     if "default" not in found:
         raise KeyError(f"of its named templates {', '.join(sorted(found))} none is called default")
     return found["default"]

@@ -148,6 +148,43 @@ def test_a_template_may_begin_with_a_token_of_its_own(make: Make, described: boo
     assert "<bos>" not in prompt(codec, "go", continues=True)
 
 
+@pytest.mark.parametrize("described", [False, True])
+@pytest.mark.parametrize(
+    ("said", "begins"),
+    [({}, "<bos>"), ({"bos_token": "<|user|>"}, "<bos>"), ({"bos_token": "<|user|>", "added_tokens_decoder": {}}, "<|user|>")],
+    ids=["in no other file", "in both", "a newer folder"],
+)  # fmt: skip
+def test_special_tokens_of_an_older_folder_are_transformers_own(
+    make: Make, said: dict[str, Any], begins: str, described: bool
+) -> None:
+    from transformers import AutoTokenizer
+
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{- bos_token }}" + CHATML, **said}
+    bos = {"content": "<bos>", "lstrip": False, "rstrip": False, "normalized": False} if described else "<bos>"
+    folder = make("", tokenizer_config=settings, special_tokens_map={"bos_token": bos, "eos_token": "<|im_end|>"})
+    ids = ChatCodec(folder).chat_prompt([Message("user", "go")], continues=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    asked = [{"role": "user", "content": "go"}]
+    assert ids == tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+    assert tokenizer.decode(ids).startswith(f"{begins}<|im_start|>")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('{"eos_token": "</s>"}', r"map\.json declares eos_token=</s>"),
+        ("[3]", r"map\.json cannot"),
+        ("{", r"map\.json cannot"),
+    ],
+)
+def test_special_tokens_of_an_older_folder_that_cannot_be_are_one_line(make: Make, content: str, named: str) -> None:
+    folder = make(CHATML)
+    (folder / "special_tokens_map.json").write_text(content)
+    with pytest.raises(DataError, match=named) as caught:
+        ChatCodec(folder)
+    assert "\n" not in str(caught.value)
+
+
 # ------------------------------------------------------------------------------------------------- a template is data
 
 
@@ -207,8 +244,9 @@ def test_a_missing_or_damaged_file_is_named(make: Make, name: str) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"chat_template": None}, {"chat_template": []}])
 def test_a_folder_without_a_chat_template_is_named(make: Make, settings: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="no chat template"):
+    with pytest.raises(DataError, match=r"no chat template .*set model\.template=chatml or llama3") as caught:
         ChatCodec(make("", tokenizer_config={"eos_token": "<|im_end|>"} | settings))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
