@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from pipelines.workers import ordered_map, usable_cores
 from tests.faults.found import Found, Tick
 
 _HANG_S = 1.0  # of CPU time: under load a call may wait
+_WAIT_S = 60.0  # of the clock: who sleeps or waits for a lock uses no CPU
 _GROWN_MB = 100
 _SHOWN = 5  # faults of a chunk
 
@@ -29,15 +32,18 @@ class Chunk:
 
     def try_one(self, label: str, call: Callable[[], Any], allowed: tuple[type[BaseException], ...] = ()) -> Any:
         """What ``call`` returns; None where it raised. Anything raised that is not ``allowed`` is a fault."""
-        began, value, fault = time.process_time(), None, ""
+        began, clock, value, fault = time.process_time(), time.monotonic(), None, ""
         try:
-            value = call()
+            with _at_most(_WAIT_S):
+                value = call()
         except allowed:
             pass
         except BaseException as error:
             fault = f"{type(error).__name__}: {error}"
         if (took := time.process_time() - began) > _HANG_S:
             fault = f"{fault} it took {took:.1f} s".strip()
+        if not fault and (waited := time.monotonic() - clock) > _WAIT_S:  # it caught whatever it was told
+            fault = f"it waited {waited:.1f} s"
         self.done += 1
         if fault and len(self.faults) < _SHOWN:
             self.faults.append(f"{label[:300]}: {fault[:300]}")
@@ -46,6 +52,29 @@ class Chunk:
     def closed(self) -> Chunk:
         self.rss_mb = psutil.Process().memory_info().rss / 2**20
         return self
+
+
+class Hung(BaseException):
+    """No ``Exception``, and no ``TimeoutError``, which is an OSError: who reads a file may catch those, and wait again."""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raises Hung in the main thread, where this must be, if the block takes longer, and again as long as it goes on. What hangs in
+    native code hears of it when it returns."""
+
+    def ring(*_: object) -> None:
+        raise Hung(f"it hung for {seconds:g} s")
+
+    began, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    others, _ = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if others:  # somebody else's alarm, as that of a test
+            signal.setitimer(signal.ITIMER_REAL, max(others - (time.monotonic() - began), 1e-3))
 
 
 def in_chunks(
