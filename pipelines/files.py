@@ -135,6 +135,21 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def read_yaml(path: Path) -> Any:
+    """Raises OSError, or ValueError as ``yaml_of``."""
+    return yaml_of(path.read_bytes())
+
+
+def yaml_of(content: bytes) -> Any:
+    """Raises ValueError: it is no YAML; of a date or a number that is none, PyYAML raises every kind of error."""
+    import yaml
+
+    try:
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
 def remembered(file: Path) -> dict[str, str]:
     """What ``write_json`` left there; nothing where it left nothing."""
     try:

@@ -10,7 +10,7 @@ from flows.configure.recorded import experiment_of
 from flows.configure.spelled import overrides_of
 from pipelines.config import ExperimentConfig, RunConfig
 from pipelines.errors import ConfigError
-from pipelines.files import CHECKSUMS, damaged_file
+from pipelines.files import CHECKSUMS, damaged_file, read_yaml
 from pipelines.run_folder import run_fingerprint, run_folder
 from pipelines.run_info import read_run_info
 from pipelines.schemas import RUN_JSON
@@ -74,20 +74,18 @@ def _check_same(run: Path, experiment: ExperimentConfig, recorded: str | None, s
 def _settings(run: Path) -> tuple[Any, str | None]:
     """Its experiment's values and fingerprint, by its sealed record, or where it is not finished the values by the copy for
     people."""
-    import yaml
-
     try:
         for results in (run / "results", run):
             if (results / RUN_JSON).is_file():
                 _check_sealed(run, results)
                 info = read_run_info(results)
                 return info.config, info.fingerprint
-        return yaml.safe_load((run / "params.yaml").read_text("utf-8")), None
+        return read_yaml(run / "params.yaml"), None
     except FileNotFoundError:
         seeds = sorted(path.parent for path in run.glob("*/params.yaml"))
         hint = f"it holds runs, name one: {KEY}={seeds[0]}" if seeds else "name one, e.g. runs/<cell>/seed0"
         raise ConfigError(f"{KEY}={run} is no run's folder (no params.yaml, no results/{RUN_JSON}): {hint}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{KEY}={run} cannot be read ({' '.join(str(error).split())})") from None
 
 

@@ -79,7 +79,12 @@ def merge_folder(base: Path, adapter: Path, out: Path) -> None:
         tensors = {name: tensor.float().contiguous() for name, tensor in load_file(file).items()}
         for name in sorted(tensors.keys() & named.keys()):
             a, b = changes.pop(named[name])
-            if tensors[name].shape != (b.shape[0], a.shape[1]):
+            if (
+                a.ndim != 2
+                or b.ndim != 2
+                or a.shape[0] != b.shape[1]
+                or tensors[name].shape != (b.shape[0], a.shape[1])
+            ):
                 raise MissingCheckpoint(
                     f"{adapter} changes {name} of another shape than {base} has: it is of another model"
                 )
@@ -101,8 +106,11 @@ def _changes(folder: Path) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]]
             f"{name.removeprefix(_PREFIX)}.weight": (tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"])
             for name in names
         }
-        return factors, float(config["lora_alpha"]) / int(config["r"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        alpha, rank = float(config["lora_alpha"]), int(config["r"])
+        if rank < 1 or not math.isfinite(alpha):
+            raise ValueError(f"lora_alpha={alpha} and r={rank}")
+        return factors, alpha / rank
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise MissingCheckpoint(f"{folder} holds no adapter that can be read ({error}): restore it") from None
 
 

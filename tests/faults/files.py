@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import CorruptArtifact, DataError, PlatformError
+from tests.faults.brought import bring, read_adapter, read_answer, read_study, read_translation, read_undelivered
 from tests.faults.found import Found, Tick
 from tests.faults.fuzz import Chunk, in_chunks
 from tests.pipelines.kills import Launches
@@ -38,6 +39,7 @@ def fuzz_files(count: int, seed: int, folder: Path, tick: Tick) -> Iterator[Foun
     for name in {reader.benchmark for reader in READERS.values()}:
         with Launches(folder / name, name) as launches:
             launches.let_through()
+    bring(sorted(folder.glob("alfworld/artifacts/update/*/model"))[0], folder / "alfworld" / "brought")
     for name in READERS:
         yield in_chunks(f"damaged: {name}", _read, count, _CHUNK, (name, str(folder), seed), tick)
 
@@ -174,6 +176,12 @@ READERS = {
     "weights": Reader("alfworld", "artifacts/update/*/model/model.safetensors", _weights),
     "config.json": Reader("alfworld", "artifacts/update/*/model/config.json", _weights),
     "model folder": Reader("alfworld", "artifacts/update/*/model/[tcg]*", _codec),
+    "chat template": Reader("alfworld", "brought/model/chat_template.jinja", _codec),
+    "LoRA adapter": Reader("alfworld", "brought/adapter/*", read_adapter),
+    "what MLflow was not told": Reader("alfworld", "brought/undelivered/*", read_undelivered, notices=True),
+    "registrations of studies": Reader("alfworld", "brought/studies/*", read_study),
+    "a cached translation": Reader("alfworld", "brought/translation/*", read_translation, (ValueError,), notices=True),
+    "servers' answers": Reader("alfworld", "brought/answers/*", read_answer),
     "ALFWorld's data": Reader("alfworld", f"{_DATA}/**/*", _panels("alfworld")),
     "WebShop's data": Reader("webshop", f"{_DATA}/**/*", _panels("webshop")),
     "Deep Search's data": Reader("deepsearch", f"{_DATA}/**/*", _panels("deepsearch")),

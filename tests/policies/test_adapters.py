@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipelines.policies import merge_adapter
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.learner import LocalLearner
 from pipelines.policies.local.policy import local_policy
+from pipelines.policies.lora_files import tensor_name, write
 from pipelines.protocols import Policy
 from tests.policies.conformance import SETTINGS, Begin, LearnerConformance
 from tests.policies.play import converse, same, sequences
@@ -113,6 +115,30 @@ def test_the_frozen_model_is_there_once_and_in_bfloat16(model_folder: Path) -> N
     assert learner._frozen().engine._model is learner._engine._model  # type: ignore[attr-defined]
     assert {p.dtype for p in learner._engine.named.values()} == {torch.float32}
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in learner._engine.named.values())
+
+
+@pytest.mark.parametrize(
+    ("config", "shapes", "said"),
+    [
+        ({"r": 0}, [(2, 64), (128, 2)], "no adapter that can be read .*r=0"),
+        ({"lora_alpha": 1e999}, [(2, 64), (128, 2)], "lora_alpha=inf"),
+        ({}, [(2, 64), (128, 3)], "of another shape"),
+        ({}, [(64,), (128, 1)], "of another shape"),
+        ({}, [(2, 64), (128,)], "of another shape"),
+    ],
+)
+def test_an_adapter_that_cannot_be_merged_is_one_line(
+    config: dict[str, float], shapes: list[tuple[int, ...]], said: str, model_folder: Path, tmp_path: Path
+) -> None:
+    tensors = {
+        tensor_name("model.layers.0.self_attn.q_proj", x): torch.ones(s) for x, s in zip("AB", shapes, strict=True)
+    }
+    write(tmp_path / "adapter", LORA, tensors)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(read_json(file) | config))
+    with pytest.raises(MissingCheckpoint, match=said) as caught:
+        merge_adapter(model_folder, tmp_path / "adapter", tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_does_not_fit_is_named(model_folder: Path, tmp_path: Path) -> None:

@@ -214,6 +214,16 @@ def test_what_is_wrong_in_a_registration_is_one_line(tmp_path: Path, changed: di
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["question: 2024-13-45", "[" * 3000, "question: !!int ''", "question: !!bool maybe", "{", "a: \xff"]
+)
+def test_what_is_no_yaml_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "small.yaml").write_text(text, "latin-1")
+    with pytest.raises(ConfigError, match=r"small\.yaml is no YAML: ") as caught:
+        read_registration(tmp_path / "small.yaml")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_houses_own_study_tells_its_controls_with_the_power_that_it_promises() -> None:
     """The smallest size, the least effect: the others are told more often."""
     of = read_registration(Path(__file__).parents[2] / "studies" / "empg.yaml")

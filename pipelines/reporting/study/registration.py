@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.errors import ConfigError
+from pipelines.files import yaml_of
 from pipelines.reporting.statistics import FEW_SEEDS, LEVEL
 from pipelines.sections import NonNegative, NonNegativeInt, Positive, PositiveInt, Section
 
@@ -153,14 +154,12 @@ def read_content(file: Path) -> bytes:
 
 def registration_of(content: bytes, file: Path) -> Registration:
     """``file``: where the content is from. Raises ConfigError: it is no YAML, or what is wrong in it."""
-    import yaml
-
     try:
-        return Registration.model_validate(yaml.safe_load(content))
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise ConfigError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
+        return Registration.model_validate(yaml_of(content))
     except ValidationError as error:
         raise ConfigError(f"{file}: {'; '.join(map(_problem, error.errors()))}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} is no YAML: {error}") from None
 
 
 def _problem(problem: Any) -> str:
