@@ -12,6 +12,7 @@ from pipelines.tracking.protocol import LaunchTracker, TrackedLaunch, TrackedRun
 
 Opened = TypeVar("Opened")
 
+
 def warn(text: str, error: BaseException) -> None:
     """One line on standard error: the text and the first line of the error, without passwords."""
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
