@@ -91,8 +91,8 @@ def publish_both(root: Path, own: Path) -> None:
 
 
 def keep_some(stages: Path, tables: str, figures: str) -> None:
-    """And no study of credit."""
-    text = re.sub(r"\n  credit:.*?(?=\nmetrics:|\Z)", "", stages.read_text(), flags=re.DOTALL)
+    """And no other studies."""
+    text = re.sub(r"\n  verdict:.*?(?=\nmetrics:|\Z)", "", stages.read_text(), flags=re.DOTALL)
     text = re.sub(r"name: \[table1,.*\]", f"name: [{tables}]", text)
     stages.write_text(re.sub(r"name: \[learning_curves,.*\]", f"name: [{figures}]", text))
 
