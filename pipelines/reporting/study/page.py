@@ -63,7 +63,12 @@ def document_of(study: Study, found: Verdict) -> Document:
         f"{study.registration.question} {benchmark_title(study.registration.benchmark)}, {study.registered.hours} hours"
     )
     shown = tuple(table for table in tables if table.rows)
-    return Document(title, shown, (NOTE,))
+    whys = (f"Expected of {name}: {study.registration.controls[name].why}." for name in _controls_of(found))
+    return Document(title, shown, (NOTE, *whys))
+
+
+def _controls_of(found: Verdict) -> list[str]:
+    return [finding.contrast.arm for finding in found.of("control")]
 
 
 def sentences(study: Study, found: Verdict) -> list[str]:
@@ -155,7 +160,7 @@ def _controls(study: Study, found: Verdict) -> Table:
         control, d = finding.control, finding.difference
         assert control is not None
         rows.append((
-            finding.contrast.arm, f"{control.at_least:g} points {control.expected} at least: {control.why}",
+            finding.contrast.arm, f"{control.at_least:g} points {control.expected} at least",
             f"{planned.controls[finding.contrast.arm]:.0%}", f"{100 * d.mean:+.1f}", interval_text(d.low, d.high, "+"), _p(d.p),
             "yes" if finding.told else "no",
         ))  # fmt: skip
