@@ -186,7 +186,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     while the two change places leaves one of them aside: ``restore_folder``."""
     restore_folder(folder)
     draft, before = folder.with_name(f".{folder.name}.draft"), _aside(folder)
-    shutil.rmtree(draft, ignore_errors=True)
+    for left in (draft, before):  # by who was killed; whatever lies before is older than the folder
+        shutil.rmtree(left, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft

@@ -106,6 +106,14 @@ def test_what_a_killed_replacement_left_aside_is_put_back(tmp_path: Path) -> Non
     assert _below(tmp_path) == ["folder", "folder/old"]
 
 
+def test_what_a_replacement_killed_at_its_very_end_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = _with(tmp_path / "folder", "old")
+    _with(tmp_path / ".folder.before", "older")
+    with replaced_folder(folder) as draft:
+        (draft / "new").touch()
+    assert _below(tmp_path) == ["folder", "folder/new"]
+
+
 def _with(folder: Path, file: str) -> Path:
     folder.mkdir()
     (folder / file).touch()

@@ -63,12 +63,9 @@ def document_of(study: Study, found: Verdict) -> Document:
         f"{study.registration.question} {benchmark_title(study.registration.benchmark)}, {study.registered.hours} hours"
     )
     shown = tuple(table for table in tables if table.rows)
-    whys = (f"Expected of {name}: {study.registration.controls[name].why}." for name in _controls_of(found))
+    expected = [(_names(finding), finding.control) for finding in found.of("control")]
+    whys = (f"Why so much is expected of {name}: {control.why}." for name, control in expected if control)
     return Document(title, shown, (NOTE, *whys))
-
-
-def _controls_of(found: Verdict) -> list[str]:
-    return [finding.contrast.arm for finding in found.of("control")]
 
 
 def sentences(study: Study, found: Verdict) -> list[str]:
@@ -160,11 +157,11 @@ def _controls(study: Study, found: Verdict) -> Table:
         control, d = finding.control, finding.difference
         assert control is not None
         rows.append((
-            finding.contrast.arm, f"{control.at_least:g} points {control.expected} at least",
+            _names(finding), f"{control.at_least:g} points {control.expected} at least",
             f"{planned.controls[finding.contrast.arm]:.0%}", f"{100 * d.mean:+.1f}", interval_text(d.low, d.high, "+"), _p(d.p),
             "yes" if finding.told else "no",
         ))  # fmt: skip
-    header = ("control", "expected", "planned power", "difference", "95 % interval", "p", "told from off")
+    header = ("control", "expected", "planned power", "difference", "95 % interval", "p", "told")
     return Table("Controls: does the instrument work?", tuple(map(Heading, header)), tuple(rows), 2)
 
 
@@ -190,9 +187,7 @@ def _varies(study: Study, found: Verdict) -> Table:
             ("task", parts.task, planned.task),
         )
     ]
-    rows += [
-        ("dice of one game of either arm", f"{100 * parts.dice**0.5:.1f}", "–", f"{planned.dice:.1f}"),
-    ]
+    rows.append(("dice of one game of either arm", f"{100 * parts.dice**0.5:.1f}", "–", f"{planned.dice:.1f}"))
     promised = next(p for p in promises(study.registration, study.size) if p.spread == study.registration.planned)
     tells = f"told from 0 by such a study in {POWER:.0%} of cases"
     rows.append((tells, f"{100 * found.could_tell:.1f}", "–", f"{100 * promised.alone:.1f}"))
