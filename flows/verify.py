@@ -1,8 +1,9 @@
-"""``python -m flows.verify [--repair] [overrides]``: check all artifacts, results and archives of this folder against their checksums.
+"""``python -m flows.verify [--repair] [overrides]``: check all artifacts, caches, results and archives of this folder against their
+checksums.
 
-What is damaged is named, with what makes it whole, and so is what nothing here can judge. ``--repair`` removes damaged artifacts,
-which the next launch makes again, and copies damaged results of studies and archives from what they were copied from, where that is
-here and whole. Overrides choose other folders: ``execution.runs=…``, ``execution.artifacts=…``.
+What is damaged is named, with what makes it whole, and so is what nothing here can judge. ``--repair`` removes damaged artifacts
+and entries of caches, which the next launch makes again, and copies damaged results of studies and archives from what they were
+copied from, where that is here and whole. Overrides choose other folders: ``execution.runs=…``, ``execution.artifacts=…``.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ class BenchmarkSpec:
         task_types: the short label of each task type and average that has one.
         packages: distributions whose versions bear on its numbers, besides those that bear on every benchmark's.
         tags: its own markup, each one token of a stand-in's vocabulary.
+        cached: ``(folder)`` → the entries of its cache there, each with what is wrong with it (``pipelines/caches.py``); imported
+            when it is needed.
     """
 
     name: str
@@ -52,11 +54,17 @@ class BenchmarkSpec:
     task_types: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    cached: str = "pipelines.caches:sealed_files"
 
     def build(self, config: BenchmarkSection, data: DataSection) -> Benchmark:
         """The benchmark with these settings, on one of its kinds of data."""
         made: Benchmark = pkgutil.resolve_name(self.benchmark)(config, data)
         return made
+
+    def cached_entries(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        """Of its cache in that folder: each entry, and what is wrong with it, "" where nothing is."""
+        found: Iterator[tuple[Path, str]] = pkgutil.resolve_name(self.cached)(folder)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

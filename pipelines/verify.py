@@ -1,7 +1,4 @@
-"""Everything that runs left, against the checksums that were written with it: artifacts, results, archives.
-
-Caches are not looked at: whoever opens one checks it, and makes it anew where it is damaged.
-"""
+"""Everything that runs left, against the checksums that were written with it: artifacts, caches, results, archives."""
 
 from __future__ import annotations
 
@@ -11,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines import caches
 from pipelines.archive import archive_run, is_made_of
 from pipelines.artifacts import ArtifactStore
 from pipelines.errors import RunLocked
 from pipelines.files import CHECKSUMS, damaged_file, replaced_folder
+from pipelines.registry import BenchmarkSpec, benchmark_specs
 from pipelines.run_folder import run_lock
 
 
@@ -34,6 +33,8 @@ class Checked:
 def check_all(store: Path, runs: Path, results: Path, archive: Path) -> Iterator[Checked]:
     """Every folder, one after the other. ``results`` and ``archive`` hold those of studies."""
     yield from _artifacts(ArtifactStore(store))
+    for spec in benchmark_specs():
+        yield from _cached(spec, store / "cache" / spec.name)
     yield from (_run(folder) for folder in sorted(runs.glob("*/seed*/results")))
     yield from (_collected(folder, runs) for folder in sorted({*results.glob("*/*/seed*"), *_scores(results)}))
     yield from (_archived(folder, runs, store) for folder in sorted(archive.glob("*/*/seed*")))
@@ -48,6 +49,18 @@ def _artifacts(store: ArtifactStore) -> Iterator[Checked]:
             yield Checked(folder)
     for path in store.strangers():
         yield Checked(path, "not known", "it is no artifact by its name", "it is left alone")
+
+
+def _cached(spec: BenchmarkSpec, cache: Path) -> Iterator[Checked]:
+    """Thousands of entries may lie there: those that are whole are together one."""
+    whole = 0
+    for entry, why in spec.cached_entries(cache):
+        if why:
+            remedy = "removed, whoever needs it makes it again"
+            yield Checked(entry, "damaged", why, remedy, lambda at=entry: caches.remove(at))  # type: ignore[misc]
+        whole += not why
+    if whole:
+        yield Checked(cache)
 
 
 def _remove(store: ArtifactStore, folder: Path) -> str:

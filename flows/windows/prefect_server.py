@@ -26,7 +26,7 @@ from pipelines.files import atomic_write_text
 HOME = Path(".prefect")
 _START_S = 90.0
 _IDLE_S = 20.0  # of a start without any progress
-_ANSWER_S = 8.0  # a healthy server answers in milliseconds, on a machine with much to do in seconds
+_ANSWER_S = 6.0  # a healthy server answers in milliseconds, on a machine with much to do in seconds
 _LEAVE_S = 10.0
 _GLANCE_S = 0.5  # between two looks at who holds the server's lock
 _KILLED = "its process was killed"

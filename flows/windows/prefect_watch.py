@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-_LOOK_S = 5.0  # between two looks
-TIMES = 2  # that it may leave unanswered in a row: about 20 s
+_LOOK_S = 3.0  # between two looks
+TIMES = 2  # that it may leave unanswered in a row: with the look 15 s, which with MLflow's deadlines are below 30
 
 
 @contextmanager

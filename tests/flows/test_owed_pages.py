@@ -79,7 +79,7 @@ def test_a_database_that_is_still_locked_is_asked_once_for_all(
     write_run(other / "results", "grpo", "full", 4, {0: [0, 1]}, said={"columns": []})
     (other / "params.yaml").write_text("seed: 4")
     settings().owe(other)
-    monkeypatch.setattr("pipelines.tracking.mlflow.database._MIGRATION_S", 0.2)
+    monkeypatch.setattr("pipelines.tracking.mlflow.database._ANSWER_S", 0.5)
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as lock:
         lock.execute("begin exclusive")
         assert synced() == 1

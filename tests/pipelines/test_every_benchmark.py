@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import caches
 from pipelines.errors import ConfigError, CorruptArtifact
 from pipelines.experiment import is_finished, run_experiment
-from pipelines.registry import benchmark_names
+from pipelines.registry import benchmark_names, benchmark_spec
 from tests.environments.small import small, with_cache
 from tests.pipelines.kills import Launches
 from tests.pipelines.runs import Quiet, damage, digests, flip, remedied, small_config, small_run, with_data
@@ -89,6 +90,22 @@ def test_a_damaged_cache_is_made_again(name: str, tmp_path: Path, tmp_path_facto
     small(name).forget()
     run_experiment(small_config(tmp_path, name), Quiet())
     assert digests(tmp_path) == digests(root)
+
+
+@pytest.mark.parametrize("name", with_cache())
+def test_verify_knows_the_form_of_a_cache(name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root, store = small_run(tmp_path_factory, name), tmp_path / "artifacts"
+    spec, cache = benchmark_spec(name), store / "cache" / name
+    whole = dict(spec.cached_entries(root / "artifacts" / "cache" / name))
+    assert whole
+    assert not any(whole.values())
+    path = damage(root, tmp_path, small(name).cache_file, flip)
+    damaged = {entry: why for entry, why in spec.cached_entries(cache) if why}
+    assert [(path.is_relative_to(entry), path.name in why) for entry, why in damaged.items()] == [(True, True)]
+    caches.remove(*damaged)
+    assert {entry.name for entry, _ in spec.cached_entries(cache)} == {at.name for at in whole} - {
+        at.name for at in damaged
+    }
 
 
 def test_a_context_too_short_for_every_demonstration_is_reported(tmp_path: Path) -> None:

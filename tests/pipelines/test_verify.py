@@ -12,7 +12,7 @@ import pytest
 from flows import verify
 from pipelines.archive import archive_run
 from pipelines.artifacts import Artifact, ArtifactStore, Draft
-from pipelines.files import sha256_file, write_checksums
+from pipelines.files import sealed, sha256_file, write_checksums
 from pipelines.reporting.report import collect
 from pipelines.run_folder import run_lock
 from tests.reporting.results import write_run
@@ -88,6 +88,25 @@ def test_what_is_damaged_is_named_and_mended(
     assert counted(capsys) == {"whole": 5, "mended": 1, "damaged": 0, "not known": 0}
     assert verify.main([]) == 0
     assert path.exists() == (path.is_relative_to(tmp_path / "results") or path.is_relative_to(tmp_path / "archive"))
+
+
+def test_entries_of_caches_are_checked_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that is whole in a benchmark's cache is counted as one."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "artifacts" / "cache" / "alfworld" / "ab" / "abcd.json"
+    path.parent.mkdir(parents=True)
+    for at in (path, path.with_name("abce.json")):
+        at.write_bytes(sealed({"sas": "begin_version"}))
+    assert verify.main([]) == 0
+    assert counted(capsys) == {"whole": 1, "damaged": 0, "not known": 0}
+    flip(path)
+    assert verify.main([]) == 1
+    assert "cache/alfworld/ab/abcd.json: its checksum differs: removed, " in capsys.readouterr().out
+    assert verify.main(["--repair"]) == 0
+    assert counted(capsys) == {"whole": 1, "mended": 1, "damaged": 0, "not known": 0}
+    assert [at.name for at in path.parent.iterdir()] == ["abce.json"]
 
 
 def test_what_cannot_be_mended_here_is_said(

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.caches import damage, sealed_files
 from pipelines.environments.deepsearch.documents import Document, numbered_documents, read_documents, title_key
 from pipelines.environments.deepsearch.scripts import spaced, words
 from pipelines.errors import DataError
@@ -159,13 +160,11 @@ def _opened(folder: Path, sha256: str) -> Index | None:
     if not folder.is_dir():
         return None
     try:
-        record = unsealed((folder / "index.json").read_bytes())
+        record = _record(folder)
         if record["tantivy"] != version("tantivy"):
             return None
         if (record["form"], record["corpus"]) != (FORM, sha256):
             raise ValueError("it is another corpus'")
-        if record["files"] != {path.name: _stamp(path) for path in _files(folder)}:
-            raise ValueError("a file differs from its record")
         index = Index(TantivyIndex.open(str(folder / "tantivy")), sha256)
         if record["documents"] != index.documents:  # of large files the sizes alone were compared
             raise ValueError("it holds another number of documents")
@@ -173,6 +172,24 @@ def _opened(folder: Path, sha256: str) -> Index | None:
     except (OSError, ValueError, KeyError, TypeError):
         warn_damaged(folder, "the index is built again")
         return None
+
+
+def cached(cache: Path) -> Iterator[tuple[Path, str]]:
+    """Indices and remembered checksums: each entry, and what is wrong with it, "" where nothing is."""
+    for folder in sorted(path for path in cache.glob(f"[!.]*-{FORM}") if path.is_dir()):
+        yield folder, damage(folder, _record)
+    yield from sealed_files(cache, "*.json")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Of a cached index whose files are as it says. Raises OSError, ValueError."""
+    record = unsealed((folder / "index.json").read_bytes())
+    if not isinstance(record, dict) or not isinstance(files := record.get("files"), dict):
+        raise ValueError("index.json is no record of an index")
+    found = {path.name: _stamp(path) for path in _files(folder)}
+    if wrong := sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name)):
+        raise ValueError(f"{wrong[0]} is not as it was written")
+    return record
 
 
 def _files(folder: Path) -> list[Path]:

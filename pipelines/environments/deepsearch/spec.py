@@ -14,5 +14,6 @@ SPEC = BenchmarkSpec(
     step_seconds=0.0021,
     task_types={"in_domain": "ID", "out_of_domain": "OOD", "webwalkerqa": "webwalker", "2wikimultihopqa": "2wiki"},
     packages=("tantivy", "regex"),
+    cached="pipelines.environments.deepsearch.index:cached",
     tags=tuple(f"<{slash}{name}>" for name in ("search", "open", "answer", "information") for slash in ("", "/")),
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.caches import damage, sealed_files
 from pipelines.environments.webshop.catalogue import Catalogue, Packer, Sources, read_products
 from pipelines.environments.webshop.goals import Goal, Pairs, goal_order, make_goal
 from pipelines.environments.webshop.search import WORDS, Index, build_index
@@ -85,6 +86,13 @@ def open_shop(sources: Sources, seed: int, cache: Path, key: str | None = None) 
     return shop
 
 
+def cached(cache: Path) -> Iterator[tuple[Path, str]]:
+    """Shops and remembered checksums: each entry, and what is wrong with it, "" where nothing is."""
+    for folder in sorted(path for path in cache.glob(f"[!.]*-{WORDS}") if path.is_dir()):
+        yield folder, damage(folder, _check)
+    yield from sealed_files(cache / "sources")
+
+
 def close_shops() -> None:
     """Forget what this process has open."""
     _open.clear()
@@ -131,8 +139,7 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
     if not folder.is_dir():
         return None
     try:
-        if (name := damaged_file(folder)) is not None:
-            raise ValueError(f"{name} is not as it was written")
+        _check(folder)
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_ARRAYS, "ends", "order")}
         terms = json.loads((folder / "vocabulary.json").read_text("utf-8"))
         with (folder / "products.jsonl").open("rb") as file:
@@ -142,6 +149,12 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
         return None
     index = Index({term: i for i, term in enumerate(terms)}, *(arrays[name] for name in _ARRAYS))
     return Shop(key, Catalogue(block, arrays["ends"]), index, arrays["order"], human, seed)
+
+
+def _check(folder: Path) -> None:
+    """Raises OSError, ValueError: a file is not as it was written."""
+    if (name := damaged_file(folder)) is not None:
+        raise ValueError(f"{name} is not as it was written")
 
 
 def _keep(shop: Shop, folder: Path) -> None:

@@ -13,4 +13,5 @@ SPEC = BenchmarkSpec(
     benchmark="pipelines.environments.webshop.benchmark:WebshopBenchmark",
     step_seconds=0.0022,
     packages=("lunr", "rapidfuzz", "regex"),
+    cached="pipelines.environments.webshop.shop:cached",
 )

@@ -26,9 +26,9 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
 
 EXPERIMENT = "empg"  # of all benchmarks: a launch's runs have one parent, and a page shows the runs of one experiment
 ARTIFACTS = Path("mlartifacts")
-_ANSWER_S = 8.0  # a call waits so long; SQLite's own patience with a lock is 20 s under MLflow, PostgreSQL's endless
+_ANSWER_S = 6.0  # a call waits so long; SQLite's own patience with a lock is 20 s under MLflow, PostgreSQL's endless
 _BYTES_PER_S = 5e6  # at least, of files that are logged
-_MIGRATION_S = 25.0
+_MIGRATION_S = 25.0  # of a database that answers
 _RETRIES = 3  # of opening a database, in about a second
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the page opens on runs, not on traces
 _TOKEN = "token"  # tag of a run: what its folder wrote down before it was made
@@ -41,9 +41,21 @@ def create_database(uri: str) -> None:
     if uri.startswith(("sqlite", "postgresql", "mysql")):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # takes seconds, which are no part of the deadline
 
+        Deadline(_ANSWER_S).call(lambda: _ask(uri))
         Deadline(_MIGRATION_S).call(lambda: _migrate(uri))
     else:
         Database(uri).client.search_experiments(max_results=1)
+
+
+def _ask(uri: str) -> None:
+    """For a sign of life; of SQLite, whether somebody keeps others from writing. Raises what the driver raises."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    local = uri.startswith("sqlite")
+    engine = create_engine(uri, poolclass=NullPool, connect_args={"timeout": 0.8 * _ANSWER_S} if local else {})
+    with engine.connect() as connection:
+        connection.exec_driver_sql("begin immediate" if local else "select 1")
 
 
 def _migrate(uri: str) -> None:

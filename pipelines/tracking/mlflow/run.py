@@ -27,7 +27,7 @@ _DESCRIPTION = "mlflow.note.content"  # what the page of a run begins with, in M
 _BATCH = 1000  # points that MLflow takes at once
 _FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
 _PAUSE_S = 30.0  # after a failure; it doubles
-_PATIENCE_S = 8.0  # that failures may take of a run; then it is tried once more, at the end
+_PATIENCE_S = 6.0  # that failures may take of a run; then it is tried once more, at the end
 
 
 class MlflowRun:

@@ -168,7 +168,20 @@ def mlflow_server_hung(scene: Scene) -> None:
         scene.ends(scene.start(uri, module="flows.sync"), codes=1, says="warning: MLflow at")
 
 
+def all_servers_hung(scene: Scene) -> None:
+    """Prefect's is stopped and MLflow's database is locked, both from the middle of the run on: the waits' sum is bounded."""
+    scene.furnish()
+    launch = scene.start()
+    if scene.until_it_plays(launch):
+        _signal_server(scene, signal.SIGSTOP)
+        with _locked(scene):
+            scene.ends(launch, says=LATER, within_s=scene.calm.seconds * 1.3 + WAITS_S)
+    scene.same_bytes()
+    _deliver(scene)
+    scene.nothing_is_left_running()
+
+
 SCENARIOS = (
     prefect_dead, prefect_hung, prefect_hung_before, prefect_slow, launch_stopped_while_it_starts_prefect, mlflow_locked,
-    mlflow_locked_within, mlflow_note_damaged, mlflow_gone, mlflow_server_dead, mlflow_server_hung,
+    mlflow_locked_within, mlflow_note_damaged, mlflow_gone, mlflow_server_dead, mlflow_server_hung, all_servers_hung,
 )  # fmt: skip
