@@ -9,7 +9,7 @@ STAGES = {
     "panels": 3,
     "model": 2,
     "model_check": 2,
-    "warm_start": 5,
+    "warm_start": 6,
     "rollout": 9,
     "advantage": 3,
     "update": 3,

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.config import PretrainedWarmStart, StandInWarmStart
 from pipelines.policies import codec
 from pipelines.policies.local import imitation
 from pipelines.policies.local.imitation import imitate
 from pipelines.policies.local.native import NativeEngine
+from pipelines.policies.local.patches import muon_in_float32
 from pipelines.policies.local.policy import local_policy
 from pipelines.protocols import Message, SamplingSettings
 from pipelines.records import DemoSequence
@@ -90,3 +94,23 @@ def test_the_same_demonstrations_make_the_same_bytes(model_folder: Path, tmp_pat
             on_progress=lambda *_: None,
         )
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+@given(rows=st.integers(1, 12), columns=st.integers(1, 12), seed=st.integers(0, 2**16))
+def test_muon_orthogonalises_in_float32(rows: int, columns: int, seed: int) -> None:
+    """By torch's own optimizer. Each singular value s of the normalised gradient becomes p(p(p(p(p(s))))) of Muon's polynomial
+    p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵, and its vectors stay; here in float64. The step of a matrix is that times the learning
+    rate and √max(1, rows / columns), torch's adjustment."""
+    gradient = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns))).float()
+    weight = torch.nn.Parameter(torch.zeros(rows, columns))
+    muon_in_float32()
+    optimizer = torch.optim.Muon([weight], lr=0.5, momentum=0.0, nesterov=False, weight_decay=0.0)
+    weight.grad = gradient.clone()
+    optimizer.step()
+    u, s, v = torch.linalg.svd(gradient.double(), full_matrices=False)
+    s = s / s.square().sum().sqrt()
+    for _ in range(5):
+        s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+    step = 0.5 * max(1.0, rows / columns) ** 0.5 * (u @ torch.diag(s) @ v)
+    assert weight.dtype == torch.float32
+    torch.testing.assert_close(-weight.double(), step, atol=2e-4, rtol=0)  # bfloat16 would be off by some 1e-2

@@ -13,6 +13,7 @@ from pipelines.config import PretrainedWarmStart, StandInWarmStart, WarmStartCon
 from pipelines.errors import ConfigError, NonFiniteLoss
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.engine import Engine, open_engine
+from pipelines.policies.local.patches import muon_in_float32
 from pipelines.records import DemoSequence
 
 Surprise = Callable[[Engine, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -124,6 +125,7 @@ def _optimizers(engine: Engine, settings: WarmStartConfig) -> list[torch.optim.O
         torch.optim.AdamW(rest, lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     ]
     if matrices:
+        muon_in_float32()
         muon = torch.optim.Muon(matrices, lr=settings.learning_rate, weight_decay=0.0)
         optimizers.append(muon)
     return optimizers

@@ -1,4 +1,4 @@
-"""x Wᵀ + b by the library that is faster here: MKL, which torch calls, on Intel's processors; on others oneDNN, which torch keeps
+"""x Wᵀ + b by the library that is faster here: MKL, which torch calls; but on AMD's processors with AVX-512 oneDNN, which torch keeps
 for its compiler, for MKL leaves their wide vector units idle (``benchmarks/bench_linear.py``).
 
 oneDNN compiles a kernel for every shape: milliseconds and megabytes. So it is given rows in blocks of few sizes, and MKL
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from pipelines.cpu import is_intel
+from pipelines.cpu import cpu_flags, is_intel
 from pipelines.policies.local.patches import onednn_product
 
 _BLOCKS = (1024, 512, 256, 128, 64, 32)  # rows
@@ -34,7 +34,8 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
 @cache
 def onednn_is_faster() -> bool:
     """One way for all shapes: what samples and what trains compute one model."""
-    return not is_intel() and torch.backends.mkldnn.is_available() and onednn_product() is not None
+    has_idle_units = "avx512f" in cpu_flags() and not is_intel()
+    return has_idle_units and torch.backends.mkldnn.is_available() and onednn_product() is not None
 
 
 def by_onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
