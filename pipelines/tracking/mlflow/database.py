@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -59,8 +60,6 @@ def _ask(uri: str) -> None:
 
 
 def _migrate(uri: str) -> None:
-    import logging
-
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     open_database_at_most(_RETRIES)
@@ -98,6 +97,8 @@ class Database:
         from mlflow.tracking import MlflowClient
 
         open_database_at_most(_RETRIES)
+        # A call that was given up goes on in its thread, and urllib3 would tell of its next try.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         return Bounded(MlflowClient(self.uri), Deadline(_ANSWER_S), _copying_s)
 
     def experiment(self) -> str:
