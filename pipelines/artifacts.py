@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines.errors import CorruptArtifact, StoreFull
-from pipelines.files import DISK_FULL, atomic_write_text, flush, json_text, read_json, sha256_file
+from pipelines.files import DISK_FULL, atomic_write_text, file_bytes, flush, json_text, read_json, sha256_file
 from pipelines.versions import CONVERSIONS, MEASUREMENTS, STAGES
 
 RECORD = "record.json"
@@ -94,7 +94,9 @@ class Artifact:
         if name not in self._verified:
             if name in self.pruned:
                 raise CorruptArtifact(f"{path} was pruned; {_remedy(self.folder)}")
-            found = sha256_file(path) if path.is_file() else "of nothing, it is missing"
+            found = "of nothing, it is missing"
+            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                found = sha256_file(path)
             if found != expected:
                 raise CorruptArtifact(f"{path} is damaged: sha256 {found}, expected {expected}; {_remedy(self.folder)}")
             self._verified.add(name)
@@ -129,8 +131,7 @@ class Artifact:
 
     def is_complete(self, name: str) -> bool:
         """Whether the file is there in its full size; False when it was pruned, cut or lost."""
-        path = self.folder / name
-        return path.is_file() and path.stat().st_size == self.files[name]["bytes"]
+        return file_bytes(self.folder / name) == self.files[name]["bytes"]
 
     def lacks(self) -> list[str]:
         """Names of files that are not complete."""
@@ -186,7 +187,8 @@ class ArtifactStore:
             # The second reading of the record: another process may be pruning it at this moment.
             if not artifact.is_complete(name) and name not in _read(folder, identity).pruned:
                 path, expected = folder / name, artifact.files[name]["bytes"]
-                found = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
+                size = file_bytes(path)
+                found = "no such file" if size is None else f"{size} bytes"
                 raise CorruptArtifact(f"{path} is damaged: {found}, expected {expected} bytes; {_remedy(folder)}")
         return artifact
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,11 +33,20 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def file_bytes(path: Path) -> int | None:
+    """The size of a file; None: there is none. In one question, for another process may remove it between two."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def remembered_sha256(path: Path, memo: Path) -> str:
     """``sha256_file`` of a large file, remembered by this process and in the folder ``memo`` for as long as the file's size
     and time of change stay. Raises OSError."""
-    stat = path.stat()
-    return _remembered(path.absolute(), stat.st_size, stat.st_mtime_ns, memo)
+    found = path.stat()
+    return _remembered(path.absolute(), found.st_size, found.st_mtime_ns, memo)
 
 
 @cache

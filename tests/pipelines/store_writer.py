@@ -5,12 +5,13 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
-from pipelines.artifacts import ArtifactStore, Draft
+from pipelines.artifacts import Artifact, ArtifactStore, Draft
 from pipelines.errors import StoreFull
-from pipelines.files import write_json
+from pipelines.files import read_json, write_json
 
 
 def payload(n: int) -> dict[str, bytes]:
@@ -59,5 +60,30 @@ def write_too_much(root: Path) -> None:
         print(error)
 
 
+def read_as_told(root: Path) -> None:
+    """A reader of the one update below a folder: each line is a step, "enter <folder>", "read" or "leave", answered when it is done."""
+    with ExitStack() as held:
+        for line in sys.stdin:
+            step, _, name = line.strip().partition(" ")
+            if step == "enter":
+                held.enter_context(_update(root / name).held())
+                artifact = _update(root / name)
+                print("lacks" if artifact.lacks() else "has", flush=True)
+            elif step == "read":
+                print(len((artifact.tree("model") / "weights.bin").read_bytes()), flush=True)
+            else:
+                held.pop_all().close()
+                print("left", flush=True)
+
+
+def _update(store: Path) -> Artifact:
+    (folder,) = (store / "update").iterdir()
+    found = ArtifactStore(store).find("update", read_json(folder / "record.json")["fingerprint"])
+    assert found is not None
+    return found
+
+
+MODES = {"forever": write_forever, "once": write_once, "too_much": write_too_much, "read": read_as_told}
+
 if __name__ == "__main__":
-    {"forever": write_forever, "once": write_once, "too_much": write_too_much}[sys.argv[1]](Path(sys.argv[2]))
+    MODES[sys.argv[1]](Path(sys.argv[2]))

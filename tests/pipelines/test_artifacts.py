@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import permutations
@@ -320,20 +321,68 @@ READER = ("enter", "read", "leave")
 ORDERS = sorted(set(permutations("aaabbbp")))  # two readers, each with three steps in their order, and who prunes
 
 
+class ReaderHere:
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store, self._held = store, ExitStack()
+
+    def enter(self) -> bool:
+        """Whether all is there."""
+        self._held.enter_context(again(self._store).held())
+        return not again(self._store).lacks()
+
+    def read(self) -> int:
+        return len(again(self._store).tree("model").joinpath("weights.bin").read_bytes())
+
+    def leave(self) -> None:
+        self._held.close()
+
+
+class ReaderThere:
+    """``process``: ``store_writer read``, which does each step when it is told, and answers."""
+
+    def __init__(self, store: ArtifactStore, process: subprocess.Popen[str]) -> None:
+        self._store, self._process = store, process
+
+    def enter(self) -> bool:
+        return self._tell(f"enter {self._store.root.name}") == "has"
+
+    def read(self) -> int:
+        return int(self._tell("read"))
+
+    def leave(self) -> None:
+        assert self._tell("leave") == "left"
+
+    def _tell(self, step: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{step}\n")
+        return self._process.stdout.readline().strip()
+
+
 class TestHeld:
     """What a run reads, no other run takes from it."""
 
-    def test_every_order_of_two_readers_and_a_prune(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A reader that entered reads all, or saw before that the files were gone; once nobody reads they are gone."""
+    @pytest.mark.parametrize("another_process", [False, True])
+    def test_every_order_of_two_readers_and_a_prune(
+        self, another_process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A reader that entered reads all, or saw before that the files were gone; once nobody reads they are gone. One reader is in
+        another process, or in this one."""
         monkeypatch.setattr("pipelines.artifacts._PAUSE_S", 0.0005)
         monkeypatch.setattr(os, "fsync", lambda _: None)  # which takes most of the time
-        for order in ORDERS:
-            self.read_and_prune(ArtifactStore(tmp_path / "".join(order)), order)
+        command = [sys.executable, "-m", "tests.pipelines.store_writer", "read", str(tmp_path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            for order in ORDERS:
+                store = ArtifactStore(tmp_path / "".join(order))
+                other = ReaderThere(store, process) if another_process else ReaderHere(store)
+                self.read_and_prune(store, order, {"a": ReaderHere(store), "b": other})
+            process.terminate()
 
-    def read_and_prune(self, store: ArtifactStore, order: tuple[str, ...]) -> None:
+    def read_and_prune(
+        self, store: ArtifactStore, order: tuple[str, ...], readers: Mapping[str, ReaderHere | ReaderThere]
+    ) -> None:
         store.get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make)
-        readers = {name: ExitStack() for name in "ab"}
-        steps = {name: iter(READER) for name in "ab"}
+        steps = {name: iter(READER) for name in readers}
         found: dict[str, bool] = {}
         pruning = Thread(target=lambda: store.prune(again(store)))
         for name in order:
@@ -343,12 +392,11 @@ class TestHeld:
                 continue
             match next(steps[name]):
                 case "enter":
-                    readers[name].enter_context(again(store).held())
-                    found[name] = not again(store).lacks()
+                    found[name] = readers[name].enter()
                 case "read" if found[name]:
-                    assert len(again(store).tree("model").joinpath("weights.bin").read_bytes()) == 700
+                    assert readers[name].read() == 700
                 case "leave":
-                    readers[name].close()
+                    readers[name].leave()
                     del found[name]
         pruning.join(5)
         assert not pruning.is_alive()
