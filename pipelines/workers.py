@@ -91,7 +91,8 @@ def ordered_map(
     """``function(*item)`` for every item (also of an endless iterable), in order, at most ``ahead`` per worker under way.
 
     Raises:
-        RuntimeError: the function raised (its traceback is in the message), or a worker died.
+        PlatformError, OSError, MemoryError: the function raised it.
+        RuntimeError: the function raised something else (its traceback is in the message), or a worker died.
     """
     pool = [Worker(_answer_calls, function) for _ in range(workers)]
     source = iter(items)
@@ -127,8 +128,9 @@ def _answer_calls(pipe: Connection, function: Callable[..., Any]) -> None:
             answer: tuple[Any, Any] = (None, function(*item))
         except PlatformError as error:
             answer = (error, None)
-        except Exception:
-            answer = (traceback.format_exc(), None)
+        except Exception as error:
+            is_machines = isinstance(error, (OSError, MemoryError)) and type(error).__module__ == "builtins"
+            answer = (error if is_machines else traceback.format_exc(), None)
         pipe.send(answer)
 
 
