@@ -4,18 +4,21 @@ import sys
 from importlib.util import find_spec
 from types import TracebackType
 
-_show = sys.excepthook
 
-
-def _in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while a command's code is still being read has no traceback either (``flows.exits`` sees to the rest)."""
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a command's code is still being read has no traceback (``flows.exits`` sees to the rest). A bug's may show an
+    address, without its password."""
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
     else:
-        _show(kind, error, trace)
+        from traceback import format_exception
+
+        from pipelines.passwords import without_passwords
+
+        print(without_passwords("".join(format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
-sys.excepthook = _in_one_line
+sys.excepthook = _tell
 
 if find_spec("hydra") is None:
     sys.exit(

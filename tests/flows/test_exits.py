@@ -161,8 +161,14 @@ def test_an_interrupt_while_a_command_is_read_is_one_line() -> None:
     command = [sys.executable, "-c", "import flows; raise KeyboardInterrupt"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "interrupted\n")
-    command = [sys.executable, "-c", "import flows; raise ValueError('a bug')"]
-    assert "Traceback" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def test_a_bug_keeps_its_traceback_but_no_password() -> None:
+    command = [sys.executable, "-c", "import flows; raise ValueError('postgresql://me:secret@host/db')"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "Traceback" in said
+    assert "postgresql://me:***@host/db" in said
+    assert "secret" not in said
 
 
 def test_a_command_that_shall_outlive_its_terminal_does() -> None:
