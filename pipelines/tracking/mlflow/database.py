@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,13 +52,15 @@ def create_database(uri: str) -> None:
 
 def _ask(uri: str) -> None:
     """For a sign of life; of SQLite, whether somebody keeps others from writing. Raises what the driver raises."""
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, make_url
     from sqlalchemy.pool import NullPool
 
-    local = uri.startswith("sqlite")
-    engine = create_engine(uri, poolclass=NullPool, connect_args={"timeout": 0.8 * _ANSWER_S} if local else {})
-    with engine.connect() as connection:
-        connection.exec_driver_sql("begin immediate" if local else "select 1")
+    if uri.startswith("sqlite"):  # without SQLAlchemy, whose first engine takes a while on a machine with much to do
+        with closing(sqlite3.connect(make_url(uri).database or "", timeout=0.8 * _ANSWER_S)) as database:
+            database.execute("begin immediate")
+    else:
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            connection.exec_driver_sql("select 1")
 
 
 def _migrate(uri: str) -> None:
