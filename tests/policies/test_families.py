@@ -50,7 +50,7 @@ def largest_difference(model: PreTrainedModel, folder: Path) -> float:
     lengths = [len(ids) for ids in sequences]
     with torch.no_grad():
         weights = weights_of(load_model(folder))
-        hidden = forward(weights, torch.cat(sequences)[None], packed_positions(lengths), packed(lengths))[0]
+        hidden = forward(weights, torch.cat(sequences)[None], packed_positions(lengths), packed(lengths))
         ours = (hidden @ weights.lm_head.T).split(lengths)
         theirs = [model(ids[None]).logits[0] for ids in sequences]
     assert all(logits.std() > 0.1 for logits in theirs)

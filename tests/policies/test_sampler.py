@@ -53,7 +53,7 @@ def play(weights: Weights, turns: list[list[Asked]], ends: frozenset[int]) -> li
 def logits_of(weights: Weights, context: list[int], ids: list[int]) -> torch.Tensor:
     """float64 [ids, V]: one pass over the whole sequence, nothing cached, nothing beside it."""
     tokens = torch.tensor([context + ids])
-    hidden = forward(weights, tokens, torch.arange(tokens.shape[1]), causal)[0, len(context) - 1 : -1]
+    hidden = forward(weights, tokens, torch.arange(tokens.shape[1]), causal)[len(context) - 1 : -1]
     return (hidden @ weights.lm_head.t()).double()
 
 

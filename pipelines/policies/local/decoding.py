@@ -129,7 +129,7 @@ class CachedDecoder:
                 order, token, going = order[moved][:left], token[moved][:left], going[moved][:left]
             # A row that has ended writes, again and again, to the place behind its end.
             positions = (lengths[order] + turn.counts[order] - 1)[:, None]
-            hidden = self._run(token[:, None], positions, slice(len(order)))[:, 0]
+            hidden = self._run(token[:, None], positions, slice(len(order)))
         sampled = turn.sampled()
         for request, drawn in zip(requests, sampled, strict=True):
             # The last sampled token was not run: its keys are not in the cache.

@@ -123,8 +123,8 @@ def forward(
     places: torch.Tensor | None = None,
     recompute: bool = False,
 ) -> torch.Tensor:
-    """Final hidden states [B, P, D], in the weights' dtype, of token ids [B, P] at positions [B, P] or [P]; [M, D] where ``places``
-    int64[M] of the B·P tokens are given: the last layer's feed-forward part, most of its work, is done for these alone.
+    """Final hidden states [M, D], in the weights' dtype, of ``places`` int64[M] of the B·P tokens, by default of all: token ids [B, P] at
+    positions [B, P] or [P]. The last layer's feed-forward part, most of its work, is done for those alone.
     ``recompute``: what is inside the layers is not kept for the backward pass but computed again there (Chen et al. 2016,
     arXiv:1604.06174)."""
     w = weights
@@ -138,7 +138,7 @@ def forward(
             )
         else:
             x = _through(w, number, x, cos, sin, attend, wanted)
-    return F.rms_norm(x, x.shape[-1:], w.norm, w.eps).to(w.dtype)
+    return F.rms_norm(x.flatten(0, -2), x.shape[-1:], w.norm, w.eps).to(w.dtype)
 
 
 def _through(
