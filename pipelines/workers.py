@@ -129,8 +129,11 @@ def _answer_calls(pipe: Connection, function: Callable[..., Any]) -> None:
         except PlatformError as error:
             answer = (error, None)
         except Exception as error:
+            where = traceback.format_exc()
             is_machines = isinstance(error, (OSError, MemoryError)) and type(error).__module__ == "builtins"
-            answer = (error if is_machines else traceback.format_exc(), None)
+            if is_machines:
+                error.add_note(where)  # it may be a bug all the same
+            answer = (error if is_machines else where, None)
         pipe.send(answer)
 
 

@@ -25,7 +25,7 @@ class LaunchContext:
     ``folder``: the launch's own, with this file and the reasons of runs that failed. ``working_folder``: where the command was
     given. ``process``: the launching one's number. ``overview``: the terminal shows all runs, and no run a bar of its own.
     ``prefect``: the address of Prefect's API, None where there are no pages. ``flow_run``: the launch's flow run in Prefect,
-    None where a run has no other above it. ``closed_trackers``: places of trackers that the launch could not open.
+    None where a run has no other above it. ``closed_trackers``: keys of trackers that the launch could not open.
     """
 
     folder: Path

@@ -20,8 +20,10 @@ from pipelines.tracking.protocol import Tracker
 
 def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tuple[Path, bool]]:
     """Of the finished runs below ``execution.runs``, ``but`` not of these: each folder whose page lacked something, and whether it is
-    whole now. A tracker that fails is asked no further."""
+    whole now. A tracker that fails, or has just failed one of ``but``, is asked no further."""
     for settings in open_trackers(config):
+        if any(settings.owes(folder) for folder in but):
+            continue
         owed = [path.parents[1] for path in sorted(config.execution.runs.glob(f"*/seed*/results/{RUN_JSON}"))]
         owed = [folder for folder in owed if folder not in but and settings.owes(folder)]
         failed = bool(owed) and current_launch() is None  # a launch has opened it

@@ -73,7 +73,8 @@ def prefect_server(port: int = 0, meanwhile: Callable[[], object] = lambda: None
             address = _wait(*started) if started else known
             os.environ["PREFECT_API_URL"] = address
             if not any(_is_user(user) for user in users.iterdir()):
-                mark_crashed(address)  # nobody's run is alive
+                with watched(_server_record()["pid"], lambda: _healthy(address)):
+                    mark_crashed(address)  # nobody's run is alive
             mine.touch()
         except BaseException:
             if started:

@@ -49,7 +49,7 @@ def open_trackers(config: RunConfig) -> list[TrackerSettings]:
     """Those that the configuration chooses, without those that its launch could not open."""
     launch = current_launch()
     closed = launch.closed_trackers if launch else ()
-    return [settings for settings in config.execution.trackers.chosen() if settings.place not in closed]
+    return [settings for settings in config.execution.trackers.chosen() if settings.key not in closed]
 
 
 def owe_pages(config: RunConfig, folder: Path) -> None:

@@ -81,13 +81,13 @@ def launch_trackers(settings: Iterable[TrackerSettings], launch: TrackedLaunch) 
 
 
 def prepare(settings: Iterable[TrackerSettings], consequence: str) -> list[str]:
-    """Let each tracker create what the runs of a launch share. Returns the places of those that cannot be opened, where the runs
+    """Let each tracker create what the runs of a launch share. Returns the keys of those that cannot be opened, where the runs
     shall log nothing: each is warned of here, with the ``consequence``."""
     closed = []
     for each in dict.fromkeys(settings):
         try:
             each.prepare()
         except Exception as error:
-            closed.append(each.place)
+            closed.append(each.key)
             warn(f"{each.place} cannot be opened, {consequence}", error)
     return closed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -133,6 +134,11 @@ class TrackerSettings(BaseModel):
     def place(self) -> str:
         """The tracker and where it logs, for warnings."""
         return self.title
+
+    @property
+    def key(self) -> str:
+        """Names the place in files: an address may hold a password."""
+        return sha256(self.place.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
         """Create what all runs of a launch share, once, before they start. Raises whatever the library raises."""

@@ -89,7 +89,11 @@ def in_chunks(
             faults += chunk.faults
             memory.setdefault(chunk.pid, []).append(chunk.rss_mb)
             tick(chunk.done)
-    except RuntimeError as error:  # it crashed: a signal of the system's, or a bug of this harness
+    except (
+        RuntimeError,
+        OSError,
+        MemoryError,
+    ) as error:  # it crashed: a signal of the system's, a full disk, or a bug of this harness
         faults.append(f"after {done}: {error}")
     for sizes in memory.values():
         early, late = max(sizes[: max(1, len(sizes) // 4)]), sizes[-1]

@@ -32,7 +32,7 @@ def test_what_the_launch_could_not_open_is_closed_for_its_runs(tmp_path: Path, m
     config = compose(["tracker=[mlflow,tensorboard]"])
     mlflow, tensorboard = open_trackers(config)
     assert (mlflow.title, tensorboard.title) == ("MLflow", "TensorBoard")
-    launched(tmp_path / "launch", monkeypatch, closed_trackers=(mlflow.place,))
+    launched(tmp_path / "launch", monkeypatch, closed_trackers=(mlflow.key,))
     assert open_trackers(config) == [tensorboard]
 
 

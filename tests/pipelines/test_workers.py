@@ -41,6 +41,7 @@ def test_what_a_user_can_mend_is_raised_as_it_was_and_a_bug_with_its_traceback()
     full = raised("disk")
     assert isinstance(full, OSError)
     assert (full.errno, full.filename) == (errno.ENOSPC, "games/3")
+    assert "in fail" in full.__notes__[0]  # where a traceback is shown
     assert isinstance(raised("memory"), MemoryError)
     bug = raised("bug")
     assert isinstance(bug, RuntimeError)

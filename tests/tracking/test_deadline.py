@@ -56,3 +56,35 @@ def test_a_call_may_have_more_time_by_what_it_carries() -> None:
     bounded = Bounded(late, Deadline(0.001), more_s)
     assert bounded.wait(30)
     assert asked == [("wait", 30)]
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_who_answers_late_takes_twenty_seconds_and_a_twentieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six answers of 5 s are late by 4 each: 24 of 30 s, of which 20 + 1.5 are allowed. At 81 s 24.05 are."""
+    clock = Clock()
+    monkeypatch.setattr("pipelines.tracking.deadline.time", clock)
+    deadline = Deadline(60.0)
+    for _ in range(6):
+        deadline.call(lambda: clock.pass_by(5.0))
+    with pytest.raises(TimeoutError, match="late answers took 24 of 30 s"):
+        deadline.call(lambda: pytest.fail("asked"))
+    clock.pass_by(51.0)
+    assert deadline.call(lambda: 3) == 3
+
+
+def test_what_a_call_carries_makes_it_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("pipelines.tracking.deadline.time", clock)
+    deadline = Deadline(60.0)
+    for _ in range(9):
+        deadline.call(lambda: clock.pass_by(100.0), more_s=99.0)
+    assert deadline.call(lambda: 3) == 3

@@ -295,7 +295,7 @@ def test_a_broken_database_does_not_stop_the_run(
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database, whatever its name says" * 99)
     settings = MlflowSettings(uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert prepare([settings, settings], "the launch goes on without it") == [settings.place]
+    assert prepare([settings, settings], "the launch goes on without it") == [settings.key]
     (line,) = capsys.readouterr().err.splitlines()
     assert settings.uri in line
     trackers = run_trackers([settings], run)
@@ -366,7 +366,7 @@ def test_a_run_that_was_deleted_on_the_page_is_begun_anew(
 
 def test_a_server_that_is_down_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     settings = MlflowSettings(uri="http://127.0.0.1:9")
-    assert prepare([settings], "the launch goes on without it") == ["MLflow at http://127.0.0.1:9"]
+    assert prepare([settings], "the launch goes on without it") == [settings.key]
     (line,) = capsys.readouterr().err.splitlines()
     assert "http://127.0.0.1:9" in line
 
@@ -417,7 +417,7 @@ def test_a_call_that_succeeds_when_it_is_repeated_leaves_no_trace_of_its_failure
     assert capsys.readouterr().err == ""
 
 
-def test_files_that_cannot_be_kept_cost_themselves(
+def test_files_that_cannot_be_kept_cost_themselves_and_are_owed(
     uri: str, run: TrackedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The place of MLflow's files is not its database: there, a file stands where its folder should."""
@@ -434,3 +434,4 @@ def test_files_that_cannot_be_kept_cost_themselves(
     warnings = capsys.readouterr().err.splitlines()
     lost = [next(name for name in ("evaluations", "results") if name in line) for line in warnings]
     assert lost == ["evaluations", "results"]
+    assert MlflowSettings(uri=uri).owes(run.folder)

@@ -123,8 +123,8 @@ def forward(
     places: torch.Tensor | None = None,
     recompute: bool = False,
 ) -> torch.Tensor:
-    """Final hidden states [M, D], in the weights' dtype, of ``places`` int64[M] of the B·P tokens, by default of all: token ids [B, P] at
-    positions [B, P] or [P]. The last layer's feed-forward part, most of its work, is done for those alone.
+    """Final hidden states [M, D], in the weights' dtype, of ``places`` int64[M] of the B·P tokens, by default of all: token ids
+    [B, P] at positions [B, P] or [P]. The last layer's feed-forward part, most of its work, is done for those alone.
     ``recompute``: what is inside the layers is not kept for the backward pass but computed again there (Chen et al. 2016,
     arXiv:1604.06174)."""
     w = weights

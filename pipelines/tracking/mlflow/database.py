@@ -95,15 +95,18 @@ class Database:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self._deadline = Deadline(_ANSWER_S)
 
     @cached_property
     def client(self) -> Any:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  # takes seconds, which are no part of the deadline
         from mlflow.tracking import MlflowClient
 
         open_database_at_most(_RETRIES)
         # A call that was given up goes on in its thread, and urllib3 would tell of its next try.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        return Bounded(MlflowClient(self.uri), Deadline(_ANSWER_S), _copying_s)
+        opened = self._deadline.call(lambda: MlflowClient(self.uri))  # which asks the database for its tables
+        return Bounded(opened, self._deadline, _copying_s)
 
     def experiment(self) -> str:
         """Its id; several processes may want to create it at once."""

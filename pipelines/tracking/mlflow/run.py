@@ -28,6 +28,7 @@ _BATCH = 1000  # points that MLflow takes at once
 _FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
 _PAUSE_S = 30.0  # after a failure; it doubles
 _PATIENCE_S = 6.0  # that failures may take of a run; then it is tried once more, at the end
+_LATER = "any later launch, or python -m flows.sync, completes it"
 
 
 class MlflowRun:
@@ -38,7 +39,7 @@ class MlflowRun:
         self._run, self._uri, self._place = run, uri, f"MLflow at {uri}"
         self._database = Database(uri)
         self._refusals = Refusals("MLflow", is_refusal)
-        self._lost = Refusals("MLflow", lambda error: True)
+        self._lacks: set[str] = set()  # what MLflow could not keep, a full disk's files: its page is owed
         self._calls: deque[tuple[str, Callable[[], None]]] = deque()
         self._points: list[Point] = []
         self._logged: set[tuple[str, int]] = set()
@@ -74,11 +75,11 @@ class MlflowRun:
         try:
             self._deliver()
             self._client.set_terminated(self._id, status)
-            settle(self._run.folder, self._uri)
+            if not self._lacks:
+                settle(self._run.folder, self._uri)
         except Exception as error:
             owe(self._run.folder, self._uri, self._points)
-            later = "any later launch, or python -m flows.sync, completes it"
-            warn(f"{self._place} failed, the page of {self._run.folder} is not complete ({later})", error)
+            warn(f"{self._place} failed, the page of {self._run.folder} is not complete ({_LATER})", error)
 
     # ---------------------------------------------------------------------------------------------------------------
 
@@ -110,9 +111,20 @@ class MlflowRun:
                 if not self._id or isinstance(error, TimeoutError):
                     raise
                 self._client.get_run(self._id)  # raises where the database is away: then the call waits
-                with self._lost.lose_only(name):
-                    call()
+                self._once_more(name, call)
             self._calls.popleft()
+
+    def _once_more(self, name: str, call: Callable[[], None]) -> None:
+        """Files have a place of their own, which may be full or gone where the database is there."""
+        try:
+            with self._refusals.lose_only(name):
+                call()
+        except TimeoutError:
+            raise
+        except Exception as error:
+            if name not in self._lacks:
+                warn(f"{self._place} could not keep {name} of {self._run.folder} ({_LATER})", error)
+            self._lacks.add(name)
 
     def _deliver(self) -> None:
         self._deliver_calls()
