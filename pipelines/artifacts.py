@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.errors import CorruptArtifact, StoreFull
+from pipelines.errors import ArtifactLocked, CorruptArtifact, StoreFull
 from pipelines.files import DISK_FULL, atomic_write_text, file_bytes, flush, json_text, read_json, sha256_file
 from pipelines.versions import CONVERSIONS, MEASUREMENTS, STAGES
 
@@ -30,7 +30,7 @@ _DRAFT = ".draft-"
 _DIGITS = re.compile(r"[0-9a-f]{20}")  # the name of an artifact's folder
 _PATIENCE_S, _PAUSE_S = 60.0, 0.02  # with those who hold an artifact: they load a model
 _FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})
-_OPTIONAL = frozenset({"machine", "pruned"})
+_OPTIONAL = frozenset({"machine", "pruned", "seal"})
 
 
 # ------------------------------------------------------------------------------------------------------- fingerprints
@@ -125,8 +125,16 @@ class Artifact:
     @contextmanager
     def held(self) -> Iterator[None]:
         """While the block runs, no ``prune`` of any process takes a file of the artifact. What was taken before is in ``lacks``. A
-        file system without locks holds nothing."""
-        with _folder_lock(self.folder, exclusive=False):
+        file system without locks holds nothing.
+
+        Raises:
+            ArtifactLocked: who is taking files away does not go on.
+        """
+        with _folder_lock(self.folder, exclusive=False) as locked:
+            if not locked:
+                raise ArtifactLocked(
+                    f"another process prunes {self.folder} and does not go on (it was stopped): end it"
+                )
             yield
 
     def is_complete(self, name: str) -> bool:
@@ -177,19 +185,18 @@ class ArtifactStore:
         folder = self._folder(stage, identity)
         try:
             artifact = _read(folder, identity)
-        except FileNotFoundError:
+            damaged = _incomplete(artifact)
+        except FileNotFoundError:  # also: removed between two looks
             if folder.exists():
                 raise CorruptArtifact(f"{folder} has no {RECORD}; {_remedy(folder)}") from None
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptArtifact(f"{folder / RECORD} is damaged ({error}); {_remedy(folder)}") from None
-        for name in artifact.files.keys() - artifact.pruned:
-            # The second reading of the record: another process may be pruning it at this moment.
-            if not artifact.is_complete(name) and name not in _read(folder, identity).pruned:
-                path, expected = folder / name, artifact.files[name]["bytes"]
-                size = file_bytes(path)
-                found = "no such file" if size is None else f"{size} bytes"
-                raise CorruptArtifact(f"{path} is damaged: {found}, expected {expected} bytes; {_remedy(folder)}")
+        if damaged is not None:
+            size = file_bytes(folder / damaged)
+            found = "no such file" if size is None else f"{size} bytes"
+            expected = f"expected {artifact.files[damaged]['bytes']} bytes"
+            raise CorruptArtifact(f"{folder / damaged} is damaged: {found}, {expected}; {_remedy(folder)}")
         return artifact
 
     def get_or_make(
@@ -230,6 +237,8 @@ class ArtifactStore:
             return artifact
         with _folder_lock(artifact.folder, exclusive=True) as locked:
             if not locked or self._mark(artifact).exists():
+                return artifact
+            if not artifact.folder.exists():  # somebody removed it
                 return artifact
             if pruned != artifact.pruned:
                 # The record first: a crash in between leaves files too many, never a file missing without a reason.
@@ -277,7 +286,10 @@ class ArtifactStore:
 
         with suppress(Timeout), self._locked(folder, _PATIENCE_S), _folder_lock(folder, exclusive=True) as locked:
             if locked and self.damage(folder):
-                shutil.rmtree(folder)
+                gone = folder.rename(
+                    folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")
+                )  # nobody finds half of it
+                shutil.rmtree(gone)
                 return True
         return False
 
@@ -350,10 +362,26 @@ def _read(folder: Path, identity: str) -> Artifact:
     files, pruned = record["files"], frozenset(record.get("pruned", ()))
     if not pruned <= files.keys() or any(facts.keys() != {"sha256", "bytes"} for facts in files.values()):
         raise ValueError("its list of files is malformed")
+    if record.get("seal", seal := _seal(record)) != seal:
+        raise ValueError("its list of files is not what was written")
     machine = _machine_of(record)
     if {name: record[name] for name in record if name == "machine"} != _machine_entry(machine):
         raise ValueError("its machine is not what was written")
     return Artifact(record["stage"], identity, folder, files, pruned, machine)
+
+
+def _incomplete(artifact: Artifact) -> str | None:
+    """The first file that is lost or cut. Another process may be pruning it at this moment, which the record, read again, then says."""
+    for name in sorted(artifact.files.keys() - artifact.pruned):
+        if not artifact.is_complete(name) and name not in _read(artifact.folder, artifact.fingerprint).pruned:
+            return name
+    return None
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """A checksum of the files' own, which no fingerprint covers, and of pruned files no file shows. Older records have none."""
+    files = json.dumps([record["files"], record.get("pruned", [])], sort_keys=True)
+    return hashlib.sha256(files.encode()).hexdigest()
 
 
 def _machine_of(record: Mapping[str, Any]) -> dict[str, str]:
@@ -377,7 +405,8 @@ def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) 
             flush(path)
             if path.is_file():
                 files[path.relative_to(draft).as_posix()] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-        atomic_write_text(draft / RECORD, json_text(record | {"files": files}))
+        record = record | {"files": files}
+        atomic_write_text(draft / RECORD, json_text(record | {"seal": _seal(record)}))
         draft.rename(folder)
     flush(folder.parent)
     return Artifact(record["stage"], record["fingerprint"], folder, files, machine=_machine_of(record))
@@ -395,9 +424,18 @@ def _folder_lock(folder: Path, *, exclusive: bool) -> Iterator[bool]:
         yield True
         return
     try:
-        yield _is_had(lambda: fcntl.flock(descriptor, wanted))
+        had = _is_had(lambda: fcntl.flock(descriptor, wanted))
+        yield had and _is_still(folder, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Whether the folder of that name is the one that was opened, or none: another may have been made while this one was waited for."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return True
 
 
 def _is_had(lock: Callable[[], None]) -> bool:
@@ -449,9 +487,10 @@ def _is_named_as_artifact(path: Path) -> bool:
 
 
 def _record_pruned(folder: Path, names: list[str]) -> None:
-    record = {key: value for key, value in read_json(folder / RECORD).items() if key != "pruned"}
+    record = {key: value for key, value in read_json(folder / RECORD).items() if key not in ("pruned", "seal")}
+    record |= {"pruned": names} if names else {}
     with full_disk_is_readable(folder):
-        atomic_write_text(folder / RECORD, json_text(record | ({"pruned": names} if names else {})))
+        atomic_write_text(folder / RECORD, json_text(record | {"seal": _seal(record)}))
 
 
 def _remedy(folder: Path) -> str:

@@ -22,6 +22,10 @@ class CorruptArtifact(PlatformError):
     """An artifact's file differs from its record."""
 
 
+class ArtifactLocked(PlatformError):
+    """Another process is taking an artifact's files away and does not go on."""
+
+
 class StoreFull(PlatformError):
     """The disk is full; the unfinished artifact was removed, finished ones are intact."""
 

@@ -41,7 +41,9 @@ def check_all(store: Path, runs: Path, results: Path, archive: Path) -> Iterator
 
 
 def _artifacts(store: ArtifactStore) -> Iterator[Checked]:
-    remedy = "removed, any launch that needs it makes it again"
+    remedy = (
+        "removed, any launch that needs it makes it again (the last policy of a run: once its results are removed too)"
+    )
     for folder in store.folders():
         if why := store.damage(folder):
             yield Checked(folder, "damaged", why, remedy, lambda at=folder: _remove(store, at))  # type: ignore[misc]

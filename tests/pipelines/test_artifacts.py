@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.artifacts import Artifact, ArtifactStore, Draft, fingerprint
-from pipelines.errors import CorruptArtifact
+from pipelines.artifacts import Artifact, ArtifactStore, Draft, _folder_lock, fingerprint
+from pipelines.errors import ArtifactLocked, CorruptArtifact
 from pipelines.files import atomic_write_text, read_json, sha256_file, write_json, write_parquet
 
 json_values = st.recursive(
@@ -235,7 +235,10 @@ class TestDamage:
             with pytest.raises(CorruptArtifact, match=r"record\.json is damaged"):
                 again(store)
 
-    def test_every_flipped_byte_of_the_record(self, store: ArtifactStore, artifact: Artifact) -> None:
+    @pytest.mark.parametrize("pruned", [False, True])
+    def test_every_flipped_byte_of_the_record(self, pruned: bool, store: ArtifactStore, artifact: Artifact) -> None:
+        if pruned:  # then no file shows that its checksum is another
+            store.prune(artifact)
         record = artifact.folder / "record.json"
         whole = record.read_bytes()
         for i in range(len(whole)):
@@ -304,6 +307,18 @@ class TestPrune:
         assert (artifact.folder / "record.json").read_bytes() == whole
         assert store.prune(kept).lacks() == again(store).lacks() == []
         store.keep(kept, lambda _: pytest.fail("made twice"))
+
+    def test_who_prunes_or_looks_up_what_another_removes_is_told_of_nothing(
+        self, store: ArtifactStore, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def removed(_: Artifact, name: str) -> bool:
+            shutil.rmtree(artifact.folder)
+            return False
+
+        monkeypatch.setattr(Artifact, "is_complete", removed)
+        assert store.find("update", artifact.fingerprint) is None
+        assert store.prune(artifact) is artifact
+        assert not artifact.folder.exists()
 
     def test_other_bytes_are_not_what_was_pruned(self, store: ArtifactStore, artifact: Artifact) -> None:
         def other(draft: Draft) -> None:
@@ -425,7 +440,21 @@ class TestHeld:
         with artifact.held():
             assert store.prune(artifact) is artifact
         assert again(store).lacks() == []
+        with _folder_lock(artifact.folder, exclusive=True), pytest.raises(ArtifactLocked), artifact.held():
+            pytest.fail("nothing is held")
         assert len(store.prune(artifact).lacks()) == 2
+
+    def test_an_artifact_that_was_made_anew_while_its_lock_was_waited_for_is_left_alone(
+        self, store: ArtifactStore, artifact: Artifact
+    ) -> None:
+        with artifact.held():
+            pruning = Thread(target=lambda: store.prune(artifact))
+            pruning.start()
+            pruning.join(0.05)
+            shutil.rmtree(artifact.folder)
+            store.get_or_make("update", 1, {"lr": 0.1}, {"policy": "abc"}, make)
+        pruning.join(5)
+        assert again(store).lacks() == []
 
 
 class TestRemove:

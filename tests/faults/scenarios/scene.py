@@ -29,7 +29,8 @@ WAITS_S = 30.0  # for servers, of one launch
 DEADLINE_S = 240.0
 # What a launch may write to standard error where that is no terminal; all else is a library's.
 _OURS = re.compile(
-    r"(warning|error|interrupted): |interrupted$|starting Prefect$|\S+/seed\d+: |all: |[┏┃┡│└]|\d+ of \d+ runs failed:$|the same launch again |$"
+    r"(warning|error|interrupted): |interrupted$|starting Prefect$|\S+/seed\d+: |all: |[┏┃┡│└]|\d+ of \d+ runs failed:$|"
+    r"the same launch again |$"
 )
 _COMPARED = ("rollout/", "evaluation/", "update/", "entropy/", "credit/")  # of a page: what is no time
 
