@@ -200,7 +200,7 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
     import pyarrow.parquet as pq
 
     from flows.evaluation_report import report
-    from pipelines.artifacts import full_disk_is_readable
+    from pipelines.artifacts import full_disk_is_readable, held_if_stored
     from pipelines.experiment import evaluate_model
     from pipelines.schemas import ANSWERS, EVALUATIONS
     from pipelines.stages.merged import merged
@@ -213,11 +213,12 @@ def _evaluate(config: RunConfig, checkpoint: Checkpoint, out: Path | None) -> No
         bar.share(done if what == "playing" else 0.0, what if what == "playing" else f"{what} {done:.0%}")
 
     try:
-        if checkpoint.adapted is not None:
-            model = config.experiment.model.model_copy(update={"pretrained": str(merged(checkpoint.adapted))})
-            experiment = config.experiment.model_copy(update={"model": model})
-            config = config.model_copy(update={"experiment": experiment})
-        played, info = evaluate_model(config, progress)
+        with held_if_stored(checkpoint.adapted or checkpoint.model.parent):
+            if checkpoint.adapted is not None:
+                model = config.experiment.model.model_copy(update={"pretrained": str(merged(checkpoint.adapted))})
+                experiment = config.experiment.model_copy(update={"model": model})
+                config = config.model_copy(update={"experiment": experiment})
+            played, info = evaluate_model(config, progress)
         bar.finish()
         folder = out or EVALUATIONS_FOLDER / f"{checkpoint.name}-{split}-{played.whole.fingerprint[:6]}"
         with full_disk_is_readable(folder):

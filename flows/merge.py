@@ -18,6 +18,7 @@ from pathlib import Path
 from flows.configure.checkpoints import find_checkpoint
 from flows.exits import exit_code, leave, shows_help
 from pipelines import policies
+from pipelines.artifacts import held_if_stored
 from pipelines.errors import ConfigError
 from pipelines.files import replaced_folder
 from pipelines.stages.merged import base_of
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"base={base} is no model folder (it has no config.json): name the model that the adapter changes"
         )
-    with replaced_folder(out) as draft:
+    with held_if_stored(base.parent), held_if_stored(adapter.parent), replaced_folder(out) as draft:
         policies.merge_adapter(base, adapter, draft)
     print(f"written: {out}")
     return 0

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.errors import ArtifactLocked, CorruptArtifact, StoreFull
 from pipelines.files import DISK_FULL, atomic_write_text, file_bytes, flush, json_text, read_json, sha256_file
 from pipelines.versions import CONVERSIONS, MEASUREMENTS, STAGES
 
+T = TypeVar("T")
 RECORD = "record.json"
 _DRAFT = ".draft-"
 _DIGITS = re.compile(r"[0-9a-f]{20}")  # the name of an artifact's folder
@@ -139,7 +140,7 @@ class Artifact:
 
     def is_complete(self, name: str) -> bool:
         """Whether the file is there in its full size; False when it was pruned, cut or lost."""
-        return file_bytes(self.folder / name) == self.files[name]["bytes"]
+        return bool(file_bytes(self.folder / name) == self.files[name]["bytes"])
 
     def lacks(self) -> list[str]:
         """Names of files that are not complete."""
@@ -157,6 +158,23 @@ class Draft:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+@contextmanager
+def held_if_stored(folder: Path) -> Iterator[None]:
+    """While the block runs, nobody takes a file of the folder, where it is an artifact; before it, its files are checked. For whoever
+    plays a checkpoint by its path.
+
+    Raises:
+        CorruptArtifact: a file of it is missing or damaged.
+    """
+    if not (folder / RECORD).exists():
+        yield
+        return
+    identity = str(_checked(folder, lambda: read_json(folder / RECORD)["fingerprint"]))
+    with _checked(folder, lambda: _read(folder, identity)).held():
+        _checked(folder, lambda: _read(folder, identity)).verify()  # what the record says once it is held
+        yield
 
 
 # -------------------------------------------------------------------------------------------------------------- store
@@ -190,8 +208,8 @@ class ArtifactStore:
             if folder.exists():
                 raise CorruptArtifact(f"{folder} has no {RECORD}; {_remedy(folder)}") from None
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptArtifact(f"{folder / RECORD} is damaged ({error}); {_remedy(folder)}") from None
+        except _UNREADABLE as error:
+            raise _damaged_record(folder, error) from None
         if damaged is not None:
             size = file_bytes(folder / damaged)
             found = "no such file" if size is None else f"{size} bytes"
@@ -368,6 +386,21 @@ def _read(folder: Path, identity: str) -> Artifact:
     if {name: record[name] for name in record if name == "machine"} != _machine_entry(machine):
         raise ValueError("its machine is not what was written")
     return Artifact(record["stage"], identity, folder, files, pruned, machine)
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def _checked(folder: Path, read: Callable[[], T]) -> T:
+    """Raises CorruptArtifact: the folder's record cannot be read."""
+    try:
+        return read()
+    except (*_UNREADABLE, OSError) as error:
+        raise _damaged_record(folder, error) from None
+
+
+def _damaged_record(folder: Path, error: Exception) -> CorruptArtifact:
+    return CorruptArtifact(f"{folder / RECORD} is damaged ({error}); {_remedy(folder)}")
 
 
 def _incomplete(artifact: Artifact) -> str | None:

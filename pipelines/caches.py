@@ -34,7 +34,7 @@ def _damage(entry: Path, check: Callable[[Path], object]) -> str:
 
 
 def remove(entry: Path) -> str:
-    """Whoever needs it makes it again. Returns "": nothing keeps it. Raises OSError."""
+    """Whoever needs it makes it again, also who is making it at this moment. Returns "": nothing keeps it. Raises OSError."""
     if entry.is_dir():
         shutil.rmtree(entry)
     else:

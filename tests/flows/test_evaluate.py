@@ -188,6 +188,21 @@ def test_a_run_of_an_adapter_is_evaluated_by_any_policy(trained: Path) -> None:
     assert configure(asked, Checkpoint("run", Path("model"), config)).experiment.training.adapter is None
 
 
+def test_a_damaged_checkpoint_of_the_store_is_not_played(
+    trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = json.loads((trained / "results" / "run.json").read_text())
+    weights = here / "artifacts" / run["checkpoint"] / "model" / "model.safetensors"
+    whole = weights.read_bytes()
+    try:
+        weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        for named in (trained, weights.parent, weights.parents[1]):
+            assert main([f"checkpoint={named}", "benchmark=webshop", *QUIET, f"out={tmp_path / 'out'}"]) == 1
+            assert "model.safetensors is damaged: sha256" in capsys.readouterr().err
+    finally:
+        weights.write_bytes(whole)
+
+
 def test_a_damaged_weight_is_reported(
     trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

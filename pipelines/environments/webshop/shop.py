@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from pipelines.environments.webshop.goals import Goal, Pairs, goal_order, make_g
 from pipelines.environments.webshop.search import WORDS, Index, build_index
 from pipelines.environments.webshop.site import SHOWN
 from pipelines.errors import DataError
-from pipelines.files import damaged_file, remembered_sha256, warn_damaged, write_checksums
+from pipelines.files import damaged_file, remembered_sha256, replaced_folder, warn_damaged, write_checksums
 
 FORMAT = 1  # raise it when the kept files change, or the way in which they are made from the sources
 _ARRAYS = ("starts", "documents", "weights", "ties")
@@ -158,23 +156,17 @@ def _check(folder: Path) -> None:
 
 
 def _keep(shop: Shop, folder: Path) -> None:
-    """Write the folder whole or not at all. A full or read-only disk costs the next process a build and nothing more. Drafts
-    that killed processes left are removed; so is that of another process that builds at the same time, which builds again."""
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        draft.mkdir(parents=True)
-        for name in _ARRAYS:
-            np.save(draft / f"{name}.npy", getattr(shop.index, name))
-        np.save(draft / "ends.npy", shop.catalogue.ends)
-        np.save(draft / "order.npy", shop.order)
-        (draft / "products.jsonl").write_bytes(shop.catalogue.block)
-        (draft / "vocabulary.json").write_text(json.dumps(list(shop.index.vocabulary)), "utf-8")
-        write_checksums(draft)
-        if folder.exists():  # it is damaged, or another process has just written it; either may go
-            shutil.rmtree(folder)
-        draft.rename(folder)
-    except OSError:
-        with suppress(OSError):
-            shutil.rmtree(draft)
+    """Write the folder whole or not at all. A full or read-only disk costs the next process a build and nothing more. Of several
+    processes that built it at the same time, each writes it, one after the other."""
+    from filelock import FileLock
+
+    with suppress(OSError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")), replaced_folder(folder) as draft:
+            for name in _ARRAYS:
+                np.save(draft / f"{name}.npy", getattr(shop.index, name))
+            np.save(draft / "ends.npy", shop.catalogue.ends)
+            np.save(draft / "order.npy", shop.order)
+            (draft / "products.jsonl").write_bytes(shop.catalogue.block)
+            (draft / "vocabulary.json").write_text(json.dumps(list(shop.index.vocabulary)), "utf-8")
+            write_checksums(draft)

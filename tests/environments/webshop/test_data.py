@@ -404,7 +404,7 @@ def test_what_a_killed_builder_left_is_removed(small: Path) -> None:
     """A half-written draft is no cache; it would stay for ever."""
     built = fresh(small)
     kept = small / "cache" / f"{built.key}-{WORDS}"
-    left = kept.with_name(f".{kept.name}.1")
+    left = kept.with_name(f".{kept.name}.draft")
     kept.rename(left)
     (left / "products.jsonl").write_bytes(b"half")
     assert same(fresh(small), built)
