@@ -13,7 +13,7 @@ CELLS ?= glob([table1/*,table2/*],exclude=*_rloo)
 SEEDS ?= 0,1,2
 # Of make demo: the quickest of those that learn clearly (docs/results.md).
 BENCHMARK ?= deepsearch
-# Of make study: one of the sizes in studies/empg.yaml.
+# Of make study: one of the sizes in studies/second.yaml.
 HOURS ?= 8
 # Of make tournament.
 METHODS ?= glob(credit/*)

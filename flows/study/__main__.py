@@ -1,8 +1,8 @@
-"""``make study``: ``python -m flows.study [hours=8] [registration=studies/empg.yaml] [plan=true]``
+"""``make study``: ``python -m flows.study [hours=8] [registration=studies/second.yaml] [plan=true]``
 
 hours         2 or 8, or whatever sizes the registration has
 registration  the study's YAML: what is compared, how it is tested, how large it is. It is hashed into results/study/<name>-<hours>h
-              before the first run, and a change of it afterwards is refused
+              before the first run, and a change of it afterwards is refused. One that has its verdict shows it, and runs nothing
 plan          true: say what the study would take and tell, and start nothing
 
 How to launch may be said too (hydra.launcher.n_jobs=1, execution.…, tracker=[]). The same command goes on with what is missing. When
@@ -26,13 +26,13 @@ from flows.study.register import register
 from flows.study.said import plan_lines, unmet
 from flows.windows.terminal import duration
 from pipelines.errors import ConfigError
-from pipelines.reporting.study.results import Registered, read_registered
+from pipelines.reporting.study.results import Registered, is_judged, read_registered
 from pipelines.run_folder import is_finished
 
 RESULTS, REPORTS = Path("results/study"), Path("reports/study")
 _HOW = ("execution.", "hydra.", "hydra/", "tracker=")
 _HERE = "hydra/launcher=processes"
-_USAGE = "usage: python -m flows.study [hours=8] [registration=studies/empg.yaml] [plan=true]"
+_USAGE = "usage: python -m flows.study [hours=8] [registration=studies/second.yaml] [plan=true]"
 
 
 @exit_code
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shows_help(arguments, __doc__):
         return 0
     plan, only_plan = _asked(arguments)
+    folder = RESULTS / plan.name
+    if is_judged(plan.content, folder) and not only_plan:
+        return _show_verdict(plan, read_registered(folder))
     todo = [job for job in plan.jobs if not is_finished(job.config)]
     say(*plan_lines(plan, core_seconds(todo)))
     if lacking := unmet(plan):
@@ -49,11 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if only_plan:
         return 0
     with study_lock():
-        registered = register(plan, RESULTS / plan.name)
-    print(
-        f"registered {registered.registered}: {RESULTS / plan.name} (SHA-256 {registered.registration[:12]})",
-        flush=True,
-    )
+        registered = register(plan, folder)
+    print(f"registered {registered.registered}: {folder} (SHA-256 {registered.registration[:12]})", flush=True)
     start = time.monotonic()
     code = launch(plan.command, in_blocks)
     if missing := sum(not is_finished(job.config) for job in plan.jobs):
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
     """Raises ConfigError: a key that nobody knows or that is given twice, or a value that is none."""
-    given = {"hours": "8", "registration": "studies/empg.yaml", "plan": "false"}
+    given = {"hours": "8", "registration": "studies/second.yaml", "plan": "false"}
     how, seen = [argument for argument in arguments if argument.startswith(_HOW)], set[str]()
     for key, _, value in (argument.partition("=") for argument in arguments if argument not in how):
         if key not in given:
@@ -93,11 +93,9 @@ def _asked(arguments: Sequence[str]) -> tuple[Plan, bool]:
 def _publish(plan: Plan, registered: Registered) -> None:
     """The results in tables for git, then the verdict from these alone. Raises ConfigError: another launch has registered otherwise."""
     from flows.study.gathered import gathered
-    from pipelines.reporting.rendering import show
-    from pipelines.reporting.study.page import write_verdict
     from pipelines.reporting.study.results import write_played
 
-    folder, report = RESULTS / plan.name, REPORTS / plan.name
+    folder = RESULTS / plan.name
     with study_lock():
         if (now := read_registered(folder)) != registered:
             raise ConfigError(
@@ -106,6 +104,25 @@ def _publish(plan: Plan, registered: Registered) -> None:
                 "one that stands"
             )
         write_played(folder, gathered(plan, folder))
+    _judge(plan)
+
+
+def _show_verdict(plan: Plan, registered: Registered) -> int:
+    """Of a study that is over, whatever the code and the machine have become since."""
+    print(
+        f"{plan.name} has its verdict: registered {registered.registered} at commit {registered.commit[:12]}; no run is made again\n",
+        flush=True,
+    )
+    _judge(plan)
+    return 0
+
+
+def _judge(plan: Plan) -> None:
+    from pipelines.reporting.rendering import show
+    from pipelines.reporting.study.page import write_verdict
+
+    folder, report = RESULTS / plan.name, REPORTS / plan.name
+    with study_lock():
         tables, said = write_verdict(folder, report)
     show(tables)
     say("", *said)

@@ -112,16 +112,19 @@ class PlayingView(View):
 
 
 class StandInView(View):
-    """An untrained stand-in; its vocabulary is made from the texts of the benchmark. ``tags``: markup that is one token."""
+    """An untrained stand-in; its vocabulary is made from the texts of the benchmark. ``tags``: markup that is one token.
+    ``seed``: the warm start's, so that each one begins with random weights of its own."""
 
     stand_in: StandIn
     tags: tuple[str, ...]
     playing: PlayingView
+    seed: int
 
     @classmethod
     def of(cls, experiment: ExperimentConfig) -> StandInView:
         tags = registry.benchmark_spec(experiment.benchmark.name).tags
-        return cls(stand_in=experiment.model.stand_in, tags=tags, playing=PlayingView.of(experiment))
+        seed = experiment.warm_start.seed if experiment.warm_start is not None else 0
+        return cls(stand_in=experiment.model.stand_in, tags=tags, playing=PlayingView.of(experiment), seed=seed)
 
 
 class PretrainedView(View):

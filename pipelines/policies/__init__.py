@@ -31,12 +31,12 @@ def transcript_remarks(model: Path) -> tuple[str, ...]:
     return ChatCodec(model).transcript_remarks()
 
 
-def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = ()) -> None:
+def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = (), seed: int = 0) -> None:
     """An untrained stand-in model and a tokenizer made from the corpus, as a Hugging Face folder. ``tags``: the benchmark's
-    own markup, each one token."""
+    own markup, each one token. ``seed``: of its random weights."""
     from pipelines.policies.local.model import make_stand_in as make
 
-    make(shape, corpus, out, tags=tags)
+    make(shape, corpus, out, tags=tags, seed=seed)
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path) -> None:

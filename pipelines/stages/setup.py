@@ -24,7 +24,7 @@ def make_stand_in(view: StandInView, benchmark: Benchmark, data: Path, out: Path
     """Write the untrained stand-in into the folder ``out``."""
     from pipelines.policies import make_stand_in as make
 
-    make(view.stand_in, benchmark.corpus(data), out, tags=view.tags)
+    make(view.stand_in, benchmark.corpus(data), out, tags=view.tags, seed=view.seed)
 
 
 def chat_remarks(model: Path, view: PlayingView) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from flows.study.register import register
 from pipelines.errors import ConfigError, DataError
 from pipelines.reporting.study.results import read_registered, write_registered
 from pipelines.run_folder import is_finished
+from pipelines.versions import STAGES
 from tests.reporting.registered import SMALL, TASKS, write_finished, written
 
 MACHINE = {"cpu": "one", "vectors": "avx2"}
@@ -83,6 +84,34 @@ def test_it_is_registered_launched_gone_on_with_and_judged(
     assert {file.name for file in (here / "reports/study/small-1h").iterdir()} == {
         "verdict.md", "verdict.csv", "verdict.html",
     }  # fmt: skip
+
+
+def test_a_study_that_is_over_shows_its_verdict_wherever_it_is_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a clone: without its runs, on another machine, by code whose stages compute something else."""
+
+    def launch(command: Command, order: Callable[[Iterable[Job]], list[Job]]) -> int:
+        for job in command.jobs:
+            finish(job)
+        return 0
+
+    monkeypatch.setattr("flows.study.__main__.launch", launch)
+    asked = ["hours=1", "registration=small.yaml", "execution.progress=false"]
+    assert main(asked) == 0
+    verdict = (here / "reports/study/small-1h/verdict.md").read_bytes()
+    for folder in ("runs", "reports"):
+        shutil.rmtree(here / folder)
+    monkeypatch.setattr("flows.study.register.kind_of_machine", lambda **_: {"cpu": "another"})
+    monkeypatch.setitem(STAGES, "rollout", 99)
+    monkeypatch.setattr("flows.study.__main__.launch", lambda *_: pytest.fail("launched"))
+    capsys.readouterr()
+    assert main(asked) == 0
+    assert "small-1h has its verdict: registered " in capsys.readouterr().out
+    assert (here / "reports/study/small-1h/verdict.md").read_bytes() == verdict
+    written(here / "small.yaml", question="Does it harm?")
+    assert main(asked) == 2
+    assert "was changed after it was registered" in capsys.readouterr().err
 
 
 def test_what_is_registered_stays(here: Path) -> None:

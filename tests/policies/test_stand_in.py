@@ -20,8 +20,10 @@ CORPUS = [*OBSERVATIONS, *ANSWERS]
 def test_the_same_corpus_makes_the_same_bytes(tmp_path: Path) -> None:
     for name, corpus in (("a", CORPUS), ("b", CORPUS[::-1])):
         make_stand_in(SHAPE, corpus, tmp_path / name)
-    files = [{f.name: f.read_bytes() for f in sorted((tmp_path / name).iterdir())} for name in ("a", "b")]
-    assert files[0] == files[1]
+    make_stand_in(SHAPE, CORPUS, tmp_path / "c", seed=1)
+    first, same, other = ({f.name: f.read_bytes() for f in sorted((tmp_path / name).iterdir())} for name in "abc")
+    assert first == same
+    assert [name for name in first if first[name] != other[name]] == ["model.safetensors"]
 
 
 def test_words_and_entities_are_single_tokens(model_folder: Path) -> None:

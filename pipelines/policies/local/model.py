@@ -13,12 +13,10 @@ from pipelines.config import StandIn
 from pipelines.policies.chat_codec import ChatCodec
 from pipelines.policies.local.tokenizer import make_tokenizer
 
-_SEED = 0
 
-
-def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = ()) -> None:
+def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = (), seed: int = 0) -> None:
     """Write config.json, model.safetensors, generation_config.json and the tokenizer; the same bytes every time.
-    ``tags``: the benchmark's own markup, each one token."""
+    ``tags``: the benchmark's own markup, each one token. ``seed``: of the random weights."""
     out.mkdir(parents=True, exist_ok=True)
     vocabulary = make_tokenizer(corpus, out, tags)
     end = ChatCodec(out).end_of_message
@@ -37,7 +35,7 @@ def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Seq
         dtype="float32",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.manual_seed(seed)
         model = Qwen2ForCausalLM(config).float()
     model.generation_config = GenerationConfig(eos_token_id=end)
     logging.disable_progress_bar()  # of one small file

@@ -149,7 +149,7 @@ def read_content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: name a registration, as studies/empg.yaml") from None
+        raise ConfigError(f"{file}: {error.strerror}: name a registration, as studies/second.yaml") from None
 
 
 def registration_of(content: bytes, file: Path) -> Registration:

@@ -116,6 +116,11 @@ def read_registered(folder: Path) -> Registered:
         raise DataError(f"{folder} is damaged ({why}): git checkout -- {folder} where it is committed") from None
 
 
+def is_judged(content: bytes, folder: Path) -> bool:
+    """Whether the study with this YAML has its results there. Raises DataError: the folder is not as it was written."""
+    return (folder / GAMES).exists() and read_registered(folder).registration == sha256_of(content)
+
+
 def write_played(folder: Path, played: Played) -> None:
     """Beside the registration that is there."""
     with replaced_folder(folder) as draft:
