@@ -28,13 +28,14 @@ def planned(*overrides: str, model: str = "qwen2.5_0.5b") -> LocalPlan:
 
 
 def test_memory_by_hand() -> None:
-    """64 episodes with a prompt of half of 2,048 tokens and an action of 200; keys and values of a token take 2 · 24 · 2 · 64 · 4
-    bytes, half as many again while the cache grows. A token in a layer keeps 4 · (4·896 + 2·896 + 2·128 + 4·4864) + 4 · (2·896 +
-    2 + 14) bytes, of 4,096, and every layer's input of 896 values. Logits: two chunks of 82 tokens, and two gradients."""
+    """64 episodes, each with room for the longest, a prompt of 2,048 tokens and an action of 256; keys and values of a token take
+    2 · 24 · 2 · 64 · 4 bytes, half as many again while the cache grows. A batch of imitation has 4,095 tokens and then the longest
+    sequence. A token in a layer keeps 4 · (4·896 + 2·896 + 2·128 + 4·4864) + 4 · (2·896 + 2 + 14) bytes, of 4,096, and every
+    layer's input of 896 values. Logits: two chunks of 82 tokens, and two gradients."""
     warm_start, generation, training = planned(A10).phases
     held = {"weights": 4 * P, "gradients": 4 * P, "optimizer": 8 * P, "reference": 4 * P, "process": GIB}
     assert generation.parts == held | {
-        "KV cache": 1.5 * 64 * 1224 * 24_576,
+        "KV cache": 1.5 * 64 * 2304 * 24_576,
         "sampling": 28 * 64 * 151_936,
     }
     layer = 107_584
@@ -43,8 +44,9 @@ def test_memory_by_hand() -> None:
         "logits": 8 * 82 * 151_936 + 8 * 151_936 * 896,
         "temporary": 4 * P,
     }
-    assert warm_start.parts == {name: size for name, size in training.parts.items() if name != "reference"} | {
-        "reference": 0
+    assert warm_start.parts == training.parts | {
+        "reference": 0,
+        "activations": pytest.approx((4095 + 2304) * (1.25 * layer + 4 * 896 * 24)),
     }
 
 
@@ -52,7 +54,7 @@ def test_bfloat16_holds_a_rounded_copy_and_a_smaller_reference() -> None:
     _, generation, _ = planned(A10, "policy.dtype=bfloat16").phases
     assert generation.parts["weights"] == 6 * P
     assert generation.parts["reference"] == 2 * P
-    assert generation.parts["KV cache"] == 1.5 * 64 * 1224 * 12_288
+    assert generation.parts["KV cache"] == 1.5 * 64 * 2304 * 12_288
 
 
 def test_what_is_not_done_needs_no_memory() -> None:
@@ -83,7 +85,7 @@ def test_an_evaluation_holds_one_block_of_samples_at_once() -> None:
     plan = planned("evaluation.games=64", "evaluation.samples=32", "training.iterations=0", "warm_start=null")
     assert plan.work.evaluation_blocks == (64, 64, 128, 256, 512, 512, 512)
     (alone,) = plan.phases
-    assert alone.parts["KV cache"] == 1.5 * 512 * 1224 * 24_576
+    assert alone.parts["KV cache"] == 1.5 * 512 * 2304 * 24_576
 
 
 def test_transformers_engine_by_hand() -> None:
@@ -266,5 +268,5 @@ def _kept(shape: ModelShape, layers: int, dtype: str, folder: Path, *, recompute
             packed([tokens]),
             recompute=recompute,
         )
-    assert result.shape == (1, tokens, shape.hidden)
+    assert result.shape == (tokens, shape.hidden)
     return sum(held.values()) / tokens

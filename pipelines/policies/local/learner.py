@@ -154,7 +154,7 @@ class LocalLearner:
             return self._loaded
         state = self._optimizer.state
         return {
-            f"{name}|{key}": value.detach().clone()
+            f"{name}|{key}": value.detach()
             for name, p in self._engine.named.items()
             for key, value in state.get(p, {}).items()
         }

@@ -124,6 +124,17 @@ def mlflow_locked_within(scene: Scene) -> None:
     _deliver(scene)
 
 
+def mlflow_locked_before_the_run(scene: Scene) -> None:
+    """After the launch has opened it, before the run asks for the first time."""
+    scene.furnish()
+    launch = scene.start()
+    if scene.until(lambda: any((scene.work / "runs").glob("*/seed0/run.log")), launch):
+        with _locked(scene):
+            scene.ends(launch, says=LATER, within_s=scene.calm.seconds * 1.3 + WAITS_S)
+    scene.same_bytes()
+    _deliver(scene)
+
+
 def mlflow_note_damaged(scene: Scene) -> None:
     """What a run kept for a locked database is not as it was written: its page is completed from the results."""
     scene.furnish()
@@ -183,5 +194,6 @@ def all_servers_hung(scene: Scene) -> None:
 
 SCENARIOS = (
     prefect_dead, prefect_hung, prefect_hung_before, prefect_slow, launch_stopped_while_it_starts_prefect, mlflow_locked,
-    mlflow_locked_within, mlflow_note_damaged, mlflow_gone, mlflow_server_dead, mlflow_server_hung, all_servers_hung,
+    mlflow_locked_within, mlflow_locked_before_the_run, mlflow_note_damaged, mlflow_gone, mlflow_server_dead, mlflow_server_hung,
+    all_servers_hung,
 )  # fmt: skip

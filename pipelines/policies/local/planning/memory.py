@@ -29,12 +29,11 @@ _DRAWING = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``rows``: episodes at once. ``length``: tokens of a usual sequence. ``longest``: of the longest allowed. ``micro``: of a
+    """``rows``: episodes at once. ``longest``: tokens of the longest sequence allowed. ``micro``: of a
     forward pass that is trained. ``trains``: there are updates. ``reference``: there is a KL loss. ``adapter``: what is trained
     in place of the model. ``hosted``: by transformers' engine."""
 
     rows: int
-    length: int
     longest: int
     micro: int
     trains: bool
@@ -63,20 +62,22 @@ def sampling(shape: ModelShape, policy: LocalPolicyConfig, size: Size) -> dict[s
         prefill = 4.0 * tokens * (3 * shape.mlp + 2 * shape.hidden)
         return {"KV cache": float(tokens * shape.cache_bytes(4, 1)), "prefill": prefill} | drawing
     width = 2 if policy.dtype == "bfloat16" else 4
-    return {"KV cache": _GROWING * size.rows * size.length * shape.cache_bytes(width, 1)} | drawing
+    # All rows are as long as the longest context among them, which of so many comes near to the longest allowed.
+    return {"KV cache": _GROWING * size.rows * size.longest * shape.cache_bytes(width, 1)} | drawing
 
 
 def warm_start_phase(
     shape: ModelShape,
     policy: LocalPolicyConfig,
     warm_start: PretrainedWarmStart,
+    longest: int,
     hosted: bool,
     cuda: bool,
     assumed: Assumptions,
 ) -> Phase:
-    """Imitation, before there is a reference."""
+    """Imitation, before there is a reference. A batch is closed by the sequence with which it has its tokens."""
     size = Size(
-        rows=0, length=0, longest=0, micro=warm_start.batch_tokens, trains=True, reference=False,
+        rows=0, longest=0, micro=warm_start.batch_tokens - 1 + longest, trains=True, reference=False,
         adapter=warm_start.adapter, hosted=hosted,
     )  # fmt: skip
     how = policy.model_copy(update={name: getattr(warm_start, name) for name in ("dtype", "checkpoint_activations")})

@@ -45,7 +45,6 @@ class LocalPlan:
         trains = training.iterations > 0
         return Size(
             rows=max(work.episodes * trains, *work.evaluation_blocks),
-            length=work.length,
             longest=work.longest,
             micro=max(training.micro_batch_tokens, work.longest),
             trains=trains,
@@ -60,7 +59,10 @@ class LocalPlan:
         run = memory.phases(self.shape, self.policy, self.size, cuda, self.assumed)
         if not isinstance(warm_start, PretrainedWarmStart):
             return run
-        return memory.warm_start_phase(self.shape, self.policy, warm_start, self.hosted, cuda, self.assumed), *run
+        imitation = memory.warm_start_phase(
+            self.shape, self.policy, warm_start, self.work.longest, self.hosted, cuda, self.assumed
+        )
+        return imitation, *run
 
     @cached_property
     def speed(self) -> Speed:
