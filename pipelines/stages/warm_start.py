@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from pipelines.seeds import derive_seed
 from pipelines.stages.demonstrations import demonstrations
 
 _MOST_REFUSED = 256  # in a row
+_REMEDY = "raise it, or show less (benchmark.prompt, benchmark.max_steps)"
 
 
 def warm_start(
@@ -36,7 +39,7 @@ def warm_start(
 
     Returns the imitation's metrics. Raises ConfigError when demonstrations do not fit the model's context.
     """
-    settings, tokenizer = view.settings, codec(model)
+    settings, tokenizer, lengths = view.settings, codec(model), Counter[bool]()
     sequences = _fitting(
         (
             sequence
@@ -44,34 +47,45 @@ def warm_start(
             for sequence in demo_sequences(benchmark, tokenizer, turns, settings.observation_weight)
         ),
         view,
+        lengths,
     )
     if isinstance(settings, StandInWarmStart):
-        return imitate(model, out, sequences, settings, tokens=settings.tokens, on_progress=on_progress)
-    rows = list(sequences)
-    random.Random(derive_seed(settings.seed, "imitation")).shuffle(rows)  # the steps of an episode look alike
-    tokens = sum(len(row.token_ids) for row in rows)
-    return imitate(model, out, rows, settings, tokens=tokens, on_progress=on_progress)
+        metrics = imitate(model, out, sequences, settings, tokens=settings.tokens, on_progress=on_progress)
+    else:
+        rows = list(sequences)
+        random.Random(derive_seed(settings.seed, "imitation")).shuffle(rows)  # the steps of an episode look alike
+        if lengths[False]:
+            share = f"{lengths[False]} of {lengths.total()} demonstrations"
+            print(f"warning: {share} are longer than {_bound(view)} and are left out: {_REMEDY}", file=sys.stderr)
+        tokens = sum(len(row.token_ids) for row in rows)
+        metrics = imitate(model, out, rows, settings, tokens=tokens, on_progress=on_progress)
+    return metrics | {"warm_start/too_long": lengths[False] / lengths.total()}
 
 
-def _fitting(sequences: Iterator[DemoSequence], view: WarmStartView) -> Iterator[DemoSequence]:
-    """Those that fit the context; where none fits somebody must say so, for a stand-in's demonstrations are endless."""
-    fitted, refused, length = 0, 0, 0
+def _fitting(sequences: Iterator[DemoSequence], view: WarmStartView, lengths: Counter[bool]) -> Iterator[DemoSequence]:
+    """Those that fit the context; ``lengths`` counts those that do and that do not. Where none fits somebody must say so, for a
+    stand-in's demonstrations are endless."""
+    refused, length = 0, 0
     for sequence in sequences:
         length = len(sequence.token_ids)
         fits = view.context_length is None or length <= view.context_length
-        fitted, refused = (fitted + 1, 0) if fits else (fitted, refused + 1)
+        lengths[fits] += 1
+        refused = 0 if fits else refused + 1
         if refused == _MOST_REFUSED:
             break
         if fits:
             yield sequence
-    if refused == _MOST_REFUSED or not fitted:
-        bound = "model.stand_in.context_length"
-        if isinstance(view.settings, PretrainedWarmStart):
-            bound = "rollout.max_context_tokens and max_action_tokens, together"
+    if refused == _MOST_REFUSED or not lengths[True]:
         raise ConfigError(
-            f"{refused} demonstrations in a row are longer than {bound}={view.context_length} tokens (the last: {length}): raise "
-            "it, or show less (benchmark.prompt, benchmark.max_steps)"
+            f"{refused} demonstrations in a row are longer than {_bound(view)} (the last: {length}): {_REMEDY}"
         )
+
+
+def _bound(view: WarmStartView) -> str:
+    name = "model.stand_in.context_length"
+    if isinstance(view.settings, PretrainedWarmStart):
+        name = "rollout.max_context_tokens and max_action_tokens, together"
+    return f"{name}={view.context_length} tokens"
 
 
 def demo_sequences(

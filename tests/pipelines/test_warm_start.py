@@ -80,9 +80,15 @@ def test_as_many_episodes_as_asked_for_with_the_loss_on_answers_alone(
     assert [row.token_ids.tolist() for row in other] != [row.token_ids.tolist() for row in rows]
 
 
-def test_demonstrations_that_no_rollout_could_hold_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = sorted({len(row.token_ids) for row in shown(folder, monkeypatch)})
+def test_demonstrations_that_no_rollout_could_hold_are_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = [len(row.token_ids) for row in shown(folder, monkeypatch)]
+    assert capsys.readouterr().err == ""
+    lengths = sorted(set(every))
     assert {len(row.token_ids) for row in shown(folder, monkeypatch, lengths[1])} == set(lengths[:2])
+    out = sum(length > lengths[1] for length in every)
+    assert f"warning: {out} of 11 demonstrations are longer than " in capsys.readouterr().err
     with pytest.raises(ConfigError, match=rf"max_context_tokens.*={lengths[0] - 1} tokens"):
         shown(folder, monkeypatch, lengths[0] - 1)
 

@@ -52,7 +52,7 @@ class Assumptions(Usual):
             "transformers' engine, of which nothing was measured, is as fast, reads all contexts at once, padded to the longest, and "
             "transcripts anew at every turn"
             if hosted
-            else "a cache is as long as usual"
+            else "a cache is as long as the longest transcript allowed"
         )
         return (
             f"assumed: {device}; {self.play}; {cache}; the expert takes {self.expert_steps:.0%} of the steps allowed; "
