@@ -12,7 +12,7 @@ STAGES = {
     "warm_start": 6,
     "rollout": 9,
     "advantage": 3,
-    "update": 3,
+    "update": 4,
     "evaluate": 8,
     "analysis": 5,
 }

@@ -346,7 +346,12 @@ def test_bfloat16_rounds_and_no_more(model_folder: Path, tmp_path: Path) -> None
         assert np.abs(found.entropies - score.entropies)[row.action_mask].mean() < 0.05
     gradients = []
     for policy in (exact, rounded):
-        policy.learner.update(rows, PLAIN, seed=0)
+        metrics = policy.learner.update(rows, PLAIN, seed=0)
+        if policy is rounded:  # the step begins at what it scores itself, not at what was rounded otherwise as it was sampled
+            assert metrics.ratio == pytest.approx(1.0, abs=1e-4)
+            assert metrics.extra["sampler_gap_max"] > metrics.extra["sampler_gap_mean"] > 1e-4
+        else:
+            assert metrics.extra == {}
         named = policy.learner._engine.named  # type: ignore[attr-defined]
         assert {p.dtype for p in named.values()} == {torch.float32}
         gradients.append(torch.cat([p.grad.flatten() for p in named.values()]))

@@ -4,6 +4,7 @@ advantages."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ class LocalLearner:
             NonFiniteLoss: before the step is taken; the weights are those of the last good step.
         """
         reference = self.score(sequences, reference=True) if settings.kl_coefficient > 0 else None
+        gaps: dict[str, float] = {}
+        if self._settings.dtype == "bfloat16":  # else what the sampler rounded would be clipped as if the policy had moved
+            sequences, gaps = self._scored_again(sequences)
         optimizer = self._with(settings)
         loss_settings = LossSettings(
             **settings.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
@@ -83,7 +87,15 @@ class LocalLearner:
             totals.append(metrics)
         means = {name: float(np.mean([t[name] for t in totals])) for name in totals[0]}
         tokens = int(sum(s.action_mask.sum() for s in sequences))
-        return UpdateMetrics(**means, optimizer_steps=len(totals), tokens=tokens, extra={})
+        return UpdateMetrics(**means, optimizer_steps=len(totals), tokens=tokens, extra=gaps)
+
+    def _scored_again(self, sequences: Sequence[TrainingSequence]) -> tuple[list[TrainingSequence], dict[str, float]]:
+        """With the log-probs of a scoring pass as the behaviour's, and how far the sampler's are from them."""
+        scores = self.score(sequences)
+        pairs = list(zip(sequences, scores, strict=True))
+        gaps = np.abs(np.concatenate([(s.logprobs - row.behaviour_logprobs)[row.action_mask] for row, s in pairs]))
+        rows = [replace(row, behaviour_logprobs=s.logprobs) for row, s in pairs]
+        return rows, {"sampler_gap_mean": float(gaps.mean()), "sampler_gap_max": float(gaps.max())}
 
     def _step(
         self,

@@ -68,7 +68,7 @@ def speed(
     once where its keys and values are kept.
 
     All live episodes are decoded together; a sampled token has its log-prob and entropy already, so that only the reference
-    is asked again.
+    is asked again, and in bfloat16 the policy itself.
     """
     width = 2 if policy.dtype == "bfloat16" else 4
     forward = token_flops(shape, work)
@@ -93,6 +93,7 @@ def speed(
         seconds={
             "rollout": sum(map(rollout, work.batches)),
             "reference": work.tokens * forward / device.flops if reference else 0.0,
+            "scoring": work.tokens * forward / device.flops if policy.dtype == "bfloat16" else 0.0,
             "update": work.tokens / trained_per_s,
         },
         evaluation=sum(map(rollout, work.evaluation_blocks)),
