@@ -347,7 +347,9 @@ def test_bfloat16_rounds_and_no_more(model_folder: Path, tmp_path: Path) -> None
     gradients = []
     for policy in (exact, rounded):
         metrics = policy.learner.update(rows, PLAIN, seed=0)
-        if policy is rounded:  # the step begins at what it scores itself, not at what was rounded otherwise as it was sampled
+        if (
+            policy is rounded
+        ):  # the step begins at what it scores itself, not at what was rounded otherwise as it was sampled
             assert metrics.ratio == pytest.approx(1.0, abs=1e-4)
             assert metrics.extra["sampler_gap_max"] > metrics.extra["sampler_gap_mean"] > 1e-4
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.environments.base import Panel, in_turns
 from pipelines.environments.cooking.generate import SPLITS
+from pipelines.environments.cooking.story import check_story
 from pipelines.errors import DataError
 from pipelines.records import Task
 
@@ -37,16 +38,18 @@ def read_game(path: Path) -> tuple[str, str]:
     """A game's skill, and the digest of its two files. Raises DataError."""
     about = path.with_suffix(".json")
     try:
-        description = about.read_bytes()
-        digest = hashlib.sha256(path.read_bytes() + description).hexdigest()
+        story, description = path.read_bytes(), about.read_bytes()
+        check_story(story)
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): {_AGAIN}") from None
     try:
         settings = json.loads(description)["metadata"]["settings"]
         skills = [name for name in ("cook", "cut") if settings.get(name)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{about} does not describe a cooking game: {_AGAIN}") from None
-    return "_".join(skills) or "fetch", digest
+    return "_".join(skills) or "fetch", hashlib.sha256(story + description).hexdigest()
 
 
 def _panel(root: Path, split: str) -> Panel:

@@ -58,7 +58,9 @@ class LocalLearner:
         """
         reference = self.score(sequences, reference=True) if settings.kl_coefficient > 0 else None
         gaps: dict[str, float] = {}
-        if self._settings.dtype == "bfloat16":  # else what the sampler rounded would be clipped as if the policy had moved
+        if (
+            self._settings.dtype == "bfloat16"
+        ):  # else what the sampler rounded would be clipped as if the policy had moved
             sequences, gaps = self._scored_again(sequences)
         optimizer = self._with(settings)
         loss_settings = LossSettings(

@@ -15,6 +15,7 @@ from pipelines.environments.cooking.benchmark import CookingBenchmark
 from pipelines.environments.cooking.config import CookingConfig, CookingGenerated, CookingReal
 from pipelines.environments.cooking.generate import draw_game, generate_games
 from pipelines.environments.cooking.panels import read_panels
+from pipelines.environments.cooking.story import check_story
 from pipelines.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::jericho.UnsupportedGameWarning")  # Jericho scores no game of TextWorld
@@ -99,6 +100,26 @@ def test_test_games_show_preparations_that_training_never_does(games: Path) -> N
             assert ((cooking, cutting) in trained.get(food, [])) == (split != "test")
 
 
+def rewrite(folder: Path, harm: Callable[[bytes], bytes]) -> None:
+    path = folder / "train" / "game_00000.z8"
+    path.write_bytes(harm(path.read_bytes()))
+
+
+def test_a_story_by_hand() -> None:
+    """64 bytes of header and 8 of story, 1 to 8, whose sum is 36: nine eights are the length. Objects and globals lie at 64 and 65,
+    before static memory at 66; high memory, the first instruction, dictionary and abbreviations at 67."""
+    header = bytearray(64)
+    header[0] = 8
+    for at, word in {0x04: 67, 0x06: 67, 0x08: 67, 0x0A: 64, 0x0C: 65, 0x0E: 66, 0x18: 67, 0x1A: 9, 0x1C: 36}.items():
+        header[at : at + 2] = word.to_bytes(2)
+    story = bytes(header) + bytes(range(1, 9))
+    check_story(story + b"\0\0")  # padding
+    for at, value, why in ((0, 5, "version"), (0x1B, 10, "72 bytes, and 80"), (70, 0, "checksum is 001d, and 0024"),
+                           (0x0B, 66, "another order"), (0x07, 72, "outside"), (0x0F, 68, "another order")):  # fmt: skip
+        with pytest.raises(ValueError, match=why):
+            check_story(story[:at] + bytes([value]) + story[at + 1 :])
+
+
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
@@ -106,6 +127,15 @@ def test_test_games_show_preparations_that_training_never_does(games: Path) -> N
         (lambda folder: (folder / "train/game_00000.json").write_text('{"half'), "game_00000.json"),
         (lambda folder: (folder / "train/game_00000.json").write_text("[]"), "game_00000.json"),
         (lambda folder: shutil.rmtree(folder / "train"), "train holds no game"),
+        (
+            lambda folder: rewrite(folder, lambda story: story[:-600]),
+            r"game_00000\.z8 is damaged \(it has \d+ bytes, and",
+        ),
+        (lambda folder: rewrite(folder, lambda story: b""), r"game_00000\.z8 is damaged \(it is no story file"),
+        (
+            lambda folder: rewrite(folder, lambda story: story[:5000] + bytes([story[5000] ^ 4]) + story[5001:]),
+            r"game_00000\.z8 is damaged \(its checksum is",
+        ),
     ],
 )
 def test_damaged_games_are_named(games: Path, tmp_path: Path, harm: Callable[[Path], None], named: str) -> None:
