@@ -1,4 +1,5 @@
-"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything.
+"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything, and end
+those of launches and runs that were stopped.
 
 Overrides choose the folder of runs and the trackers, as for a launch: ``execution.runs=…``, ``tracker=[…]``.
 """
