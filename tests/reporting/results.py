@@ -78,10 +78,13 @@ def write_run(
     metrics = [
         {"iteration": 0},
         *(
-            {"iteration": i, "update/kl": 0.01 * i, "entropy/step_mean": 0.3, "rollout/success": 0.1 * i}
+            {
+                "iteration": i, "update/kl": 0.01 * i, "entropy/step_mean": 0.3, "entropy/step_range": 1.6 / i,
+                "rollout/success": 0.1 * i,
+            }
             for i in (1, 2)
         ),
-    ]
+    ]  # fmt: skip
     pd.DataFrame(metrics).to_parquet(folder / "metrics.parquet")
     write_checksums(folder)
 

@@ -15,6 +15,7 @@ from pipelines.reporting.figures.style import FIRST, LAST, QUIET, Figure, finish
 from pipelines.reporting.results import RunResult
 
 TITLE = "Gain g and future clarity f against entropy"
+RANGE = "entropy/step_range"
 Shares = npt.NDArray[np.float64]
 _EPISODE = ["iteration", "group", "member"]
 _ITERATIONS = (("o", FIRST, "first iteration"), ("D", LAST, "last iteration"))
@@ -53,7 +54,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     text = (
         "Points: steps of the kept trajectories, as the advantage stage computed them. Lines: exp(−k·H_norm), for g over its mean "
         "in the batch, which makes the mean of g 1. Grey: where the steps of the first rollout lie; both where entropies are "
-        "normalised over the batch. Of each setting's first seed."
+        "normalised over the batch. Of each setting's first seed." + "".join(map(_stretched, rows))
     )
     return finished(figure, TITLE, shown, text, f"Left out: {lacking}." if lacking else "")
 
@@ -65,6 +66,20 @@ def _used(run: RunResult) -> list[Quantity]:
         return []
     declared = (quantity for quantity in QUANTITIES if quantity.column in run.info.column_names)
     return [quantity for quantity in declared if steps[quantity.column].nunique() > 1]
+
+
+def _stretched(panel: Panel) -> str:
+    """What normalisation makes the range from 0 to 1: of a policy that is nearly certain, little."""
+    run = next((series.runs[0] for series in panel.usual if _used(series.runs[0])), None)
+    if run is None or RANGE not in run.metrics:
+        return ""
+    spans = run.metrics.set_index("iteration")[RANGE].dropna()
+    if spans.empty:
+        return ""
+    return (
+        f" {panel.setting}: the step entropies of a batch spanned {spans.iloc[0]:.2g} nats in the first iteration, "
+        f"{spans.iloc[-1]:.2g} in the last, {spans.min():.2g} at least."
+    )
 
 
 def _draw_quantity(ax: Any, quantity: Quantity, panel: Panel) -> None:
