@@ -124,6 +124,7 @@ def test_a_run_that_recorded_no_states_is_one_line(
     for path in (store / "rollout").glob("[!.]*/record.json"):
         steps, record = path.parent / "steps.parquet", read_json(path)
         pq.write_table(pq.read_table(steps).drop_columns(["state_before"]), steps)
+        del record["seal"]  # older records have none
         record["files"][steps.name] = {"sha256": sha256_file(steps), "bytes": steps.stat().st_size}
         write_json(path, record)
     for command in (replay, ["oracle", *replay[1:]]):

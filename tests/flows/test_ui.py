@@ -14,6 +14,7 @@ from flows import ui
 from flows.windows.prefect_server import free_port
 from flows.windows.start_page import start_page
 from pipelines.tracking.mlflow import MlflowSettings
+from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.protocol import Pages
 from pipelines.tracking.tensorboard import TensorboardSettings
 from tests.tracking.databases import with_mlflow
@@ -40,7 +41,7 @@ def test_a_tracker_that_cannot_be_opened_has_no_page(
     def refused(uri: str) -> None:
         raise OSError("connection refused")
 
-    monkeypatch.setattr("pipelines.tracking.mlflow.database._migrate", refused)
+    monkeypatch.setattr("pipelines.tracking.mlflow.database._ask", refused)
     monkeypatch.setattr(ui, "serving", lambda _: pytest.fail("MLflow was started"))
     monkeypatch.setattr(ui, "check_alive", interrupted)
     assert ui.main(["execution.trackers.mlflow.uri='postgresql://u:secret@down/db'"]) == 0
@@ -80,7 +81,7 @@ def test_every_tracker_that_has_pages_is_served(
 
 
 def test_a_database_with_a_password_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.tracking.mlflow.comparison.last_comparisons", lambda *_: {})
+    monkeypatch.setattr(Database, "client", object())
     pages = MlflowSettings(uri="sqlite:////nowhere/secret.db").pages(Path("runs"), 1)
     assert "secret" not in " ".join(pages.command)
     assert "secret" in pages.environment["MLFLOW_BACKEND_STORE_URI"]
