@@ -36,6 +36,17 @@ class CookingEnvironment:
             raise DataError(
                 f"{self._path} is not the game of the panel (its sha256 changed): make or copy the games again"
             )
+        try:
+            return self._begin()
+        except (OSError, MemoryError):
+            raise
+        except (
+            Exception
+        ) as error:  # whatever TextWorld and its parsers raise of a description that is not as they wrote it
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise DataError(f"{self._path} cannot be played ({why}): make or copy the games again") from None
+
+    def _begin(self) -> Observation:
         self._engine = _start(self._path)
         self._state, self._score = self._engine.reset(), 0.0
         text = self._state.feedback  # a banner in large letters comes before the objective

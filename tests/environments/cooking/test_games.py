@@ -157,6 +157,22 @@ def test_a_game_that_changed_after_its_panel_was_made_is_not_played(
         cooking.environment(task, folder).reset()
 
 
+@pytest.mark.parametrize(
+    ("what", "other"), [("arguments", "argumants"), ("predicates", "predicats"), ("win_events", "won")]
+)
+def test_a_description_that_textworld_cannot_read_is_named(
+    what: str, other: str, cooking: CookingBenchmark, games: Path, tmp_path: Path
+) -> None:
+    """The panel is made of it: it is a user's own."""
+    folder = tmp_path / "games"
+    shutil.copytree(games, folder)
+    for about in (folder / "train").glob("*.json"):
+        about.write_text(about.read_text().replace(what, other))
+    task = read_panels(folder)["train"].tasks[0]
+    with pytest.raises(DataError, match=rf"{task.source} cannot be played \(\w+: "):
+        cooking.environment(task, folder).reset()
+
+
 def test_games_of_others_are_read_where_they_lie(games: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COOKING_DATA", str(games))
     real = CookingBenchmark(CookingConfig(), CookingReal())
