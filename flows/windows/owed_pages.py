@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from flows.launch.context import current_launch
-from flows.windows.tracked import GRIDS, open_trackers, tracked_run
+from flows.windows.tracked import open_trackers, tracked_run
 from pipelines.config import RunConfig
 from pipelines.errors import RunLocked
 from pipelines.files import damaged_file
 from pipelines.run_folder import run_lock
 from pipelines.run_info import RunInfo, read_run_info
 from pipelines.schemas import RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
-from pipelines.tracking.guard import prepare, run_trackers, warn
-from pipelines.tracking.protocol import Tracker, TrackerSettings
+from pipelines.tracking.guard import prepare, run_trackers
+from pipelines.tracking.protocol import Tracker
 
 
 def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tuple[Path, bool]]:
     """Of the finished runs below ``execution.runs``, ``but`` not of these: each folder whose page lacked something, and whether it is
-    whole now. Pages that show what is over as running are ended. A tracker that fails, or has just failed one of ``but``, is asked
-    no further."""
-    runs = config.execution.runs
+    whole now. A tracker that fails, or has just failed one of ``but``, is asked no further."""
     for settings in open_trackers(config):
         if any(settings.owes(folder) for folder in but):
             continue
-        left = [folder for folder in sorted(runs.glob("*/seed*")) if folder not in but and settings.owes(folder)]
-        owed = [folder for folder in left if (folder / "results" / RUN_JSON).exists()]
-        if not left and not settings.owes_launches(runs / GRIDS):
-            continue
-        failed = current_launch() is None  # a launch has opened it
+        owed = [path.parents[1] for path in sorted(config.execution.runs.glob(f"*/seed*/results/{RUN_JSON}"))]
+        owed = [folder for folder in owed if folder not in but and settings.owes(folder)]
+        failed = bool(owed) and current_launch() is None  # a launch has opened it
         failed = failed and bool(prepare([settings], f"the pages of {len(owed)} finished runs wait for it"))
-        failed = failed or not _end_left(settings, runs / GRIDS, [folder for folder in left if folder not in owed])
         for folder in owed:
             try:
                 with run_lock(folder):
@@ -46,19 +40,6 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
             except RunLocked:  # its own process tells
                 continue
             yield folder, not failed
-
-
-def _end_left(settings: TrackerSettings, memory: Path, unfinished: Sequence[Path]) -> bool:
-    """Whether the tracker could be told."""
-    try:
-        settings.end_launches(memory, lambda folder: _finished(folder) is not None)
-        for folder in unfinished:
-            with suppress(RunLocked), run_lock(folder):  # else it is being executed
-                settings.end_run(folder)
-    except Exception as error:
-        warn(f"{settings.place} failed, pages of runs that were stopped still show them as running", error)
-        return False
-    return True
 
 
 def _finished(folder: Path) -> RunInfo | None:

@@ -16,7 +16,6 @@ from pipelines.run_info import RunInfo
 from pipelines.tracking.guard import launch_trackers
 from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch, TrackedRun, TrackerSettings
 
-GRIDS = ".grids"  # below the folder of runs: what trackers remember of launches
 _TAGS = "launch_tags.json"  # in the run's folder: what its last launch calls it
 
 
@@ -43,7 +42,7 @@ def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:
         TrackedCell(folder.name, names[folder], cell_tags(seeds[0], names[folder]) | _common(seeds), [j.folder for j in seeds])
         for folder, seeds in by_cell(jobs).items()
     ]  # fmt: skip
-    return TrackedLaunch(digest(jobs), title(jobs), _common(jobs), cells, jobs[0].config.execution.runs / GRIDS)
+    return TrackedLaunch(digest(jobs), title(jobs), _common(jobs), cells, jobs[0].config.execution.runs / ".grids")
 
 
 def open_trackers(config: RunConfig) -> list[TrackerSettings]:

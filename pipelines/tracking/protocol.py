@@ -155,19 +155,8 @@ class TrackerSettings(BaseModel):
         are files needs no memory."""
 
     def owes(self, folder: Path) -> bool:
-        """Whether it was not told everything of the run in that folder."""
+        """Whether it was not told everything of the run in that folder, which is finished."""
         return False
-
-    def end_run(self, folder: Path) -> None:
-        """Of a run that is not finished and that nobody executes: its record no longer shows it as running. Raises what the library
-        raises."""
-
-    def owes_launches(self, memory: Path) -> bool:
-        """Whether it was not told the end of a launch with that ``memory``."""
-        return False
-
-    def end_launches(self, memory: Path, is_finished: Callable[[Path], bool]) -> None:
-        """Of those: their records show what the runs have become. Raises what the library raises."""
 
     def pages(self, runs: Path, port: int) -> Pages | None:
         """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from flows.launch.jobs import Job
-from flows.windows.owed_pages import complete_pages
 from flows.windows.tracked import TrackedJobs, tracked_run
 from pipelines.run_folder import run_fingerprint
 from pipelines.tracking.mlflow.comparison import last_comparisons
 from pipelines.tracking.mlflow.database import EXPERIMENT, create_database
-from pipelines.tracking.mlflow.launch import PARENT, MlflowLaunch
+from pipelines.tracking.mlflow.launch import PARENT
 from pipelines.tracking.mlflow.run import RUN_ID, MlflowRun
 from pipelines.tracking.protocol import TrackedRun
 from tests.flows.postgres import postgres, why_not
@@ -130,42 +129,6 @@ def test_a_grid_its_cells_and_their_seeds(uri: str) -> None:
     moved = again["grpo off seed0 · alfworld qwen2.5-1.5b smoke"].data.tags
     assert moved["grid"] == again["table1 · smoke · 2 runs"].info.run_id
     assert again["grpo full seed0 · alfworld qwen2.5-1.5b smoke"].data.tags["grid"] == top.info.run_id
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("fails_in", ["_start", "_end"])
-def test_a_launch_whose_end_was_not_told_is_ended_by_what_its_runs_became(
-    uri: str, fails_in: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Of its two cells one is finished. A start fails once the launch and its cells are made."""
-    from mlflow.tracking import MlflowClient
-
-    create_database(uri)
-    jobs = launch_of(uri)
-
-    def fail(*_: Any) -> None:
-        raise TimeoutError("it did not answer")
-
-    grid = TrackedJobs(jobs)
-    with monkeypatch.context() as patch:
-        if fails_in == "_end":
-            patch.setattr(MlflowLaunch, "_end", fail)
-        else:
-            patch.setattr("pipelines.tracking.mlflow.launch.share_comparisons", fail)
-        grid.start()
-        grid.end("FINISHED")
-    client = MlflowClient(uri)
-    assert {run.info.status for run in runs_of(client).values()} == {"RUNNING"}
-    monkeypatch.setattr("flows.windows.owed_pages._finished", lambda folder: "off" in str(folder) or None)
-    for _ in range(2):  # the second finds nothing to do
-        assert list(complete_pages(jobs[0].config)) == []
-        states = {name: run.info.status for name, run in runs_of(client).items()}
-        assert states == {
-            "table1 · smoke · 4 runs": "KILLED",
-            "table1/alfworld_1.5b_grpo_off": "FINISHED",
-            "table1/alfworld_1.5b_grpo_full": "KILLED",
-        }
-    assert capsys.readouterr().err.count("warning: ") == 1
 
 
 @pytest.mark.timeout(300)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from flows.configure.compose import compose
 from flows.windows.owed_pages import complete_pages
 from pipelines.run_folder import run_lock
 from pipelines.tracking.mlflow import MlflowSettings
-from pipelines.tracking.mlflow.owed import owe
-from pipelines.tracking.protocol import TrackedRun
 from tests.reporting.results import write_run
 from tests.tracking.databases import with_mlflow
 
@@ -101,22 +98,6 @@ def test_a_run_that_is_executed_or_damaged_waits_for_its_launch(run: Path) -> No
     table.write_bytes(table.read_bytes()[:-1])
     assert synced() == 0
     assert settings().owes(run)
-
-
-def test_a_run_whose_process_is_gone_is_not_shown_as_running(run: Path) -> None:
-    """Nothing is kept of its page but what it was told until then, and what waited."""
-    shutil.rmtree(run / "results")
-    (run / "mlflow_undelivered.json").unlink()
-    told = settings().track_run(TrackedRun(run, "a run", "a cell", {}, {"seed": 3}))
-    told.start()
-    told.metrics(1, {"update/kl": 0.5})
-    owe(run, settings().uri, [("update/kl", 0.5, 1, 5)])  # as where the database was locked
-    with run_lock(run):
-        assert synced() == 0
-    assert page()[1].info.status == "RUNNING"
-    assert synced() == 0
-    assert (page()[1].info.status, page()[1].data.metrics) == ("KILLED", {"update/kl": 0.5})
-    assert not settings().owes(run)
 
 
 def test_a_launch_leaves_alone_what_its_own_runs_have_just_tried(run: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -51,7 +50,7 @@ class MlflowSettings(TrackerSettings):
     def track_launch(self, launch: TrackedLaunch) -> LaunchTracker:
         from pipelines.tracking.mlflow.launch import MlflowLaunch
 
-        return MlflowLaunch(self.uri, self.key, launch)
+        return MlflowLaunch(self.uri, launch)
 
     def owe(self, folder: Path) -> None:
         from pipelines.tracking.mlflow.owed import owe
@@ -62,21 +61,6 @@ class MlflowSettings(TrackerSettings):
         from pipelines.tracking.mlflow.owed import owed
 
         return owed(folder, self.uri) is not None
-
-    def owes_launches(self, memory: Path) -> bool:
-        from pipelines.tracking.mlflow.left import owed_launches
-
-        return any(True for _ in owed_launches(memory, self.key))
-
-    def end_launches(self, memory: Path, is_finished: Callable[[Path], bool]) -> None:
-        from pipelines.tracking.mlflow.left import end_launches
-
-        end_launches(self.uri, memory, self.key, is_finished)
-
-    def end_run(self, folder: Path) -> None:
-        from pipelines.tracking.mlflow.left import end_run
-
-        end_run(self.uri, folder)
 
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees

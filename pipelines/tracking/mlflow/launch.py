@@ -6,15 +6,12 @@ A log, as everywhere: what a run is, and whether it is done, is read from its fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipelines.files import remembered, write_json
 from pipelines.tracking.mlflow.comparison import share_comparisons
 from pipelines.tracking.mlflow.database import Database
-from pipelines.tracking.mlflow.left import owe_launch, settle_launch
 from pipelines.tracking.mlflow.run import PARENT_TAGS, RUN_ID
 from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch
 
@@ -24,40 +21,14 @@ PARENT = "mlflow.parentRunId"
 class MlflowLaunch:
     """The same launch again goes on in the same MLflow runs; a run that several launches have stands below the last."""
 
-    def __init__(self, uri: str, place: str, launch: TrackedLaunch) -> None:
-        """``place``: the tracker's key."""
-        self._launch, self._place = launch, place
+    def __init__(self, uri: str, launch: TrackedLaunch) -> None:
+        self._launch = launch
         self._database = Database(uri)
         self._id = ""
         self._cells: dict[str, str] = {}  # MLflow's ids by the cells' keys
         self._began = time.monotonic()
 
     def start(self) -> None:
-        with self._owed_if_it_fails():
-            self._start()
-
-    def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
-        with self._owed_if_it_fails():
-            self._end(status, finished, table)
-        settle_launch(self._launch.memory, self._launch.key)
-
-    @contextmanager
-    def _owed_if_it_fails(self) -> Iterator[None]:
-        """What was made is ended later by what the runs have become."""
-        try:
-            yield
-        except Exception:
-            self._remember()
-            runs = {cell.key: cell.runs for cell in self._launch.cells}
-            owe_launch(self._launch.memory, self._launch.key, self._place, runs)
-            raise
-
-    def _remember(self) -> None:
-        memory = self._launch.memory / f"{self._launch.key}.json"
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_json(memory, remembered(memory) | ({"grid": self._id} if self._id else {}) | self._cells)
-
-    def _start(self) -> None:
         memory = self._launch.memory / f"{self._launch.key}.json"
         known = remembered(memory)
         tags = {"level": "grid", **self._launch.tags}
@@ -65,7 +36,8 @@ class MlflowLaunch:
         for cell in self._launch.cells:
             tags = {"level": "cell", "grid": self._id, PARENT: self._id, **cell.tags}
             self._cells[cell.key] = self._database.open_run(known.get(cell.key, ""), cell.name, tags)
-        self._remember()
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, {"grid": self._id} | self._cells)
         for cell in self._launch.cells:
             for folder in cell.runs:
                 self._adopt(folder, cell)
@@ -73,7 +45,7 @@ class MlflowLaunch:
         views = share_comparisons(self._client, self._database.experiment(), self._id, benchmarks)
         self._database.set_tags(self._id, {"launched": _now(), **views})
 
-    def _end(self, status: Status, finished: frozenset[Path], table: str) -> None:
+    def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
         runs = [folder for cell in self._launch.cells for folder in cell.runs]
         self._client.log_metric(self._id, "grid/runs", len(runs))
         self._client.log_metric(self._id, "grid/done", len(finished))

@@ -24,7 +24,7 @@ RUN_ID = "mlflow_run_id"  # file in the run's folder
 TOKEN = "mlflow_run_token"  # too: by which the MLflow run is found whose id was never told
 PARENT_TAGS = "mlflow_launch_tags.json"  # too: the MLflow runs that its last launch put it below
 _DESCRIPTION = "mlflow.note.content"  # what the page of a run begins with, in Markdown
-BATCH = 1000  # points that MLflow takes at once
+_BATCH = 1000  # points that MLflow takes at once
 _FLUSH_S = 15.0  # points wait so long for more: 100 ms now and then instead of 40 ms a point
 _PAUSE_S = 30.0  # after a failure; it doubles
 _PATIENCE_S = 6.0  # that failures may take of a run; then it is tried once more, at the end
@@ -57,7 +57,7 @@ class MlflowRun:
         for name, value in values.items():
             with self._refusals.lose_only(name):
                 self._points.append((name, float(value), iteration, now))
-        if len(self._points) >= BATCH or time.monotonic() - self._flushed > _FLUSH_S:
+        if len(self._points) >= _BATCH or time.monotonic() - self._flushed > _FLUSH_S:
             self._try(self._deliver)
 
     def evaluation(self, iteration: int, table: Any) -> None:
@@ -133,8 +133,8 @@ class MlflowRun:
         for point in self._points:
             fresh.setdefault((acceptable(point[0]), point[2]), point)
         points = [point for key, point in fresh.items() if key not in self._logged]
-        for at in range(0, len(points), BATCH):
-            self._log_points(points[at : at + BATCH])
+        for at in range(0, len(points), _BATCH):
+            self._log_points(points[at : at + _BATCH])
         self._points = []
 
     def _open(self) -> None:
@@ -166,7 +166,9 @@ class MlflowRun:
         self._log("params", [Param(acceptable(key), str(value)) for key, value in flat(self._run.config)])
 
     def _log_points(self, points: list[Point]) -> None:
-        metrics = [metric_of(point) for point in points]
+        from mlflow.entities import Metric
+
+        metrics = [Metric(acceptable(name), value, now, iteration) for name, value, iteration, now in points]
         self._log("metrics", metrics)
         self._logged |= {(metric.key, metric.step) for metric in metrics}
 
@@ -186,14 +188,6 @@ class MlflowRun:
         self._client.log_artifacts(self._id, str(results), "results")
         if model is not None:
             self._client.log_artifacts(self._id, str(model), "model")
-
-
-def metric_of(point: Point) -> Any:
-    """As MLflow's client takes it."""
-    from mlflow.entities import Metric
-
-    name, value, iteration, at = point
-    return Metric(acceptable(name), value, at, iteration)
 
 
 def _plain(value: Any) -> Any:
