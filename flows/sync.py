@@ -1,5 +1,4 @@
-"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything, and end
-those of launches and runs that were stopped.
+"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything.
 
 Overrides choose the folder of runs and the trackers, as for a launch: ``execution.runs=…``, ``tracker=[…]``.
 """

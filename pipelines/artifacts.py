@@ -447,7 +447,8 @@ def _write(folder: Path, record: dict[str, Any], make: Callable[[Draft], None]) 
 
 @contextmanager
 def _folder_lock(folder: Path, *, exclusive: bool) -> Iterator[bool]:
-    """The operating system's lock of a folder, held by many or ``exclusive``; whether it was had, for it is waited for."""
+    """The operating system's lock of a folder, held by many or ``exclusive``; whether it was had, for it is waited for.
+    ``exclusive``: not of one that was made anew meanwhile."""
     import fcntl
 
     wanted = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
@@ -458,7 +459,11 @@ def _folder_lock(folder: Path, *, exclusive: bool) -> Iterator[bool]:
         return
     try:
         had = _is_had(lambda: fcntl.flock(descriptor, wanted))
-        yield had and _is_still(folder, descriptor)
+        if exclusive or not had or _is_still(folder, descriptor):
+            yield had and _is_still(folder, descriptor)
+        else:  # who reads takes the one that was made anew
+            with _folder_lock(folder, exclusive=False) as had:
+                yield had
     finally:
         os.close(descriptor)
 

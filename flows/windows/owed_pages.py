@@ -20,7 +20,7 @@ from pipelines.tracking.protocol import Tracker
 
 def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tuple[Path, bool]]:
     """Of the finished runs below ``execution.runs``, ``but`` not of these: each folder whose page lacked something, and whether it is
-    whole now. A tracker that fails, or has just failed one of ``but``, is asked no further."""
+    whole now. A tracker that fails two in a row, or has just failed one of ``but``, is asked no further."""
     for settings in open_trackers(config):
         if any(settings.owes(folder) for folder in but):
             continue
@@ -28,6 +28,7 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
         owed = [folder for folder in owed if folder not in but and settings.owes(folder)]
         failed = bool(owed) and current_launch() is None  # a launch has opened it
         failed = failed and bool(prepare([settings], f"the pages of {len(owed)} finished runs wait for it"))
+        still = 0  # pages in a row that are not whole: one may lack a file that cannot be kept
         for folder in owed:
             try:
                 with run_lock(folder):
@@ -36,10 +37,11 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
                     if not failed:
                         told = partial(_tell, folder=folder, info=info, store=config.execution.artifacts)
                         run_trackers([settings], tracked_run(folder, info)).each(told)
-                        failed = settings.owes(folder)
+                        still = still + 1 if settings.owes(folder) else 0
+                        failed = still > 1
             except RunLocked:  # its own process tells
                 continue
-            yield folder, not failed
+            yield folder, not settings.owes(folder)
 
 
 def _finished(folder: Path) -> RunInfo | None:

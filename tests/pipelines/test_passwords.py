@@ -14,6 +14,8 @@ SHOWN = {
     "at mysql://u:a/b?c@h:33/d, twice: mysql://u:x@h": "at mysql://u:***@h:33/d, twice: mysql://u:***@h",
     "http://h/x?user=me&password=abc&page=2#top": "http://h/x?user=me&password=***&page=2#top",
     "http://h/x?API_TOKEN=abc": "http://h/x?API_TOKEN=***",
+    "http://h/?next=http://d/?password=x": "http://h/?next=http://d/?password=***",
+    "?a=b?token=secret?value&page=1": "?a=b?token=***&page=1",
     "http://127.0.0.1:5000/api?page=2": "http://127.0.0.1:5000/api?page=2",
     "sqlite:///mlflow.db": "sqlite:///mlflow.db",
 }

@@ -34,7 +34,7 @@ _SMALL = {
 }  # fmt: skip
 _HALF_BILLION = {  # Qwen2.5-0.5B's
     "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
-    "max_position_embeddings": 32768, "rope_theta": 1e6, "initializer_range": 0.06,
+    "max_position_embeddings": 32768, "rope_theta": 1e6, "initializer_range": 0.1,
 }  # fmt: skip
 _SHAPES = {
     "Qwen2's tokenizer, random weights": _SMALL,

@@ -25,7 +25,9 @@ from pipelines.files import damaged_file, remembered_sha256, replaced_folder, wa
 
 FORMAT = 1  # raise it when the kept files change, or the way in which they are made from the sources
 _ARRAYS = ("starts", "documents", "weights", "ties")
+_FILES = (*(f"{name}.npy" for name in (*_ARRAYS, "ends", "order")), "products.jsonl", "vocabulary.json")
 _OPEN_AT_ONCE = 4
+_PATIENCE_S = 60.0  # with another process that keeps the same shop
 _open: dict[str, Shop] = {}  # what this process has open, by key; the one used last stands at the end
 
 
@@ -151,22 +153,29 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
 
 def _check(folder: Path) -> None:
     """Raises OSError, ValueError: a file is not as it was written."""
-    if (name := damaged_file(folder)) is not None:
+    lost = (name for name in _FILES if not (folder / name).exists())
+    if (name := damaged_file(folder) or next(lost, None)) is not None:
         raise ValueError(f"{name} is not as it was written")
 
 
 def _keep(shop: Shop, folder: Path) -> None:
     """Write the folder whole or not at all. A full or read-only disk costs the next process a build and nothing more. Of several
-    processes that built it at the same time, each writes it, one after the other."""
+    processes that built it at the same time one writes it."""
     from filelock import FileLock
 
     with suppress(OSError):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")), replaced_folder(folder) as draft:
-            for name in _ARRAYS:
-                np.save(draft / f"{name}.npy", getattr(shop.index, name))
-            np.save(draft / "ends.npy", shop.catalogue.ends)
-            np.save(draft / "order.npy", shop.order)
-            (draft / "products.jsonl").write_bytes(shop.catalogue.block)
-            (draft / "vocabulary.json").write_text(json.dumps(list(shop.index.vocabulary)), "utf-8")
-            write_checksums(draft)
+        with FileLock(folder.with_suffix(".lock"), timeout=_PATIENCE_S):  # a Timeout is an OSError
+            if not folder.is_dir() or damage(folder, _check):  # else another was quicker
+                _write(shop, folder)
+
+
+def _write(shop: Shop, folder: Path) -> None:
+    with replaced_folder(folder) as draft:
+        for name in _ARRAYS:
+            np.save(draft / f"{name}.npy", getattr(shop.index, name))
+        np.save(draft / "ends.npy", shop.catalogue.ends)
+        np.save(draft / "order.npy", shop.order)
+        (draft / "products.jsonl").write_bytes(shop.catalogue.block)
+        (draft / "vocabulary.json").write_text(json.dumps(list(shop.index.vocabulary)), "utf-8")
+        write_checksums(draft)
