@@ -32,6 +32,7 @@ _DIGITS = re.compile(r"[0-9a-f]{20}")  # the name of an artifact's folder
 _PATIENCE_S, _PAUSE_S = 60.0, 0.02  # with those who hold an artifact: they load a model
 _FIELDS = frozenset({"stage", "version", "fingerprint", "values", "inputs", "files"})
 _OPTIONAL = frozenset({"machine", "pruned", "seal"})
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged record raises
 
 
 # ------------------------------------------------------------------------------------------------------- fingerprints
@@ -304,10 +305,8 @@ class ArtifactStore:
 
         with suppress(Timeout), self._locked(folder, _PATIENCE_S), _folder_lock(folder, exclusive=True) as locked:
             if locked and self.damage(folder):
-                gone = folder.rename(
-                    folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")
-                )  # nobody finds half of it
-                shutil.rmtree(gone)
+                # Renamed first, so that nobody finds half of it.
+                shutil.rmtree(folder.rename(folder.with_name(f"{_DRAFT}{folder.name}.{os.getpid()}")))
                 return True
         return False
 
@@ -386,9 +385,6 @@ def _read(folder: Path, identity: str) -> Artifact:
     if {name: record[name] for name in record if name == "machine"} != _machine_entry(machine):
         raise ValueError("its machine is not what was written")
     return Artifact(record["stage"], identity, folder, files, pruned, machine)
-
-
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 def _checked(folder: Path, read: Callable[[], T]) -> T:

@@ -26,7 +26,7 @@ from flows.study.register import register
 from flows.study.said import plan_lines, unmet
 from flows.windows.terminal import duration
 from pipelines.errors import ConfigError
-from pipelines.reporting.study.results import Registered, is_judged, read_registered
+from pipelines.reporting.study.results import Registered, judged, read_registered
 from pipelines.run_folder import is_finished
 
 RESULTS, REPORTS = Path("results/study"), Path("reports/study")
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan, only_plan = _asked(arguments)
     folder = RESULTS / plan.name
-    if is_judged(plan.content, folder) and not only_plan:
-        return _show_verdict(plan, read_registered(folder))
+    if not only_plan and (over := judged(plan.content, folder)) is not None:
+        return _show_verdict(plan, over)
     todo = [job for job in plan.jobs if not is_finished(job.config)]
     say(*plan_lines(plan, core_seconds(todo)))
     if lacking := unmet(plan):

@@ -30,6 +30,7 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
         failed = failed and bool(prepare([settings], f"the pages of {len(owed)} finished runs wait for it"))
         still = 0  # pages in a row that are not whole: one may lack a file that cannot be kept
         for folder in owed:
+            whole = False
             try:
                 with run_lock(folder):
                     if (info := _finished(folder)) is None:
@@ -37,11 +38,12 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
                     if not failed:
                         told = partial(_tell, folder=folder, info=info, store=config.execution.artifacts)
                         run_trackers([settings], tracked_run(folder, info)).each(told)
-                        still = still + 1 if settings.owes(folder) else 0
+                        whole = not settings.owes(folder)
+                        still = 0 if whole else still + 1
                         failed = still > 1
             except RunLocked:  # its own process tells
                 continue
-            yield folder, not settings.owes(folder)
+            yield folder, whole
 
 
 def _finished(folder: Path) -> RunInfo | None:

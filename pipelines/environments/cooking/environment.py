@@ -40,9 +40,8 @@ class CookingEnvironment:
             return self._begin()
         except (OSError, MemoryError):
             raise
-        except (
-            Exception
-        ) as error:  # whatever TextWorld and its parsers raise of a description that is not as they wrote it
+        except Exception as error:
+            # Whatever TextWorld and its parsers raise of a description that is not as they wrote it.
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             raise DataError(f"{self._path} cannot be played ({why}): make or copy the games again") from None
 

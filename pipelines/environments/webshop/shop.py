@@ -25,7 +25,8 @@ from pipelines.files import damaged_file, remembered_sha256, replaced_folder, wa
 
 FORMAT = 1  # raise it when the kept files change, or the way in which they are made from the sources
 _ARRAYS = ("starts", "documents", "weights", "ties")
-_FILES = (*(f"{name}.npy" for name in (*_ARRAYS, "ends", "order")), "products.jsonl", "vocabulary.json")
+_KEPT = (*_ARRAYS, "ends", "order")
+_FILES = (*(f"{name}.npy" for name in _KEPT), "products.jsonl", "vocabulary.json")
 _OPEN_AT_ONCE = 4
 _PATIENCE_S = 60.0  # with another process that keeps the same shop
 _open: dict[str, Shop] = {}  # what this process has open, by key; the one used last stands at the end
@@ -140,7 +141,7 @@ def _read(folder: Path, key: str, human: bool, seed: int) -> Shop | None:
         return None
     try:
         _check(folder)
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in (*_ARRAYS, "ends", "order")}
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _KEPT}
         terms = json.loads((folder / "vocabulary.json").read_text("utf-8"))
         with (folder / "products.jsonl").open("rb") as file:
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -19,6 +19,7 @@ from pipelines.errors import MissingCheckpoint, NonFiniteLoss
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.engine import Engine, open_engine
 from pipelines.policies.local.scoring import Scorer, collate, micro_batches
+from pipelines.policies.sampler_gap import sampler_gap
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
 _OPTIMIZER = "optimizer.safetensors"
@@ -58,10 +59,13 @@ class LocalLearner:
         """
         reference = self.score(sequences, reference=True) if settings.kl_coefficient > 0 else None
         gaps: dict[str, float] = {}
-        if (
-            self._settings.dtype == "bfloat16"
-        ):  # else what the sampler rounded would be clipped as if the policy had moved
-            sequences, gaps = self._scored_again(sequences)
+        if self._settings.dtype == "bfloat16":
+            # What the sampler rounded would be clipped as if the policy had moved.
+            scores = self.score(sequences)
+            gaps = sampler_gap(sequences, scores)
+            sequences = [
+                replace(row, behaviour_logprobs=score.logprobs) for row, score in zip(sequences, scores, strict=True)
+            ]
         optimizer = self._with(settings)
         loss_settings = LossSettings(
             **settings.model_dump(include={"clip_low", "clip_high", "dual_clip", "aggregation"}),
@@ -90,14 +94,6 @@ class LocalLearner:
         means = {name: float(np.mean([t[name] for t in totals])) for name in totals[0]}
         tokens = int(sum(s.action_mask.sum() for s in sequences))
         return UpdateMetrics(**means, optimizer_steps=len(totals), tokens=tokens, extra=gaps)
-
-    def _scored_again(self, sequences: Sequence[TrainingSequence]) -> tuple[list[TrainingSequence], dict[str, float]]:
-        """With the log-probs of a scoring pass as the behaviour's, and how far the sampler's are from them."""
-        scores = self.score(sequences)
-        pairs = list(zip(sequences, scores, strict=True))
-        gaps = np.abs(np.concatenate([(s.logprobs - row.behaviour_logprobs)[row.action_mask] for row, s in pairs]))
-        rows = [replace(row, behaviour_logprobs=s.logprobs) for row, s in pairs]
-        return rows, {"sampler_gap_mean": float(gaps.mean()), "sampler_gap_max": float(gaps.max())}
 
     def _step(
         self,

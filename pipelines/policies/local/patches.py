@@ -32,8 +32,8 @@ def muon_in_float32() -> None:
 
 
 def orthogonalized(grad: torch.Tensor, ns_coefficients: Sequence[float], ns_steps: int, eps: float) -> torch.Tensor:
-    """``grad`` float32 [M, N] with singular values near 1, by that many Newton-Schulz iterations of a x + b (x xᵀ) x + c (x xᵀ)² x
-    (Muon, https://kellerjordan.github.io/posts/muon/)."""
+    """``grad`` [M, N], in its dtype, with singular values near 1, by that many Newton-Schulz iterations of
+    a x + b (x xᵀ) x + c (x xᵀ)² x (Muon, https://kellerjordan.github.io/posts/muon/)."""
     a, b, c = ns_coefficients
     tall = grad.shape[0] > grad.shape[1]
     x = grad.t() if tall else grad

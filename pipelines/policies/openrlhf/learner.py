@@ -15,6 +15,7 @@ from pipelines.policies.model_folder import check_folder
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.group import Processes
 from pipelines.policies.openrlhf.layout import Row, Totals, lay_out
+from pipelines.policies.sampler_gap import sampler_gap
 from pipelines.records import Score, TrainingSequence, UpdateMetrics
 
 _SHAPE = "ranks.json"
@@ -148,9 +149,6 @@ def _metrics(
 ) -> UpdateMetrics:
     entropy, kl = means["entropy_loss"], means["kl"]
     policy = means["policy_loss"]
-    gaps = np.concatenate(
-        [(o.logprobs - s.behaviour_logprobs)[s.action_mask] for s, o in zip(sequences, old, strict=True)]
-    )
     return UpdateMetrics(
         loss=policy + settings.kl_coefficient * kl - settings.entropy_coefficient * entropy,
         policy_loss=policy,
@@ -165,7 +163,6 @@ def _metrics(
         tokens=int(sum(s.action_mask.sum() for s in sequences)),
         extra={
             **{name: means[name] for name in ("importance_weight", "importance_clipped") if name in means},
-            "sampler_gap_mean": float(np.abs(gaps).mean()),
-            "sampler_gap_max": float(np.abs(gaps).max()),
+            **sampler_gap(sequences, old),
         },
     )

@@ -116,9 +116,11 @@ def read_registered(folder: Path) -> Registered:
         raise DataError(f"{folder} is damaged ({why}): git checkout -- {folder} where it is committed") from None
 
 
-def is_judged(content: bytes, folder: Path) -> bool:
-    """Whether the study with this YAML has its results there. Raises DataError: the folder is not as it was written."""
-    return (folder / GAMES).exists() and read_registered(folder).registration == sha256_of(content)
+def judged(content: bytes, folder: Path) -> Registered | None:
+    """The registration of the study with this YAML, if it has its results there. Raises DataError: the folder is not as it was
+    written."""
+    registered = read_registered(folder) if (folder / GAMES).exists() else None
+    return registered if registered is not None and registered.registration == sha256_of(content) else None
 
 
 def write_played(folder: Path, played: Played) -> None:
