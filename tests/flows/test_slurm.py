@@ -290,12 +290,15 @@ def test_the_plan_starts_nothing(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------- with stand-ins for SLURM's commands
 
 SBATCH = """#!/bin/bash
-# Keeps the script, and runs it as the jobs of an array.
+# Keeps the script, as SLURM does: submitit moves its own away meanwhile. Runs it as the jobs of an array, and notes which ended.
 cp "$1" script.sh
 most=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
 for task in $(seq 0 "$most"); do
-  SLURM_JOB_ID=$((78 + task)) SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 \\
-    SLURM_PROCID=0 SLURM_NODEID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here bash "$1" >"log$task" 2>&1 &
+  (
+    SLURM_JOB_ID=$((78 + task)) SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 \\
+      SLURM_PROCID=0 SLURM_NODEID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here bash script.sh
+    [ $? = 0 ] && echo COMPLETED >ended$task || echo FAILED >ended$task
+  ) >log$task 2>&1 &
 done
 echo "Submitted batch job 77"
 """
@@ -309,8 +312,13 @@ while [[ $1 == -* ]]; do [ "$1" = --output ] && shift; shift; done
 exec "$@"
 """
 SACCT = """#!/bin/bash
+# A job's state once it has ended; before, or where a test says how the job ends, what the test says.
 echo 'JobID|State|NodeList'
-for task in 0 1; do echo "77_$task|$(cat state)|here"; done
+for task in 0 1; do
+  state=$(cat state)
+  [ "$state" = RUNNING ] && [ -e ended$task ] && state=$(cat ended$task)
+  echo "77_$task|$state|here"
+done
 """
 CELLS = [*SMALL, "tracker=[]"]
 
