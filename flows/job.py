@@ -16,6 +16,7 @@ from flows.windows.run_log import RunLog
 from pipelines.config import RunConfig
 from pipelines.errors import PlatformError
 from pipelines.passwords import without_passwords
+from pipelines.planning.room import check_room
 from pipelines.run_folder import is_finished, run_folder
 
 
@@ -31,6 +32,7 @@ def run_job(config: RunConfig) -> None:
     _end_with(launch)
     try:
         config.experiment.check_machine()  # a job on another machine is the first to look there
+        check_room(config)
         _run(config, launch)
     except PlatformError as error:
         _keep(str(error), config, launch)

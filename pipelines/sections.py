@@ -233,6 +233,11 @@ class PolicySection(Section):
     def machines(self) -> Machines:
         return Machines()
 
+    @property
+    def checkpoint_parts(self) -> int:
+        """Files that share the optimizer's state of a checkpoint."""
+        return 1
+
     def takes_gpus(self, experiment: ExperimentConfig) -> bool:
         """Whether a run on this machine takes its GPUs, so that runs take turns."""
         return self.machines.gpus > 0

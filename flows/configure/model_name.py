@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import read_json
-from pipelines.planning.shapes import known_as
+from pipelines.planning.shapes import KNOWN, called, known_as
 
 
 def model_name(model: Mapping[str, Any]) -> Any:
-    """``model``: the composed section. Its own ``name``, but where that is a known model's and the folder ``pretrained`` has other
-    sizes: then the folder's, for a run's cell, tags and report are called by it."""
+    """``model``: the composed section. Its own ``name``, but where that is a known model's and ``pretrained`` is another known one, or
+    a folder of other sizes: then that one's, for a run's cell, tags and report are called by it."""
     name, known = model.get("name"), known_as(str(model.get("name")))
     if model.get("weights") != "pretrained" or known is None:
         return name
+    if model.get("pretrained") in KNOWN:
+        return name if KNOWN[model["pretrained"]] == known else called(model["pretrained"])
     try:
         folder = Path(str(model.get("pretrained")))
         said = read_json(folder / "config.json")

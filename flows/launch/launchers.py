@@ -22,6 +22,7 @@ from flows.launch.slurm import Slurm, check_slurm
 from flows.launch.slurm_settings import slurm_settings
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError
+from pipelines.planning.room import check_room
 
 
 def choose_launcher(command: Command, run: Run) -> Launcher:
@@ -29,6 +30,7 @@ def choose_launcher(command: Command, run: Run) -> Launcher:
 
     Raises:
         ConfigError: a run cannot be executed there, or the launcher is not here or wrongly set.
+        MachineFailure: what a run writes has no room here.
     """
     settings = slurm_settings(launcher_of(command))
     if settings is not None and not command.many:
@@ -39,6 +41,7 @@ def choose_launcher(command: Command, run: Run) -> Launcher:
         experiment.check_fits()
         if settings is None:
             experiment.check_machine()
+            check_room(job.config)
         else:  # SLURM's jobs look for their own GPUs
             experiment.policy.check_engines()
     if settings is not None:

@@ -172,7 +172,11 @@ KNOWN = {
 }
 
 
+def called(repository: str) -> str:
+    """What ``model.name`` calls a known model: qwen2.5-1.5b for Qwen/Qwen2.5-1.5B-Instruct."""
+    return repository.rpartition("/")[2].lower().removesuffix("-instruct")
+
+
 def known_as(name: str) -> ModelShape | None:
-    """The shape of the model that ``model.name`` calls so, as qwen2.5-1.5b; None: it is none of those known."""
-    called = {repository.rpartition("/")[2].lower().removesuffix("-instruct"): repository for repository in KNOWN}
-    return KNOWN[called[name]] if name in called else None
+    """The shape of the model that ``model.name`` calls so; None: it is none of those known."""
+    return next((shape for repository, shape in KNOWN.items() if called(repository) == name), None)

@@ -14,6 +14,15 @@ QWEN = SMALL | {"hidden_size": 1536, "num_hidden_layers": 28, "intermediate_size
 
 
 @pytest.mark.parametrize(
+    ("repository", "name"),
+    [("Qwen/Qwen2.5-0.5B-Instruct", "qwen2.5-0.5b"), ("Qwen/Qwen2.5-1.5B-Instruct", "qwen2.5-1.5b")],
+)
+def test_a_plan_of_another_known_model_is_called_by_it(repository: str, name: str) -> None:
+    experiment = compose(["scale=single", f"model.pretrained={repository}"]).experiment
+    assert experiment.model.name == name
+
+
+@pytest.mark.parametrize(
     ("folder", "sizes", "more", "name"),
     [
         ("SmolLM2", SMALL, [], "SmolLM2"),

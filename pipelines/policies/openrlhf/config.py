@@ -55,6 +55,10 @@ class OpenrlhfPolicyConfig(PolicySection):
         cluster = self.cluster
         return Machines(cluster.nodes, cluster.gpus_per_node if cluster.device == "cuda" else 0)
 
+    @property
+    def checkpoint_parts(self) -> int:
+        return self.cluster.ranks
+
     def plan(self, experiment: ExperimentConfig) -> Plan:
         from pipelines.policies.openrlhf.planning.plan import make_plan
 
