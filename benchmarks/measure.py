@@ -64,6 +64,13 @@ def at_most(name: str, pairs: Sequence[Pair], target: float, unit: str, **facts:
     return _row(name, pairs, ratios, unit, median(ratios) <= target, bound="≤", target=target, **facts)
 
 
+def close_to(name: str, pairs: Sequence[Pair], tolerance: float, unit: str, **facts: Any) -> Row:
+    """``ratio``: ours as a multiple of what was foretold, which is to be 1 within the tolerance."""
+    ratios = [ours / foretold for foretold, ours in pairs]
+    within = abs(median(ratios) - 1) <= tolerance
+    return _row(name, pairs, ratios, unit, within, bound="1 ±", target=tolerance, **facts)
+
+
 def _row(
     name: str, shown: Sequence[Pair], ratios: Sequence[float], unit: str, within: bool, *, bound: str, **facts: Any
 ) -> Row:

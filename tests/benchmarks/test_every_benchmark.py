@@ -27,6 +27,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "generation": {"REPEATS": 1},
     "grid": {"REPEATS": 1, "SEEDS": 1},
     "iteration": {"REPEATS": 1},
+    "memory": {"TOLERANCE": 1e9},
     "linear": {"REPEATS": 1, "TOKENS": 64, "CALLS": 1},
     "many_runs": {"_ALGORITHMS": ("grpo",), "FEW": 5, "MANY": 20},
     "overhead": {"REPEATS": 1},

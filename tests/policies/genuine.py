@@ -69,6 +69,11 @@ def qwen2(folder: Path, sizes: Mapping[str, Any] = _SMALL) -> Path:
     return folder
 
 
+def half_billion(folder: Path) -> Path:
+    """Random weights of Qwen2.5-0.5B's shape."""
+    return qwen2(folder, _HALF_BILLION)
+
+
 def genuine_folder(name: str, folder: Path) -> Path:
     """Of one of ``GENUINE``."""
     if name in _SHAPES:
