@@ -145,6 +145,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Raises FileNotFoundError, or ValueError when the content is no JSON object."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name} holds no object, but {str(found)[:40]!r}")
+    return found
+
+
 def read_yaml(path: Path) -> Any:
     """Raises OSError, or ValueError as ``yaml_of``."""
     return yaml_of(path.read_bytes())

@@ -164,6 +164,11 @@ class Plan(Protocol):
         ...
 
     @property
+    def at_once(self) -> int | None:
+        """How many such runs the machine's memory holds beside each other, at least one; None: it is not what bounds them."""
+        ...
+
+    @property
     def misfits(self) -> tuple[str, ...]:
         """What does not fit, with the numbers; empty: everything does."""
         ...

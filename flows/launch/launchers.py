@@ -5,6 +5,7 @@ Hydra's sweeper is not asked: it launches combinations as they come, whatever th
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -62,7 +63,10 @@ class HydrasLauncher(Launcher):
     def __init__(self, command: Command, run: Run) -> None:
         """Raises ConfigError: the launcher is a plugin that is not here."""
         self._run = run
-        self._overrides = [*command.launcher, *one_at_a_time(command.jobs, command.launcher)]
+        fewer = fewer_processes(command.jobs, command.launcher)
+        if fewer:
+            print(f"{' '.join(fewer)}: of such runs no more go beside each other here", file=sys.stderr, flush=True)
+        self._overrides = [*command.launcher, *fewer]
         hydra = launcher_of(command)
         self._name = str(hydra.runtime.choices["hydra/launcher"])
         target = str(hydra.launcher.get("_target_", ""))
@@ -104,14 +108,18 @@ class _NumberedRun:
         self._run(self._configs[HydraConfig.get().job.num])
 
 
-def one_at_a_time(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
-    """The launcher's override where runs want a GPU and no number of processes is chosen: each run takes the machine's GPUs from
-    the first on, so one process per core would put all runs on the same ones."""
+def fewer_processes(jobs: Sequence[Job], launcher: Sequence[str]) -> list[str]:
+    """The launcher's override where no number of processes is chosen and one per core would be too many. Each run takes the machine's
+    GPUs from the first on, so they would all be on the same ones; and memory may hold fewer runs than there are cores."""
     if any(override.lstrip("+").startswith(("hydra/launcher", "hydra.launcher.n_jobs")) for override in launcher):
         return []
     experiments = [job.config.experiment for job in jobs]
-    on_gpus = any(experiment.policy.takes_gpus(experiment) for experiment in experiments)
-    return ["hydra.launcher.n_jobs=1"] if on_gpus else []
+    if any(experiment.policy.takes_gpus(experiment) for experiment in experiments):
+        return ["hydra.launcher.n_jobs=1"]
+    plans = (experiment.policy.plan(experiment) for experiment in experiments)
+    bounds = [plan.at_once for plan in plans if plan is not None and plan.at_once is not None]
+    cores = os.cpu_count() or 1
+    return [f"hydra.launcher.n_jobs={min(bounds)}"] if bounds and min(bounds) < min(cores, len(jobs)) else []
 
 
 def _lost_by_ray(error: Exception, jobs: Sequence[Job]) -> dict[Path, str]:

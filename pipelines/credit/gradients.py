@@ -78,7 +78,9 @@ def score_products(model: Path, rows: Sequence[TrainingSequence], *, temperature
     model, float32. Raises ConfigError: the gradients of all rows do not fit into ``MOST_BYTES``."""
     from transformers import AutoModelForCausalLM
 
-    policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, local_files_only=True).eval()
+    policy = AutoModelForCausalLM.from_pretrained(
+        model, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    ).eval()
     weights = list(policy.parameters())
     size = sum(weight.numel() for weight in weights)
     if len(rows) * size * 4 > MOST_BYTES:

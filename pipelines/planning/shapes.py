@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import LoraSettings, ModelConfig, StandIn
 from pipelines.errors import ConfigError
+from pipelines.files import read_object
 
 _STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
 
@@ -16,7 +18,8 @@ _STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
 @dataclass(frozen=True, slots=True)
 class ModelShape:
     """Sizes of a ``Qwen2ForCausalLM``; of a ``LlamaForCausalLM``, the same without biases; or of a ``Qwen3ForCausalLM``, which
-    has norms of each head's query and key instead. ``tied``: the output matrix is the embedding."""
+    has norms of each head's query and key instead. ``tied``: the output matrix is the embedding. ``stored``: the parameters that its
+    files hold; None: as many as the sizes say."""
 
     vocabulary: int
     hidden: int
@@ -29,6 +32,7 @@ class ModelShape:
     tied: bool
     biased: bool = True
     head_norms: bool = False
+    stored: int | None = None
 
     @property
     def attention_width(self) -> int:
@@ -66,6 +70,8 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
+        if self.stored is not None:
+            return self.stored
         embeddings = self.output_matrix if self.tied else 2 * self.output_matrix
         return embeddings + self.layers * self.layer_parameters + self.hidden
 
@@ -108,12 +114,12 @@ def _of_stand_in(stand_in: StandIn) -> ModelShape:
 
 
 def _of_folder(folder: Path) -> ModelShape:
-    """Of a family that is not known by name, the sizes are reckoned as Llama's."""
+    """Of a family that is not known by name, the sizes are reckoned as Llama's, and the parameters counted in its files."""
     file = folder / "config.json"
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = read_object(file)
         family = said["model_type"]
-        if "num_attention_heads" not in said:
+        if not said.keys() >= _NEEDED:
             said |= _by_usual_names(folder)
         heads = said["num_attention_heads"]
         return ModelShape(
@@ -128,12 +134,13 @@ def _of_folder(folder: Path) -> ModelShape:
             tied=said.get("tie_word_embeddings", False),
             biased=family == "qwen2",
             head_norms=family == "qwen3",
+            stored=stored_parameters(folder),
         )
     except OSError:
         raise ConfigError(
             f"model.pretrained={folder} is neither a folder with a config.json nor one of {', '.join(KNOWN)}"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise ConfigError(
             f"{file} does not describe a decoder with attention ({error!r}): download the model again, or set model.pretrained to "
             "another"
@@ -141,18 +148,47 @@ def _of_folder(folder: Path) -> ModelShape:
 
 
 def _by_usual_names(folder: Path) -> dict[str, Any]:
-    """Of a family that has names of its own, as GPT-2's ``n_embd``, what transformers calls the same. Slow to import."""
+    """Of a family that has names of its own, as GPT-2's ``n_embd``, or of a model that sees too, what transformers calls the same;
+    nothing where it does not read the configuration. Slow to import."""
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except ValueError:  # transformers does not know the family either
+        read = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = read.get_text_config()
+    except Exception:  # a value of another type makes transformers raise errors of every kind
         return {}
-    names = (
-        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "tie_word_embeddings",
-    )  # fmt: skip
-    found = {name: getattr(config, name) for name in names if hasattr(config, name)}
-    return found | {"intermediate_size": getattr(config, "intermediate_size", None) or 4 * config.hidden_size}
+    found = {name: value for name in _USUAL if (value := getattr(config, name, None)) is not None}
+    widths = (getattr(config, name, None) for name in _MLP_WIDTHS)
+    return found | {"intermediate_size": next(filter(None, widths), None) or 4 * found.get("hidden_size", 0)}
+
+
+_NEEDED = {
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "intermediate_size",
+}  # fmt: skip
+_USUAL = (*sorted(_NEEDED - {"intermediate_size"}), "num_key_value_heads", "head_dim", "tie_word_embeddings")
+_MLP_WIDTHS = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
+
+
+def stored_parameters(folder: Path) -> int | None:
+    """Values of all tensors in the folder's weights, by their headers: what a mixture of experts has beside what its sizes say. None:
+    there are no weights, or none that can be read, and whoever reads them says so."""
+    whole = folder / "model.safetensors"
+    try:
+        files = [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+        return sum(math.prod(size) for file in files for size in _sizes(file)) or None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _sizes(file: Path) -> list[list[int]]:
+    """Of each tensor of a safetensors file: eight bytes say how long the JSON is that says it."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(min(length, _LONGEST_HEADER)))
+    return [facts["shape"] for name, facts in header.items() if name != "__metadata__"]
+
+
+_LONGEST_HEADER = 100_000_000  # bytes: safetensors' own bound
 
 
 KNOWN = {

@@ -19,16 +19,16 @@ def codec(model: Path) -> TextCodec:
     return ChatCodec(model)
 
 
-def transcript_remarks(model: Path) -> tuple[str, ...]:
-    """What a growing transcript (``prompt.history=full``) has otherwise than the chat template of a folder writes the whole
-    conversation.
+def chat_remarks(model: Path, *, grows: bool) -> tuple[str, ...]:
+    """What must be known of the chat template of a folder. ``grows``: transcripts grow (``prompt.history=full``), and may be other than
+    what the template writes of the whole conversation.
 
     Raises:
         DataError: no transcript of this template can grow, or the folder's tokenizer or template cannot be used at all.
     """
     from pipelines.policies.chat_codec import ChatCodec
 
-    return ChatCodec(model).transcript_remarks()
+    return ChatCodec(model).remarks(grows=grows)
 
 
 def make_stand_in(shape: StandIn, corpus: Iterable[str], out: Path, *, tags: Sequence[str] = (), seed: int = 0) -> None:

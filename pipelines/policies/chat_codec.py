@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
@@ -13,7 +14,7 @@ from tokenizers import Tokenizer
 
 from pipelines.config.templates import USUAL
 from pipelines.errors import DataError
-from pipelines.files import read_json
+from pipelines.files import read_object
 from pipelines.policies.chat_template import ChatTemplate, read_chat_template
 from pipelines.protocols import Message
 
@@ -58,6 +59,7 @@ class ChatCodec:
         declared = _declared_ends(folder, self._markup, tokens.get("eos_token"), said_by)
         self._end = self._end_of(answered[2], declared)
         self._ends = frozenset({self._end, *(end for ends in declared.values() for end in ends)})
+        self._undeclared = () if self._end in itertools.chain(*declared.values()) else tuple(declared)
         self._end_text = self._markup.id_to_token(self._end)
         self._trims = f" {_MARK} " not in padded
         self._prompt_ends, self._going_on = opened[1], answered[2]
@@ -176,35 +178,44 @@ class ChatCodec:
             )
         return first[0]
 
-    def transcript_remarks(self) -> tuple[str, ...]:
-        """What a growing transcript (``history=full``) has otherwise than the template writes the whole conversation. Nothing: the
-        template only appends.
+    def remarks(self, *, grows: bool) -> tuple[str, ...]:
+        """What must be known of the template. ``grows``: transcripts grow (``history=full``); then also what they have otherwise than
+        the template writes the whole conversation. Nothing: it declares its end, and only appends.
 
         Raises:
-            DataError: it is otherwise even where the answers are plain texts.
+            DataError: a growing transcript is otherwise even where the answers are plain texts.
         """
+        remarks = []
+        if self._undeclared:
+            remarks.append(
+                f"the chat template ends an answer with {self._end_text}, which {' and '.join(self._undeclared)} do not declare: both "
+                "their ends and the template's end an answer"
+            )
+        return (*remarks, *(self._transcript_remarks() if grows else ()))
+
+    def _transcript_remarks(self) -> list[str]:
         opened = self._opened or "<think>"
         plain, thinking = (f"{self._opened}{_MARK}", f"{opened}{_MARK}</think>{_MARK}")
+        blank = f"{self._opened} {_MARK} \n"
         talks = [
             (Message("user", _MARK), Message("assistant", said)) * 2 + (Message("user", _MARK),)
-            for said in (plain, thinking)
+            for said in (plain, thinking, blank)
         ]
-        whole, thought = self._template.render(*talks)
+        whole, thought, spaced = self._template.render(*talks)
         if whole != self._grown(plain):
             raise DataError(
                 f"the chat template of {self._folder} writes earlier turns of a conversation otherwise than when they were the "
                 "last: a growing transcript is not what it says; set benchmark.prompt.history=2"
             )
-        remarks = []
-        if thought != self._grown(thinking):
-            remarks.append(
-                "the chat template strips the thoughts of earlier answers, and the growing transcript keeps them"
-            )
-        if self._end_text not in self._going_on:
-            remarks.append(
-                "the chat template writes no end of an answer, and the growing transcript keeps the token that ended it"
-            )
-        return tuple(remarks)
+        found = {
+            "the chat template strips the thoughts of earlier answers, and the growing transcript keeps them": thought
+            != self._grown(thinking),
+            "the chat template strips blanks around earlier answers, and the growing transcript keeps those that were sampled": spaced
+            != self._grown(blank),
+            "the chat template writes no end of an answer, and the growing transcript keeps the token that ended it": self._end_text
+            not in self._going_on,
+        }
+        return [remark for remark, holds in found.items() if holds]
 
     def _grown(self, answer: str) -> str:
         """A transcript in which two answers were given."""
@@ -218,7 +229,7 @@ class ChatCodec:
 def _read_settings(folder: Path) -> tuple[dict[str, str], str, str]:
     """The special tokens, the file that says ``eos_token``, and the chat template's text."""
     try:
-        settings = read_json(folder / _SETTINGS)
+        settings = read_object(folder / _SETTINGS)
         older = _older_tokens(folder, settings)
         said_by = _OLDER if "eos_token" in older else _SETTINGS
         return _special_tokens({**settings, **older}), said_by, read_chat_template(folder, settings)
@@ -239,14 +250,18 @@ def _older_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     if "added_tokens_decoder" in settings or not (folder / _OLDER).is_file():
         return {}
     try:
-        return dict(read_json(folder / _OLDER).items())
+        return dict(read_object(folder / _OLDER).items())
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{folder / _OLDER} cannot be read ({error}): {_REMEDY}") from None
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
+    """Without what the file may say of whom it was trained with: a length at which texts are cut or filled up."""
     try:
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
     except Exception as error:  # tokenizers raises nothing narrower
         raise DataError(
             f"{folder / 'tokenizer.json'} cannot be read ({error}): is it a model folder? {_REMEDY}"
@@ -264,7 +279,7 @@ def _declared_ends(folder: Path, tokenizer: Tokenizer, eos_token: str | None, sa
         said[said_by] = [tokenizer.token_to_id(eos_token)]
     for name in ("generation_config.json", "config.json"):
         try:
-            ends = read_json(folder / name).get("eos_token_id")
+            ends = read_object(folder / name).get("eos_token_id")
         except FileNotFoundError:
             continue
         except (OSError, ValueError, AttributeError) as error:

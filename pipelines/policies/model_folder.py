@@ -3,13 +3,15 @@ and what of it goes with every checkpoint."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from pipelines.config.templates import FOLDER as NAMED
 from pipelines.errors import ConfigError, MissingCheckpoint
-from pipelines.files import read_json, write_json
+from pipelines.files import read_object, write_json
 
 _WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _REMEDY = "restore it, or set model.pretrained=<another folder>"
@@ -26,7 +28,7 @@ def check_folder(folder: Path) -> None:
     check_weights(folder)
     check_vocabulary(folder)
     _check_index(folder)
-    _check_heads(folder, read_json(folder / "config.json"))
+    _check_heads(folder, read_object(folder / "config.json"))
 
 
 def check_weights(folder: Path) -> None:
@@ -38,7 +40,7 @@ def check_weights(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        read_json(folder / "config.json")
+        read_object(folder / "config.json")
         files = weight_files(folder)
         for file in files:
             with safe_open(file, framework="np"):  # reads the header, and compares it with the file's length
@@ -60,8 +62,16 @@ def weight_files(folder: Path) -> list[Path]:
         return [whole]
     index = folder / INDEX
     if index.is_file():
-        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        return [folder / name for name in sorted(_named_by(index))]
     return sorted(folder.glob("*.safetensors"))
+
+
+def _named_by(index: Path) -> set[str]:
+    """The files that an index names. Raises OSError, ValueError, KeyError."""
+    named = read_object(index)["weight_map"]
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise ValueError(f"weight_map of {index.name} does not name a file for each tensor")
+    return set(named.values())
 
 
 def _check_index(folder: Path) -> None:
@@ -70,8 +80,8 @@ def _check_index(folder: Path) -> None:
     if not (index.is_file() and whole.is_file()):
         return
     try:
-        named = set(read_json(index)["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        named = _named_by(index)
+    except (OSError, ValueError, KeyError) as error:
         raise MissingCheckpoint(f"{index} cannot be read ({error!r}): {_REMEDY}") from None
     if others := sorted(named - {_WHOLE}):
         raise ConfigError(
@@ -92,6 +102,22 @@ def _check_heads(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
+def check_no_code(folder: Path) -> None:
+    """Of a folder that is read by somebody who would run the code that it brings.
+
+    Raises:
+        ConfigError: its configuration names code of its own.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        said = read_object(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
+        named = re.findall(r'"([^"]*\.[^"]*)"', json.dumps(said))  # "modeling_own.Own", alone or in a list
+        if any(not own.startswith("transformers.") for own in named):
+            raise ConfigError(
+                f"{folder / name} names Python code of the folder's own (auto_map), which OpenRLHF would run: if transformers knows "
+                "the family, remove auto_map; else choose another model"
+            )
+
+
 def copy_all_but_weights(folder: Path, out: Path) -> None:
     """Configuration, tokenizer and chat templates, whatever their files are called, beside weights of another state."""
     out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +133,7 @@ def copy_as_float32(folder: Path, out: Path) -> None:
     """``copy_all_but_weights``, with a configuration that says float32, beside weights as they were trained: nobody shall read
     them rounded."""
     copy_all_but_weights(folder, out)
-    config = read_json(out / "config.json")
+    config = read_object(out / "config.json")
     if config.get("dtype") != "float32":
         config.pop("torch_dtype", None)  # its name before transformers 5
         write_json(out / "config.json", config | {"dtype": "float32"})
@@ -122,11 +148,13 @@ def check_vocabulary(folder: Path) -> None:
     """
     from tokenizers import Tokenizer
 
-    rows = read_json(folder / "config.json").get("vocab_size")
+    rows = read_object(folder / "config.json").get("vocab_size")
     try:
         tokens = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     except Exception as error:  # tokenizers raises nothing narrower
         raise MissingCheckpoint(f"{folder / 'tokenizer.json'} cannot be read ({error}): {_REMEDY}") from None
+    if not tokens:
+        raise MissingCheckpoint(f"{folder / 'tokenizer.json'} holds no token: {_REMEDY}")
     last = max(tokens, key=lambda token: tokens[token])
     if isinstance(rows, int) and tokens[last] >= rows:
         raise ConfigError(

@@ -33,10 +33,7 @@ def chat_remarks(model: Path, view: PlayingView) -> tuple[str, ...]:
     Raises:
         DataError: its tokenizer or template cannot be used, or not with transcripts that grow.
     """
-    if view.benchmark.prompt.history == "full":
-        return policies.transcript_remarks(model)
-    policies.codec(model)
-    return ()
+    return policies.chat_remarks(model, grows=view.benchmark.prompt.history == "full")
 
 
 def evaluation_tasks(view: PanelView, panels: Mapping[str, Panel]) -> tuple[Task, ...]:

@@ -9,6 +9,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,9 @@ from flows.configure.compose import compose
 from flows.job import run_job
 from flows.launch.command import read_command
 from flows.launch.context import VARIABLE
-from flows.launch.launchers import HydrasLauncher, launcher_of, one_at_a_time
+from flows.launch.launchers import HydrasLauncher, fewer_processes, launcher_of
 from pipelines.config import RunConfig
+from pipelines.planning.memory import GIB
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.launches import launched as launched_here
 from tests.flows.test_command_line import environment
@@ -127,6 +129,11 @@ def test_a_run_starts_in_the_launchs_working_folder(tmp_path: Path, monkeypatch:
     assert ran == [tmp_path]
 
 
+def memory_of(monkeypatch: pytest.MonkeyPatch, gib: float, cores: int) -> None:
+    monkeypatch.setattr("pipelines.policies.local.planning.plan.host_memory_gib", lambda: gib)
+    monkeypatch.setattr("flows.launch.launchers.os.cpu_count", lambda: cores)
+
+
 @pytest.mark.parametrize(
     ("overrides", "launcher", "added"),
     [
@@ -139,17 +146,35 @@ def test_a_run_starts_in_the_launchs_working_folder(tmp_path: Path, monkeypatch:
     ],
 )
 def test_runs_that_want_a_gpu_take_turns(overrides: list[str], launcher: list[str], added: list[str]) -> None:
-    assert one_at_a_time(jobs_of(*overrides, "seed=0,1"), launcher) == added
+    assert fewer_processes(jobs_of(*overrides, "seed=0,1"), launcher) == added
 
 
 def test_pretrained_models_take_turns_on_a_gpu_that_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """policy.device=auto: a stand-in stays on the CPU, and so many runs as there are cores go on at once."""
+    memory_of(monkeypatch, 1000.0, cores=2)
     pretrained = jobs_of("scale=single", "seed=0,1")
-    assert one_at_a_time(pretrained, []) == []
+    assert fewer_processes(pretrained, []) == []
     monkeypatch.setattr("pipelines.policies.local.config.visible_gpus", lambda: [24.0])
-    assert one_at_a_time(pretrained, []) == ["hydra.launcher.n_jobs=1"]
-    assert one_at_a_time(jobs_of("scale=single", "policy.device=cpu", "seed=0,1"), []) == []
-    assert one_at_a_time(jobs_of("seed=0,1"), []) == []
+    assert fewer_processes(pretrained, []) == ["hydra.launcher.n_jobs=1"]
+    assert fewer_processes(jobs_of("scale=single", "policy.device=cpu", "seed=0,1"), []) == []
+    assert fewer_processes(jobs_of("seed=0,1"), []) == []
+
+
+def test_no_more_runs_go_beside_each_other_than_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the plan's own sum of a run, 7 % kept free: 3.5 of them are three, and less than one is still one."""
+    jobs = jobs_of("scale=single", "model=smollm2_135m", "seed=0,1,2,3")
+    memory_of(monkeypatch, 1000.0, cores=8)
+    plan: Any = jobs[0].config.experiment.policy.plan(jobs[0].config.experiment)
+    needed = max(phase.total for phase in plan.phases) / GIB / 0.93
+    assert fewer_processes(jobs, []) == []
+    for gib, processes in ((3.5 * needed, 3), (0.5 * needed, 1)):
+        memory_of(monkeypatch, gib, cores=8)
+        assert fewer_processes(jobs, []) == [f"hydra.launcher.n_jobs={processes}"]
+    memory_of(monkeypatch, 3.5 * needed, cores=2)
+    assert fewer_processes(jobs, []) == []
+    memory_of(monkeypatch, 1.0, cores=8)
+    assert fewer_processes(jobs, ["hydra.launcher.n_jobs=4"]) == []  # who says how many knows best
+    assert fewer_processes(jobs_of("seed=0,1"), []) == []
 
 
 @pytest.mark.cluster

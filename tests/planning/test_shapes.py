@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -109,6 +110,57 @@ def test_names_of_a_familys_own_are_the_usual_ones(tmp_path: Path) -> None:
     assert shape_of(model_config(tmp_path)) == ModelShape(100, 64, 2, 2, 2, 32, 256, 512, tied=True, biased=False)
 
 
+def test_a_configuration_with_parts_is_read_as_its_text_model(tmp_path: Path) -> None:
+    """Gemma 3 sees too: its sizes stand in text_config, and what is not said there are transformers' defaults."""
+    text = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+            "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 512}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
+    shape = shape_of(model_config(tmp_path))
+    assert shape == ModelShape(100, 64, 2, 2, 1, 16, 96, 512, tied=True, biased=False)
+
+
+def test_an_mlp_of_another_name(tmp_path: Path) -> None:
+    said = {"model_type": "opt", "vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "ffn_dim": 96, "max_position_embeddings": 512, "word_embed_proj_dim": 64}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert shape_of(model_config(tmp_path)).mlp == 96
+
+
+def test_a_mixture_of_experts_has_the_parameters_of_its_files(tmp_path: Path) -> None:
+    """What its sizes say is one expert of each layer."""
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    config = MixtralConfig(
+        vocab_size=100, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        max_position_embeddings=512, num_local_experts=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = MixtralForCausalLM(config)
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    assert shape_of(model_config(tmp_path)).parameters == counted > 3 * 2 * 3 * 64 * 96
+    next(tmp_path.glob("*.safetensors")).write_bytes(b"cut")
+    assert shape_of(model_config(tmp_path)).stored is None
+
+
+def test_a_folders_own_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers would ask, and who pipes yes into a launch would have answered."""
+    ran = tmp_path / "ran"
+    (tmp_path / "configuration_own.py").write_text(
+        "from pathlib import Path\nfrom transformers import PretrainedConfig\n"
+        f"Path({str(ran)!r}).touch()\nclass Own(PretrainedConfig): model_type = 'own'\n"
+    )
+    said = {"model_type": "own", "auto_map": {"AutoConfig": "configuration_own.Own"}, "vocab_size": 100}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ConfigError, match="does not describe a decoder"):
+        shape_of(model_config(tmp_path))
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -117,6 +169,8 @@ def test_names_of_a_familys_own_are_the_usual_ones(tmp_path: Path) -> None:
         (json.dumps(CONFIG)[:60], "does not describe a decoder"),
         ("{}", "does not describe a decoder.*model_type"),
         ("[]", "does not describe a decoder"),
+        (json.dumps(CONFIG | {"num_attention_heads": 0}), "does not describe a decoder"),
+        (json.dumps({"model_type": "gpt2", "n_embd": "wide"}), "does not describe a decoder"),
         (json.dumps(CONFIG | {"max_position_embeddings": None}), "does not describe a decoder"),
     ],
 )

@@ -296,6 +296,20 @@ def test_of_named_templates_the_default_is_taken(make: Make) -> None:
     assert (folder / "copy" / "additional_chat_templates" / "tool_use.jinja").read_text() == "{{ tools }}"
 
 
+def test_no_prompt_is_cut_or_filled_up(make: Make) -> None:
+    """Whom a tokenizer was trained with may have left a length in it, at which transformers' does not cut either."""
+    from tokenizers import Tokenizer
+
+    folder = make(CHATML)
+    whole = ChatCodec(folder).chat_prompt([Message("user", "look around")], continues=False)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(max_length=4)
+    tokenizer.enable_padding(length=100)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert ChatCodec(folder).chat_prompt([Message("user", "look around")], continues=False) == whole
+    assert len(ChatCodec(folder).encode("look around")) == len("look around")
+
+
 # ------------------------------------------------------------------------------------------------- the end of a message
 
 
@@ -305,6 +319,13 @@ def test_the_templates_own_end_ends_a_message(make: Make) -> None:
     assert codec.decode([codec.end_of_message]) == "<|im_end|>"
     assert names(codec) == {"<|im_end|>", "<|endoftext|>"}
     assert prompt(codec, "next", continues=True).startswith("\n<|im_start|>user")
+    assert codec.remarks(grows=False) == ()
+
+
+def test_an_end_that_no_file_declares_is_said(make: Make) -> None:
+    codec = ChatCodec(make(CHATML, eos="<|endoftext|>"))
+    (remark,) = codec.remarks(grows=False)
+    assert "ends an answer with <|im_end|>, which tokenizer_config.json do not declare" in remark
 
 
 def test_gemmas_end_of_turn(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,29 @@ def test_a_size_that_is_no_number_is_no_traceback(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | {"max_position_embeddings": None})
     with pytest.raises(MissingCheckpoint, match=r"config\.json"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("check", "file", "content"),
+    [
+        (check_folder, "config.json", "[]"),
+        (load_model, "config.json", "[]"),
+        (load_model, "config.json", json.dumps({"model_type": "llama", "num_attention_heads": 0, "hidden_size": 64})),
+        (check_folder, "model.safetensors.index.json", "[]"),
+        (check_folder, "model.safetensors.index.json", json.dumps({"weight_map": ["a", "b"]})),
+        (check_folder, "model.safetensors.index.json", json.dumps({"weight_map": {"a": 3}})),
+        (check_folder, "tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}})),
+    ],
+)
+def test_a_file_of_another_form_is_no_traceback(
+    check: Callable[[Path], object], file: str, content: str, model_folder: Path, tmp_path: Path
+) -> None:
+    saved(LlamaConfig(**SIZES | {"vocab_size": 4096}), tmp_path, max_shard_size="40KB")
+    shutil.copyfile(model_folder / "tokenizer.json", tmp_path / "tokenizer.json")
+    check(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(MissingCheckpoint, match=str(tmp_path)):
+        check(tmp_path)
 
 
 def test_a_tensor_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -9,20 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
 )
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json, write_json
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.logits import token_logits
+from pipelines.policies.local.native import NativeEngine
 from pipelines.policies.local.policy import local_policy
+from pipelines.policies.local.probe import largest_difference
+from pipelines.policies.model_folder import check_no_code
 from pipelines.protocols import Policy
 from tests.policies.conformance import SETTINGS, Begin, LearnerConformance, Make, SamplerConformance
 from tests.policies.play import converse, sequences
@@ -129,6 +135,42 @@ def test_quantised_weights_are_refused(gemma: Path, tmp_path: Path) -> None:
     write_json(quantised / "config.json", config | {"quantization_config": {"quant_method": "gptq", "bits": 4}})
     with pytest.raises(ConfigError, match="quantization_config"):
         local_policy(quantised, temperature=1.0)
+
+
+def test_weights_that_are_no_numbers_are_refused(gemma: Path, tmp_path: Path) -> None:
+    """By either engine: of ours, where the logits of both are compared."""
+    folder = shutil.copytree(gemma, tmp_path / "gemma")
+    config = LlamaConfig(
+        vocab_size=1024, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2
+    )
+    native = with_tokenizer(LlamaForCausalLM(config), gemma, tmp_path / "llama")
+    for damaged in (folder, native):
+        tensors = load_file(damaged / "model.safetensors")
+        tensors["model.norm.weight"][3] = float("nan")
+        save_file(tensors, damaged / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MissingCheckpoint, match="no finite numbers"):
+        local_policy(folder, temperature=1.0)
+    engine = NativeEngine(native, LocalPolicyConfig(), frozen=True)
+    with pytest.raises(MissingCheckpoint, match="no finite numbers"):
+        largest_difference(engine, native, list(range(9)))
+
+
+def test_a_folders_own_code_is_not_run(gemma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by transformers' engine; and OpenRLHF, which would run it, is not given it."""
+    folder, ran = shutil.copytree(gemma, tmp_path / "model"), tmp_path / "ran"
+    (folder / "own.py").write_text(
+        f"from pathlib import Path\nfrom transformers import PretrainedConfig\nPath({str(ran)!r}).touch()\n"
+        "class Own(PretrainedConfig): model_type = 'own'\n"
+    )
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", config | {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}})
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ConfigError, match="no model that transformers reads"):
+        local_policy(folder, temperature=1.0)
+    with pytest.raises(ConfigError, match=r"config\.json names Python code of the folder's own \(auto_map\)"):
+        check_no_code(folder)
+    assert not ran.exists()
+    check_no_code(gemma)
 
 
 def test_bfloat16_is_autocasts(gemma: Path) -> None:

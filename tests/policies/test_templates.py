@@ -33,6 +33,7 @@ PIECES = [
     "a",
 ]
 TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join)
+STRIPS_BLANKS = ("llama3", "gemma2", "mistral")
 STRIPS_THOUGHTS = ("qwen3", "deepseek-r1")
 
 
@@ -78,7 +79,10 @@ def test_a_transcript_has_the_ids_of_the_whole_conversation(made: Any, name: str
 @pytest.mark.parametrize("name", FAMILIES)
 def test_whether_a_template_only_appends_is_reported(made: Any, name: str) -> None:
     codec, _ = made(name)
-    assert len(codec.transcript_remarks()) == (name in STRIPS_THOUGHTS)
+    said = " ".join(codec.remarks(grows=True))
+    assert ("strips the thoughts" in said) == (name in STRIPS_THOUGHTS)
+    assert ("strips blanks" in said) == (name in STRIPS_BLANKS)
+    assert codec.remarks(grows=False) == ()
     assert codec.decode([codec.end_of_message]) == FAMILIES[name].special[0]
 
 
@@ -93,7 +97,7 @@ def test_a_transcript_that_cannot_grow_is_refused(tmp_path: Path, template: str)
     folder = write_folder(FAMILIES["smollm2"], tmp_path)
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(DataError, match=r"prompt\.history=2") as caught:
-        ChatCodec(folder).transcript_remarks()
+        ChatCodec(folder).remarks(grows=True)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 

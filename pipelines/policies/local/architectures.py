@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, MissingCheckpoint
-from pipelines.files import read_json
+from pipelines.files import read_object
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_shape(folder: Path) -> DecoderShape:
         ConfigError: the model is of no family in the table, or has what the forward pass would leave out.
     """
     try:
-        config = read_json(folder / "config.json")
+        config = read_object(folder / "config.json")
         row = ARCHITECTURES.get(str(config.get("model_type")))
         reason = _reason_to_refuse(config)
         if row is None or reason is not None:
@@ -91,7 +91,7 @@ def read_shape(folder: Path) -> DecoderShape:
                 f"policy.engine=native computes plain ones of {', '.join(ARCHITECTURES)} alone: set policy.engine=transformers"
             )
         return _shape(row, config)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         lacks = f"it has no {error}" if isinstance(error, KeyError) else error
         raise MissingCheckpoint(
             f"{folder}/config.json cannot be read ({lacks}): restore it, or set model.pretrained=<another folder>"

@@ -138,10 +138,19 @@ class HostedEngine:
             self._model(ids[None]).logits[0],
             self._head(self._trunk(input_ids=ids[None]).last_hidden_state[0]),
         )
+        check_finite(folder, whole)
         if not torch.allclose(whole, parts, atol=1e-4, rtol=1e-4):
             raise ConfigError(
                 f"{folder}: {type(self._model).__name__} makes its logits of more than its last hidden states: choose another model"
             )
+
+
+def check_finite(folder: Path, logits: torch.Tensor) -> None:
+    """Raises MissingCheckpoint: some are no numbers, so the weights are none of a model."""
+    if not bool(logits.isfinite().all()):
+        raise MissingCheckpoint(
+            f"the weights in {folder} give logits that are no finite numbers: they are damaged, restore or download them again"
+        )
 
 
 def read(folder: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> Any:
@@ -152,15 +161,16 @@ def read(folder: Path, tensors: Mapping[str, torch.Tensor] | None = None) -> Any
     """
     logging.disable_progress_bar()
     how = {"dtype": torch.float32, "output_loading_info": True}
+    no_code = {"local_files_only": True, "trust_remote_code": False}  # else it asks whether to run the folder's own
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **no_code)
         if getattr(config, "quantization_config", None):
             raise ConfigError(
                 f"{folder} holds quantised weights (quantization_config), which policy=local does not compute with: choose the model's "
                 "float weights"
             )
         if tensors is None:
-            model, found = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, **how)
+            model, found = AutoModelForCausalLM.from_pretrained(folder, config=config, **no_code, **how)
         else:
             kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
             model, found = kind.from_pretrained(None, config=config, state_dict=dict(tensors), **how)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.config import LoraSettings
 from pipelines.policies.chat_codec import ChatCodec
-from pipelines.policies.model_folder import check_folder
+from pipelines.policies.model_folder import check_folder, check_no_code
 from pipelines.policies.openrlhf.config import OpenrlhfPolicyConfig
 from pipelines.policies.openrlhf.group import Processes
 from pipelines.policies.openrlhf.learner import OpenrlhfLearner
@@ -32,6 +32,7 @@ def openrlhf_policy(
             start.
     """
     check_folder(model)
+    check_no_code(model)
     codec = ChatCodec(model)
     processes = Processes(model.absolute(), settings, temperature, longest, adapter)
     return Policy(OpenrlhfSampler(processes, codec), OpenrlhfLearner(processes, settings, micro_batch_tokens))

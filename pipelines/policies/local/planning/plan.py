@@ -109,6 +109,12 @@ class LocalPlan:
     def headroom(self) -> float:
         return self.assumed.kept_free(self.hosted)
 
+    @property
+    def at_once(self) -> int | None:
+        """Runs on a GPU take turns."""
+        largest = max(phase.total for phase in self.phases) / GIB
+        return None if self.gpu is not None else max(1, int(self.limit / largest))
+
     @cached_property
     def excess(self) -> dict[str, float]:
         """GiB too many, of each phase; empty: everything fits."""

@@ -55,6 +55,11 @@ class Plan:
         return self.generation, *training
 
     @property
+    def at_once(self) -> int | None:
+        """Not reckoned: without GPUs, what one takes is what its cluster is set to."""
+        return None
+
+    @property
     def gpu_limit(self) -> float:
         """GiB of a GPU that may be planned with."""
         return self.policy.cluster.gpu.memory_gib * (1 - self.assumed.headroom)
