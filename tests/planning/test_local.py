@@ -59,9 +59,9 @@ def test_bfloat16_holds_a_rounded_copy_and_a_smaller_reference() -> None:
 
 def test_what_is_not_done_needs_no_memory() -> None:
     """Without a KL loss there is no reference; an evaluation alone trains nothing."""
-    _, generation, _ = planned("training.kl_coefficient=0").phases
+    *_, generation, _ = planned("training.kl_coefficient=0").phases
     assert generation.parts["reference"] == 0
-    (alone,) = planned("training.iterations=0", "warm_start=null").phases
+    _, alone = planned("training.iterations=0", "warm_start=null").phases
     assert alone.parts["gradients"] == alone.parts["optimizer"] == alone.parts["reference"] == 0
 
 
@@ -77,14 +77,31 @@ def test_the_estimate_is_near_what_was_measured(model: str, dtype: str, micro: i
     """GiB of a process (ru_maxrss) at its second update, with random weights of the model's shape, on a CPU."""
     bounds = ["rollout.max_context_tokens=384", "rollout.max_action_tokens=128", f"training.micro_batch_tokens={micro}"]
     plan = planned("policy.device=cpu", f"policy.dtype={dtype}", *bounds, model=model)
-    assert plan.phases[2].total / GIB == pytest.approx(peak, rel=0.11)
+    assert plan.phases[-1].total / GIB == pytest.approx(peak, rel=0.11)
+
+
+def test_the_comparison_with_transformers_is_on_the_host_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the policy is: half of the weights twice, and four times the logits of 320 tokens. Measured: 4.15 GiB."""
+    on_cpu = planned("policy.device=cpu", "policy.dtype=bfloat16", "training.adapter=lora")
+    check = on_cpu.phases[0]
+    assert check.name == "check"
+    assert check.parts == {"weights": 6 * P, "process": pytest.approx(0.7 * GIB), "logits": 16 * 320 * 151_936}
+    assert check.total / GIB == pytest.approx(4.15, rel=0.05)
+    assert planned("policy.device=cpu", "policy.engine=transformers").phases[0].name == "warm start"
+    monkeypatch.setattr(planning, "this_gpu", lambda: planned(A10).gpu)
+    monkeypatch.setattr(planning, "host_memory_gib", lambda: 4.0)
+    (misfit,) = planned("policy.dtype=bfloat16", "training.adapter=lora").misfits
+    assert misfit.startswith(
+        "the comparison with transformers, in float32 on the host, needs 4.2 GiB of this machine's 4.0"
+    )
+    assert planned(A10, "policy.dtype=bfloat16", "training.adapter=lora").misfits == ()
 
 
 def test_an_evaluation_holds_one_block_of_samples_at_once() -> None:
     """32 samples of 64 tasks: 1, 1, 2, 4, then 8 at a time, 512 episodes, of which each holds a cache; never 2,048."""
     plan = planned("evaluation.games=64", "evaluation.samples=32", "training.iterations=0", "warm_start=null")
     assert plan.work.evaluation_blocks == (64, 64, 128, 256, 512, 512, 512)
-    (alone,) = plan.phases
+    _, alone = plan.phases
     assert alone.parts["KV cache"] == 1.5 * 512 * 2304 * 24_576
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pipelines.config import ExperimentConfig
 
 
+PROBE_TOKENS = 320  # of the text that is compared (``probe``), about
+
+
 class LocalPolicyConfig(PolicySection):
     """torch, trained and sampled in one process.
 

@@ -8,6 +8,7 @@ import torch
 
 from pipelines.errors import ConfigError
 from pipelines.policies.chat_codec import ChatCodec
+from pipelines.policies.local.architectures import computes_natively
 from pipelines.policies.local.config import LocalPolicyConfig
 from pipelines.policies.local.engine import open_engine
 from pipelines.policies.local.native import NativeEngine
@@ -28,11 +29,10 @@ def check_model(settings: LocalPolicyConfig, folder: Path) -> dict[str, float]:
     Raises:
         ConfigError: they differ. MissingCheckpoint: as ``open_engine``.
     """
-    if is_stand_in(folder):
+    if is_stand_in(folder) or not computes_natively(folder, settings.engine):
         return {}
     engine = open_engine(folder, settings.model_copy(update={"dtype": "float32", "device": "cpu"}), frozen=True)
-    if not isinstance(engine, NativeEngine):
-        return {}
+    assert isinstance(engine, NativeEngine)
     return {"largest_difference": largest_difference(engine, folder, ChatCodec(folder).encode(_TEXT * _TIMES))}
 
 

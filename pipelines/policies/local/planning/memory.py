@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pipelines.config import LoraSettings, PretrainedWarmStart
 from pipelines.planning.memory import GIB, Phase, layer_activations
 from pipelines.planning.shapes import ModelShape, adapter_parameters
-from pipelines.policies.local.config import LocalPolicyConfig
+from pipelines.policies.local.config import PROBE_TOKENS, LocalPolicyConfig
 from pipelines.policies.local.planning.assumptions import Assumptions
 
 _CHUNK_BYTES = 48 * 2**20  # of float32 logits, where nothing else is set (empg.entropy)
+_TWICE = 1.5  # of the weights, with those that are there twice: measured with Qwen2.5-0.5B's shape, 4.15 GiB in all
 _KEPT = 1.25  # what our forward pass keeps of a layer, of what transformers' does (tests/planning)
 _GIVEN_BACK = 32 * 2**20  # bytes: what is larger, glibc returns to the system at once
 _GROWING = 1.5  # while a cache grows, its keys are there twice
@@ -83,6 +84,17 @@ def warm_start_phase(
     how = policy.model_copy(update={name: getattr(warm_start, name) for name in ("dtype", "checkpoint_activations")})
     (_, training) = phases(shape, how, size, cuda, assumed)
     return Phase("warm start", training.parts)
+
+
+def check_phase(shape: ModelShape, assumed: Assumptions) -> Phase:
+    """The logits of a text compared with transformers', once for a folder: in float32 on the host, whatever the policy is. Both use the
+    same weights, of which those that are read as one matrix are there twice, the second time as the file's pages."""
+    parts = {
+        "weights": _TWICE * 4.0 * shape.parameters,
+        "process": assumed.process_gib * GIB,
+        "logits": 4 * 4.0 * PROBE_TOKENS * shape.vocabulary,  # ours, theirs, their difference and its size
+    }
+    return Phase("check", parts)
 
 
 def states(shape: ModelShape, policy: LocalPolicyConfig, size: Size) -> dict[str, float]:

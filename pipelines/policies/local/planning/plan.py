@@ -54,7 +54,17 @@ class LocalPlan:
         )
 
     @cached_property
+    def check(self) -> Phase | None:
+        """Of the host; None: transformers' engine is not compared with itself."""
+        return None if self.hosted else memory.check_phase(self.shape, self.assumed)
+
+    @cached_property
     def phases(self) -> tuple[Phase, ...]:
+        """Of the device."""
+        return self._trained if self.gpu is not None or self.check is None else (self.check, *self._trained)
+
+    @cached_property
+    def _trained(self) -> tuple[Phase, ...]:
         cuda, warm_start = self.gpu is not None, self.experiment.warm_start
         run = memory.phases(self.shape, self.policy, self.size, cuda, self.assumed)
         if not isinstance(warm_start, PretrainedWarmStart):
@@ -123,6 +133,20 @@ class LocalPlan:
 
     @cached_property
     def misfits(self) -> tuple[str, ...]:
+        return (*self._of_the_host(), *self._of_the_device())
+
+    def _of_the_host(self) -> Iterator[str]:
+        """Beside a GPU of this machine; of another one's host nothing is known."""
+        if self.gpu is None or self.policy.gpu is not None or self.check is None:
+            return
+        needed, host = self.check.total / GIB, host_memory_gib()
+        if needed > host * (1 - self.headroom):
+            yield (
+                f"the comparison with transformers, in float32 on the host, needs {needed:.1f} GiB of this machine's {host:.1f} less "
+                f"{self.headroom:.0%} of headroom"
+            )
+
+    def _of_the_device(self) -> tuple[str, ...]:
         return tuple(
             f"{phase.name} needs {phase.total / GIB:.1f} GiB of {self._device}'s {self.gib:.1f} less {self.headroom:.0%} of "
             f"headroom, {self.excess[phase.name]:.1f} too many"
