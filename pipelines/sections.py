@@ -239,6 +239,11 @@ class PolicySection(Section):
         return Machines()
 
     @property
+    def at_once(self) -> int | None:
+        """Episodes that are played beside each other at most; None: all of a batch."""
+        return None
+
+    @property
     def checkpoint_parts(self) -> int:
         """Files that share the optimizer's state of a checkpoint."""
         return 1

@@ -181,6 +181,11 @@ class PolicyView(View):
     micro_batch_tokens: int
     adapter: LoraSettings | None
 
+    @property
+    def at_once(self) -> int | None:
+        """Episodes that are played beside each other at most; None: all of a batch."""
+        return self.policy.at_once
+
     @classmethod
     def of(cls, experiment: ExperimentConfig) -> PolicyView:
         return cls(

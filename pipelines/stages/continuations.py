@@ -54,7 +54,7 @@ def continue_prefixes(
         for number in range(view.continuations):
             seed = derive_seed(view.seed, "continuation", played.task.id, identity, number)
             specs.append(EpisodeSpec(played.task, place, number, seed, prefix))
-    found = play(sampler, pool, benchmark, specs, sampling, on_step)
+    found = play(sampler, pool, benchmark, specs, sampling, on_step, at_once=view.policy.at_once)
     if found.failures:
         raise found.failures[0]
     continuations = []

@@ -66,8 +66,10 @@ def play(
     specs: Sequence[EpisodeSpec],
     sampling: SamplingSettings,
     on_step: Callable[[], None] = lambda: None,
+    *,
+    at_once: int | None = None,
 ) -> Played:
-    """Play all episodes.
+    """Play all episodes, ``at_once`` beside each other; None: all.
 
     An environment that fails for good ends its own episode with ``environment_error``; any other exception ends the
     stage (the first one is raised, all other episodes are cancelled), and so does Ctrl-C.
@@ -75,6 +77,22 @@ def play(
     Raises:
         ReplayDiffers: an environment answered a prefix otherwise than it was recorded.
     """
+    most = at_once or len(specs) or 1
+    parts = [
+        _played(sampler, pool, benchmark, specs[first : first + most], sampling, on_step)
+        for first in range(0, len(specs), most)
+    ]
+    return Played([t for part in parts for t in part.trajectories], [f for part in parts for f in part.failures])
+
+
+def _played(
+    sampler: Sampler,
+    pool: EnvironmentPool,
+    benchmark: Benchmark,
+    specs: Sequence[EpisodeSpec],
+    sampling: SamplingSettings,
+    on_step: Callable[[], None],
+) -> Played:
     episodes = [_Episode(sampler, pool, benchmark, i, spec, sampling, on_step) for i, spec in enumerate(specs)]
 
     async def gather() -> list[Trajectory]:
@@ -90,8 +108,6 @@ def play(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    if not specs:
-        return Played([], [])
     pool.open([spec.task for spec in specs])
     sampler.open_rollout(len(specs))
     trajectories = asyncio.run(gather())

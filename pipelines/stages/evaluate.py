@@ -23,11 +23,12 @@ def evaluate(
     seed: int,
     samples: range = range(1),
     on_step: Callable[[], None] = lambda: None,
+    at_once: int | None = None,
 ) -> list[Trajectory]:
-    """The tasks in panel order, each played once for each number in ``samples``, which is the episode's ``member``. The dice
-    are the same at every iteration and for every arm: differences between two evaluations come from the weights."""
+    """The tasks in panel order, each played once for each number in ``samples``, which is the episode's ``member``; ``at_once``: as
+    ``play``. The dice are the same at every iteration and for every arm: differences between two evaluations come from the weights."""
     specs = [EpisodeSpec(task, i, j, _dice(seed, task, j)) for i, task in enumerate(tasks) for j in samples]
-    return require_one_alive([play(sampler, pool, benchmark, specs, sampling, on_step)])
+    return require_one_alive([play(sampler, pool, benchmark, specs, sampling, on_step, at_once=at_once)])
 
 
 def _dice(seed: int, task: Task, sample: int) -> int:

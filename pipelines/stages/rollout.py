@@ -86,7 +86,7 @@ def roll_out(
             for g in wanted
             for m in range(view.group_size)
         ]
-        batches.append(play(policy.sampler, pool, benchmark, specs, sampling, on_step))
+        batches.append(play(policy.sampler, pool, benchmark, specs, sampling, on_step, at_once=view.policy.at_once))
         kept += sorted(informative(batches[-1].trajectories)) if view.dynamic_sampling else wanted
     played = require_one_alive(batches)
     rollout = Rollout(tuple(played), tuple(kept), len(batches))

@@ -328,6 +328,7 @@ def _played(
             sampling=view.sampling,
             seed=view.seed,
             samples=range(view.first, view.first + view.samples),
+            at_once=view.policy.at_once,
             on_step=_steps_as_fraction(tick, len(tasks) * view.samples * benchmark.max_steps),
         )
         write_parquet(draft.path(schemas.ANSWERS.file), tables.answers_table(episodes, sampler.codec))

@@ -42,7 +42,8 @@ def batch() -> list[Trajectory]:
 
 
 def continued(batch: list[Trajectory], chosen: Chosen, sampler: Any, benchmark: Any) -> list[Any]:
-    view: Any = SimpleNamespace(seed=0, continuations=N, prefixes=chosen.prefixes)
+    here = SimpleNamespace(at_once=None)
+    view: Any = SimpleNamespace(seed=0, continuations=N, prefixes=chosen.prefixes, policy=here)
     count = N * len(chosen.prefixes)
     return continue_prefixes(view, sampler, pool(benchmark, count), benchmark, chosen.batch, sampling=SAMPLING)
 

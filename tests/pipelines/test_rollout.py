@@ -46,7 +46,13 @@ class Batches:
 
 def rolled(folder: Path, *batches: Sequence[list[str]], dynamic: bool = True) -> Rollout:
     view = SimpleNamespace(
-        tasks=2, group_size=4, seed=0, iteration=0, dynamic_sampling=dynamic, max_generation_batches=2 if dynamic else 1
+        tasks=2,
+        group_size=4,
+        seed=0,
+        iteration=0,
+        dynamic_sampling=dynamic,
+        max_generation_batches=2 if dynamic else 1,
+        policy=SimpleNamespace(at_once=None),
     )
     policy = Batches(folder, batches)
     settings = SamplingSettings(1.0, 0)

@@ -100,6 +100,27 @@ def assert_usable_again(pool: EnvironmentPool, sampler: ScriptedSampler) -> None
     assert [t.stop_reason for t in played(sampler, pool, TASKS)] == [StopReason.SUCCESS] * 5
 
 
+def test_no_more_episodes_go_beside_each_other_than_is_said(pool: EnvironmentPool) -> None:
+    """Five of three actions each, two at once: three parts of three rounds, with the rows 2, 2 and 1; the same episodes as all at
+    once, in their order, each with its own dice."""
+    rows = list[int]()
+
+    class Counting(ScriptedSampler):
+        def _answer(self, asked: Rows) -> list[Generation]:
+            rows.append(len(asked))
+            return super()._answer(asked)
+
+    specs = [EpisodeSpec(task, i, 7, i) for i, task in enumerate(TASKS)]
+    sampling = SamplingSettings(1.0, 8, None)
+    both = []
+    for at_once in (2, None):
+        sampler = Counting(lambda episode, number: "down")
+        both.append(play(sampler, pool, EndlessBenchmark(), specs, sampling, at_once=at_once).trajectories)
+    assert rows == [2] * 6 + [1] * 3 + [5] * 3
+    parts, whole = ([(t.task.id, t.group, t.member, len(t.steps), t.success) for t in one] for one in both)
+    assert parts == whole == [(str(i), i, 7, 3, True) for i in range(5)]
+
+
 def test_a_context_that_is_too_long_ends_its_episode(pool: EnvironmentPool) -> None:
     """Three actions win. The context before the second holds the first prompt, the first action and the second prompt."""
     sampler = ScriptedSampler(lambda episode, number: "down")

@@ -27,7 +27,8 @@ class LocalPolicyConfig(PolicySection):
     ``torch_threads``: threads of torch; more than one gives up bit-reproducibility, for the order of sums is then the scheduler's.
     ``device``: auto is a GPU where there is one. ``checkpoint_activations``: an update keeps what is between the layers alone and
     computes the rest again: less memory, a third more time. ``logits_chunk_tokens``: how many tokens' logits exist at once where
-    many are scored; None: 48 MiB of them. ``gpu``: what a plan reckons with; None: what is here."""
+    many are scored; None: 48 MiB of them. ``max_episodes``: played beside each other, for each holds a cache; None: all. ``gpu``: what
+    a plan reckons with; None: what is here."""
 
     trains: ClassVar = "any"
     evaluates: ClassVar = True
@@ -45,12 +46,18 @@ class LocalPolicyConfig(PolicySection):
     logits_chunk_tokens: PositiveInt | None = never_bears(
         "how much is computed at once: another rounding, the same sums", None
     )
-
+    max_episodes: PositiveInt | None = never_bears(
+        "how many episodes share a batch: another rounding, the same sampling", None
+    )
     gpu: GpuSettings | None = never_bears("which GPU a plan reckons with", None)
 
     @property
     def machines(self) -> Machines:
         return Machines(gpus=int(self.device == "cuda"))
+
+    @property
+    def at_once(self) -> int | None:
+        return self.max_episodes
 
     def takes_gpus(self, experiment: ExperimentConfig) -> bool:
         found = self.device == "auto" and experiment.model.weights == "pretrained" and bool(visible_gpus())

@@ -22,6 +22,8 @@ from pipelines.policies.local.planning.assumptions import ASSUMED, Assumptions
 from pipelines.policies.local.planning.memory import Size
 from pipelines.policies.local.planning.speed import Speed, rates, speed
 
+_FEWEST_ROWS = 4  # with fewer, decoding reads the weights for next to nothing
+
 
 @dataclass(frozen=True)
 class LocalPlan:
@@ -43,8 +45,9 @@ class LocalPlan:
     def size(self) -> Size:
         training, work = self.experiment.training, self.work
         trains = training.iterations > 0
+        rows = max(work.episodes * trains, *work.evaluation_blocks)
         return Size(
-            rows=max(work.episodes * trains, *work.evaluation_blocks),
+            rows=min(rows, self.policy.max_episodes or rows),
             longest=work.longest,
             micro=max(training.micro_batch_tokens, work.longest),
             trains=trains,
@@ -159,8 +162,7 @@ class LocalPlan:
         if not self.size.trains:
             return advice.said(
                 self,
-                "fewer episodes at once (evaluation.games, evaluation.samples) or a shorter rollout.max_context_tokens need a "
-                "smaller cache; else a smaller model, or policy=vllm",
+                "a shorter rollout.max_context_tokens needs a smaller cache; else a smaller model, or policy=vllm",
             )
         if self.experiment.training.adapter is None and advice.remedy(self) is None:
             warm_start = {"warm_start.adapter": LoraSettings()} if self.experiment.warm_start else {}
@@ -169,8 +171,8 @@ class LocalPlan:
                 return said
         return advice.said(
             self,
-            "training.kl_coefficient=0 does without the reference; fewer episodes at once (training.tasks, evaluation.games) or a "
-            "shorter rollout.max_context_tokens need a smaller cache; else a smaller model, or policy=openrlhf with offload",
+            "training.kl_coefficient=0 does without the reference; a shorter rollout.max_context_tokens needs a smaller cache; else a "
+            "smaller model, or policy=openrlhf with offload",
         )
 
     def changes(self) -> Iterator[advice.Change]:
@@ -179,6 +181,9 @@ class LocalPlan:
         while tokens // 2 >= self.work.longest:
             tokens //= 2
             yield {"training.micro_batch_tokens": tokens}
+        rows = self.size.rows
+        while (rows := rows // 2) >= _FEWEST_ROWS:
+            yield {"policy.max_episodes": rows}
         if not self.policy.checkpoint_activations:
             yield {"policy.checkpoint_activations": True}
         if self.policy.dtype == "float32":
@@ -245,8 +250,8 @@ class LocalPlan:
         return (
             f"{warm_start}{parts}: {planned.iteration / 60:.1f} min an iteration; {iterations} of them and {self.work.evaluations} "
             f"evaluations of {planned.evaluation:,.0f} s: {shared.hours(self.seconds, runs)}",
-            f"{planned.decoded_per_s:,.0f} tokens/s decoded ({self.work.batches[0]} rows), {planned.trained_per_s:,.0f} tokens/s "
-            "trained",
+            f"{planned.decoded_per_s:,.0f} tokens/s decoded ({min(self.work.batches[0], self.size.rows)} rows), "
+            f"{planned.trained_per_s:,.0f} tokens/s trained",
         )
 
 

@@ -67,13 +67,14 @@ def speed(
     """``adapted``: the model is frozen, and no gradient of its weights is made. ``rereads``: how often a sequence's prompt is run,
     once where its keys and values are kept.
 
-    All live episodes are decoded together; a sampled token has its log-prob and entropy already, so that only the reference
-    is asked again, and in bfloat16 the policy itself.
+    All live episodes are decoded together, at most ``policy.max_episodes``; a sampled token has its log-prob and entropy already, so
+    that only the reference is asked again, and in bfloat16 the policy itself.
     """
     width = 2 if policy.dtype == "bfloat16" else 4
     forward = token_flops(shape, work)
 
-    def decoded_per_s(rows: int) -> float:
+    def decoded_per_s(episodes: int) -> float:
+        rows = min(episodes, policy.max_episodes or episodes)
         read = width * shape.parameters + rows * work.length * shape.cache_bytes(width, 1)
         step = device.step_s + read / device.bytes + rows * shape.forward_flops(work.length) / device.flops
         return rows / step
