@@ -18,8 +18,9 @@ from pipelines.errors import PlatformError
 from pipelines.reporting.report import collect
 from pipelines.run_folder import run_folder
 
-# The last demo's results come and go, so DVC tracks them; the grid's are kept in git, in every clone.
-_PIPELINES = {"demo": "demo/dvc.yaml", "grid": "dvc.yaml"}
+# The last demo's results come and go, so DVC tracks them; the others' are kept in git, in every clone.
+# What `dvc repro` makes of each study: a file's stages, or one of dvc.yaml's.
+_TARGETS = {"demo": "demo/dvc.yaml", "grid": "dvc.yaml", "real": "real"}
 _BUSY = re.compile(r"is busy, it is being blocked by:\s*\(PID (\d+)\): (.+)")
 
 
@@ -47,19 +48,19 @@ def study_lock() -> Iterator[None]:
         lock.release()
 
 
-def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid"]) -> Path:
-    """Collect the results of these finished runs and rebuild the study's tables and figures; returns ``reports/<study>``. The
-    demo is the last one's alone; the grid keeps what earlier ones collected, for its tables may be run one after the other.
+def publish(configs: Sequence[RunConfig], study: Literal["demo", "grid", "real"]) -> Path:
+    """Collect the results of these finished runs and rebuild the study's tables and figures; returns ``reports/<study>``. A study is
+    the last launch's alone; but the grid keeps what earlier ones collected, for its tables may be run one after the other.
 
     Raises:
         StudyError: DVC failed; the message is its stage's error, or its last line.
     """
-    if study == "demo":
-        shutil.rmtree("results/demo", ignore_errors=True)
+    if study != "grid":
+        shutil.rmtree(Path("results") / study, ignore_errors=True)
     collect([run_folder(config) for config in configs], Path("results") / study)
     if study == "demo":
         _dvc("add", "results/demo")
-    _dvc("repro", _PIPELINES[study])
+    _dvc("repro", _TARGETS[study])
     return Path("reports") / study
 
 

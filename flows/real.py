@@ -15,9 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.__main__ import launch, show
+from flows.dvc_outputs import owner_of
 from flows.exits import exit_code, leave
 from flows.launch.command import Command, read_command
+from pipelines.config import RunConfig
 from pipelines.cpu import BFLOAT16_FLAGS, cpu_flags
+from pipelines.run_folder import run_folder
 
 SWEEP = ["empg=off,full", "seed=0,1"]
 # Told what it may do, which those that train have seen. One seed: its answers are of no form that can be read.
@@ -29,12 +32,13 @@ AS_IT_COMES = [
     "warm_start=null",
     "benchmark.prompt.instructions=true",
 ]
-STUDY, REPORT = Path("results/real"), Path("reports/real")
+STUDY, TRIED = "real", "real-tried"
 
 
 @exit_code
 def main(overrides: Sequence[str]) -> int:
-    """``overrides`` go to every run, e.g. ``training.iterations=2``. Returns the launch's exit code, or 1 if the report failed."""
+    """``overrides`` go to every run, e.g. ``training.iterations=2``, and their report stands apart (``reports/real-tried``). Returns the
+    launch's exit code, or 1 if the report failed."""
     start = time.monotonic()
     command = read(["scale=real", f"policy.dtype={products()}", *overrides])
     if command.shows:
@@ -42,12 +46,12 @@ def main(overrides: Sequence[str]) -> int:
     code = launch(command)
     if code:
         return code
-    publish(command)
+    report = publish_study([job.config for job in command.jobs], TRIED if overrides else STUDY)
     from flows.windows.ending import show_end
     from flows.windows.terminal import duration
 
-    print(f"took {duration(time.monotonic() - start)}; tables: {REPORT / 'tables'}\n")
-    show_end(command.jobs, REPORT / "report.html")
+    print(f"took {duration(time.monotonic() - start)}; tables: {report / 'tables'}\n")
+    show_end(command.jobs, report / "report.html")
     return 0
 
 
@@ -78,16 +82,21 @@ def read(overrides: Sequence[str]) -> Command:
     return replace(trained, configs=before.configs + trained.configs, jobs=before.jobs + trained.jobs)
 
 
-def publish(command: Command) -> None:
-    """The study, which is the last launch's alone, its table, figures and report."""
-    from flows.publish import study_lock
+def publish_study(configs: Sequence[RunConfig], study: str) -> Path:
+    """The study, which is the last launch's alone, with its table, figures and report: by DVC, where it makes them. Returns the
+    report's folder."""
+    from flows.publish import publish, study_lock
     from flows.report import make_report
     from pipelines.reporting.report import collect
 
+    results, report = Path("results") / study, Path("reports") / study
     with study_lock():
-        shutil.rmtree(STUDY, ignore_errors=True)
-        collect([job.folder for job in command.jobs], STUDY)
-        make_report(STUDY, REPORT)
+        if owner_of(report) is not None:
+            return publish(configs, "real")
+        shutil.rmtree(results, ignore_errors=True)
+        collect([run_folder(config) for config in configs], results)
+        make_report(results, report)
+    return report
 
 
 if __name__ == "__main__":
