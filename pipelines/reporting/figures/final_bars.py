@@ -30,7 +30,7 @@ def draw(runs: Sequence[RunResult]) -> Figure:
     axes[-1][0].set_xlim(0, min(100.0, max(1.0, 1.1 * max(highest))))
     text = (
         "Bar: mean over seeds and the panel's tasks after the last iteration; points: seeds; line: 95 % interval over seeds and tasks; "
-        "dashed: mean before RL."
+        "dashed: mean before RL, of those that train."
     )
     return finished(figure, TITLE, runs, text, headline_note(runs))
 
@@ -40,7 +40,8 @@ def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
     starts, highest = [], 0.0
     for y, (_, series) in enumerate(bars):
         (values, types), start = headline(series.runs), seed_means(*headline(series.runs, 0))
-        starts.append(start.mean())
+        if series.runs[0].last > 0:
+            starts.append(start.mean())
         seeds, found, colour = (
             seed_means(values, types),
             estimate(values, types, starts_of(series.runs)),
@@ -53,7 +54,8 @@ def _bars(ax: Any, bars: Sequence[tuple[Panel, Series]]) -> float:
         beside = ax.get_yaxis_transform()
         ax.text(1.01, y, f"{100 * found.mean:.1f}", va="center", fontsize=9, color="#333333", transform=beside)
         highest = max(highest, 100 * found.high, 100 * seeds.max())
-    ax.axvline(100 * sum(starts) / len(starts), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+    if starts:
+        ax.axvline(100 * sum(starts) / len(starts), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_yticks(range(len(bars)), [_name(panel, series) for panel, series in bars])
     ax.set_ylim(len(bars) - 0.4, -0.6)
     ax.grid(axis="x")
