@@ -7,11 +7,11 @@ checkpoint  a finished run (runs/<cell>/seed0): evaluated as it was trained, wit
 benchmark   what it shall play: an option of conf/benchmark.
 panel       a split of it: what benchmark.evaluation_split may be. Default: the scale's, or the run's.
 samples     how often each task is played, with different dice: pass@k and avg@k, with intervals over tasks. Default: once. What
-            was played before is found: samples=8 after samples=4 plays four more.
+            was played before is found, in blocks of 1, 1, 2, 4 … samples: samples=8 after samples=4 plays four more.
 key=value   whatever python -m flows takes, e.g. evaluation.games=32 evaluation.temperature=0 seed=1 data=real. For a run:
             its values one by one, and policy=…
 out         folder of the report; default: evaluations/<checkpoint>-<panel>-<settings>
-plan=true   says what it would need and whether that fits, and plays nothing
+plan=true   says what it would need and whether that fits, and plays nothing (of policy=vllm nothing is reckoned)
 
 Our stand-ins are played with policy=local scale=laptop, other models with scale=paper (prompts with instructions, real data) and
 policy=vllm where vLLM is installed, unless the command chooses otherwise. policy=local reads every causal language model of

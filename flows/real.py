@@ -37,7 +37,7 @@ STUDY, TRIED = "real", "real-tried"
 
 @exit_code
 def main(overrides: Sequence[str]) -> int:
-    """``overrides`` go to every run, e.g. ``training.iterations=2``, and their report stands apart (``reports/real-tried``). Returns the
+    """``overrides`` go to every run, e.g. ``training.iterations=2``; their report stands apart (``reports/real-tried``). Returns the
     launch's exit code, or 1 if the report failed."""
     start = time.monotonic()
     command = read(["scale=real", f"policy.dtype={products()}", *overrides])
