@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from pipelines.errors import ArtifactLocked, CorruptArtifact, StoreFull
+from pipelines.file_locks import stopped_holder
 from pipelines.files import DISK_FULL, atomic_write_text, file_bytes, flush, json_text, read_json, sha256_file
 from pipelines.versions import CONVERSIONS, MEASUREMENTS, STAGES
 
@@ -232,6 +233,7 @@ class ArtifactStore:
         Raises:
             CorruptArtifact: as ``find``.
             StoreFull: no space is left; the draft is gone, nothing else is touched.
+            ArtifactLocked: who makes it was stopped.
         """
         values = {**values, **({"versions": self._versions} if self._versions else {})}
         identity = fingerprint(stage, version, values, inputs)
@@ -337,18 +339,30 @@ class ArtifactStore:
         return self.root / stage / identity[:20]
 
     @contextmanager
-    def _locked(self, folder: Path, timeout: float = -1) -> Iterator[None]:
-        """The lock is the operating system's: it goes when its process dies. Raises filelock.Timeout."""
+    def _locked(self, folder: Path, timeout: float | None = None) -> Iterator[None]:
+        """The lock is the operating system's: it goes when its process dies. None: it is waited for as long as whoever has it goes on.
+
+        Raises:
+            filelock.Timeout: it is held for longer than ``timeout`` seconds. ArtifactLocked: its process was stopped.
+        """
         from filelock import FileLock
 
-        lock = self.root / ".locks" / f"{folder.parent.name}-{folder.name}"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=timeout):
-            try:
-                yield
-            finally:
-                # While it is held: whoever waits for it sees that, and takes the next file of the name.
-                lock.unlink(missing_ok=True)
+        path = self.root / ".locks" / f"{folder.parent.name}-{folder.name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        if timeout is not None:
+            lock.acquire(timeout=timeout)
+        elif (stopped := stopped_holder(lock)) is not None:
+            raise ArtifactLocked(
+                f"process {stopped}, which makes {folder}, was stopped (Ctrl-Z) and does not go on: continue it (kill -CONT {stopped}) "
+                "or end it, then launch again"
+            )
+        try:
+            yield
+        finally:
+            # While it is held: whoever waits for it sees that, and takes the next file of the name.
+            path.unlink(missing_ok=True)
+            lock.release()
 
     def _sweep(self) -> None:
         """Once per store, before the first write: remove the drafts and locks of killed writers, those whose lock is free."""

@@ -23,7 +23,7 @@ class CorruptArtifact(PlatformError):
 
 
 class ArtifactLocked(PlatformError):
-    """Another process is taking an artifact's files away and does not go on."""
+    """Another process makes an artifact or is taking its files away, and does not go on."""
 
 
 class StoreFull(PlatformError):

@@ -6,8 +6,10 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -527,6 +529,25 @@ class TestLocks:
         with FileLock(locks / "update-alive"):
             ArtifactStore(store.root).get_or_make("other", 1, {}, {}, make)
             assert [path.name for path in locks.iterdir()] == ["update-alive"]
+
+    def test_who_was_stopped_while_it_makes_it_is_named(
+        self, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And once it goes on, it is waited for."""
+        monkeypatch.setattr("pipelines.file_locks._GLANCE_S", 0.05)
+        monkeypatch.setattr("pipelines.file_locks._STOPPED_S", 0.2)
+        code = (
+            "import os, signal, sys\nfrom pathlib import Path\nfrom pipelines.artifacts import ArtifactStore\n"
+            "def make(draft):\n    os.kill(os.getpid(), signal.SIGSTOP)\n    draft.path('one').write_text('1')\n"
+            "ArtifactStore(Path(sys.argv[1])).get_or_make('stopped', 1, {}, {}, make)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", code, str(store.root)], cwd=Path(__file__).parents[2]) as maker:
+            os.waitid(os.P_PID, maker.pid, os.WSTOPPED)
+            with pytest.raises(ArtifactLocked, match=rf"process {maker.pid}, which makes .*kill -CONT {maker.pid}"):
+                store.get_or_make("stopped", 1, {}, {}, make)
+            Thread(target=lambda: (time.sleep(0.1), os.kill(maker.pid, signal.SIGCONT))).start()
+            made = store.get_or_make("stopped", 1, {}, {}, lambda _: pytest.fail("it was made already"))
+        assert made.path("one").read_text() == "1"
 
     def test_a_lock_that_was_removed_while_it_was_waited_for_excludes_all_the_same(self, store: ArtifactStore) -> None:
         """Many threads, each with its own look at the file, go in and out at once: one is inside at a time."""

@@ -1,0 +1,56 @@
+"""Waiting for another process' lock of a file, but not for one that does not go on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+_GLANCE_S = 0.5  # between two looks at who holds it
+_STOPPED_S = 30.0  # a process that a debugger or a suspended machine stops for a moment goes on
+_LOCKS = Path("/proc/locks")  # of Linux; elsewhere nobody is known to hold anything
+
+
+def stopped_holder(lock: FileLock) -> int | None:
+    """Wait for the lock, and have it. A process that holds it and is stopped (Ctrl-Z) is not waited for: then its number, and the lock
+    is not had."""
+    from filelock import Timeout
+
+    stopped: tuple[int, float] | None = None  # which, and since when it is seen so
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_GLANCE_S)
+        except Timeout:
+            holder = _holder(Path(lock.lock_file))
+            if holder is None or not _is_stopped(holder):
+                stopped = None
+            elif stopped is None or stopped[0] != holder:
+                stopped = holder, time.monotonic()
+            elif time.monotonic() - stopped[1] >= _STOPPED_S:
+                return holder
+    return None
+
+
+def _holder(path: Path) -> int | None:
+    """The process that holds the lock of a file; None: nobody, or that is not known here."""
+    try:
+        inode = str(path.stat().st_ino)
+        lines = _LOCKS.read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:2147460 0 EOF"; one that waits has "->" behind its number.
+    fields = (line.split() for line in lines)
+    held = (f for f in fields if len(f) > 5 and f[1] == "FLOCK" and f[5].rpartition(":")[2] == inode)
+    return next((int(f[4]) for f in held if f[4].isdecimal()), None)
+
+
+def _is_stopped(pid: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
