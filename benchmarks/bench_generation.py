@@ -155,13 +155,15 @@ def _vllm(folder: Path, shape: Shape) -> Turn:
     )
     numbers = iter(range(1 << 30))
 
-    def turn(_: int, contexts: list[list[int]]) -> list[list[int]]:
+    def turn(number: int, contexts: list[list[int]]) -> list[list[int]]:
+        if not number:
+            engine.reset_prefix_cache()  # of the same conversation, played before
         asked, answers = [str(next(numbers)) for _ in contexts], dict[str, list[int]]()
-        for number, context in zip(asked, contexts, strict=True):
-            engine.add_request(number, tokens_input(list(context)), sampled)
+        for name, context in zip(asked, contexts, strict=True):
+            engine.add_request(name, tokens_input(list(context)), sampled)
         while len(answers) < len(asked):
             answers |= {done.request_id: list(done.outputs[0].token_ids) for done in engine.step() if done.finished}
-        return [answers[number] for number in asked]
+        return [answers[name] for name in asked]
 
     return turn
 

@@ -76,8 +76,8 @@ def launch(command: Command, order: Callable[[Iterable[Job]], list[Job]] = in_or
     from flows.job import run_job
 
     check_limits()
-    launcher = choose_launcher(command, run_job)
     todo = order(job for job in command.jobs if not is_finished(job.config))
+    launcher = choose_launcher(command, run_job, todo)
     _say_what_is_done(command.jobs, todo)
     for job in todo:
         benchmark, data = job.config.experiment.benchmark, job.config.experiment.data

@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -354,15 +354,14 @@ class ArtifactStore:
             lock.acquire(timeout=timeout)
         elif (stopped := stopped_holder(lock)) is not None:
             raise ArtifactLocked(
-                f"process {stopped}, which makes {folder}, was stopped (Ctrl-Z) and does not go on: continue it (kill -CONT {stopped}) "
-                "or end it, then launch again"
+                f"process {stopped}, which makes {folder}, is stopped and does not go on: continue it (kill -CONT {stopped}) or end "
+                "it, then launch again"
             )
-        try:
+        with ExitStack() as held:
+            held.callback(lock.release)
+            # First, while it is held: whoever waits for it sees that, and takes the next file of the name.
+            held.callback(path.unlink, missing_ok=True)
             yield
-        finally:
-            # While it is held: whoever waits for it sees that, and takes the next file of the name.
-            path.unlink(missing_ok=True)
-            lock.release()
 
     def _sweep(self) -> None:
         """Once per store, before the first write: remove the drafts and locks of killed writers, those whose lock is free."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,13 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _GLANCE_S = 0.5  # between two looks at who holds it
-_STOPPED_S = 30.0  # a process that a debugger or a suspended machine stops for a moment goes on
+_STOPPED_S = 120.0  # a scheduler may stop a process for a while
 _LOCKS = Path("/proc/locks")  # of Linux; elsewhere nobody is known to hold anything
 
 
 def stopped_holder(lock: FileLock) -> int | None:
-    """Wait for the lock, and have it. A process that holds it and is stopped (Ctrl-Z) is not waited for: then its number, and the lock
-    is not had."""
+    """Wait for the lock, and have it. A process that holds it and stays stopped (Ctrl-Z) is not waited for: then its number, and the
+    lock is not had."""
     from filelock import Timeout
 
     stopped: tuple[int, float] | None = None  # which, and since when it is seen so
@@ -37,14 +38,16 @@ def stopped_holder(lock: FileLock) -> int | None:
 def _holder(path: Path) -> int | None:
     """The process that holds the lock of a file; None: nobody, or that is not known here."""
     try:
-        inode = str(path.stat().st_ino)
+        found = path.stat()
         lines = _LOCKS.read_text("utf-8").splitlines()
     except OSError:
         return None
     # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:2147460 0 EOF"; one that waits has "->" behind its number.
-    fields = (line.split() for line in lines)
-    held = (f for f in fields if len(f) > 5 and f[1] == "FLOCK" and f[5].rpartition(":")[2] == inode)
-    return next((int(f[4]) for f in held if f[4].isdecimal()), None)
+    fields = [line.split() for line in lines]
+    held = [f for f in fields if len(f) > 5 and f[1] == "FLOCK" and f[5].rpartition(":")[2] == str(found.st_ino)]
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:"
+    here = [f for f in held if f[5].startswith(device)] or held  # some file systems have another number there
+    return int(here[0][4]) if len(here) == 1 and here[0][4].isdecimal() else None
 
 
 def _is_stopped(pid: int) -> bool:

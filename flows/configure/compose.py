@@ -143,11 +143,14 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def as_group(override: str) -> str:
-    """``training.adapter=lora`` chooses an option of the group below ``training``, which Hydra writes with a slash."""
+    """``training.adapter=lora`` chooses an option of the group below ``training``, which Hydra writes with a slash; ``=null`` chooses
+    none, which it writes as a deletion."""
     key, equals, value = override.partition("=")
     group = key.replace(".", "/")
-    below = "." in key and not key.startswith("hydra.") and (CONF / group).is_dir()
-    return f"{group}{equals}{value}" if below else override
+    below = "/" in group and not group.startswith("hydra/") and (CONF / group).is_dir()
+    if not below:
+        return override
+    return f"~{group}" if value == "null" else f"{group}{equals}{value}"
 
 
 def _blamed(error: ConfigError, job: Sequence[str]) -> ConfigError:
@@ -194,7 +197,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         raise ConfigError(f"{globs[0]}: matches no cell; {there_are()}")
     if not jobs:
         raise ConfigError(f"{' '.join(overrides)}: no combination, a glob(…) or range(…) matches nothing")
-    return jobs
+    return [[as_group(override) for override in job] for job in jobs]
 
 
 class _CellNames:

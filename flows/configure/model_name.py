@@ -16,14 +16,13 @@ def model_name(model: Mapping[str, Any]) -> Any:
     name, known = model.get("name"), known_as(str(model.get("name")))
     if model.get("weights") != "pretrained" or known is None:
         return name
-    if model.get("pretrained") in KNOWN:
-        return name if KNOWN[model["pretrained"]] == known else called(model["pretrained"])
     try:
         folder = Path(str(model.get("pretrained")))
         said = read_json(folder / "config.json")
         sizes = tuple(said.get(key) for key in ("hidden_size", "num_hidden_layers", "intermediate_size"))
     except (OSError, ValueError, AttributeError):  # whoever reads the folder says what is wrong with it
-        return name
+        other = KNOWN.get(str(model.get("pretrained")), known)  # a plan needs no folder
+        return name if other == known else called(str(model["pretrained"]))
     return name if sizes == (known.hidden, known.layers, known.mlp) else _called(folder.absolute())
 
 

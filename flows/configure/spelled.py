@@ -122,7 +122,7 @@ def _parts(values: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         parts.append(f"policy={values['policy']['name']}")
     adapters = [values["training"]["adapter"], found["training"]["adapter"]]
     if (adapters[0] is None) != (adapters[1] is None):
-        parts.append(f"training/adapter={adapters[0]['name'] if adapters[0] else 'null'}")
+        parts.append(f"training.adapter={adapters[0]['name'] if adapters[0] else 'null'}")
     return parts
 
 

@@ -26,8 +26,9 @@ from pipelines.errors import ConfigError
 from pipelines.planning.room import check_room
 
 
-def choose_launcher(command: Command, run: Run) -> Launcher:
+def choose_launcher(command: Command, run: Run, todo: Sequence[Job]) -> Launcher:
     """The launcher that the command names, which calls ``run`` for each job, once all that can be known beforehand is checked.
+    ``todo``: those of its jobs that are not finished.
 
     Raises:
         ConfigError: a run cannot be executed there, or the launcher is not here or wrongly set.
@@ -42,13 +43,14 @@ def choose_launcher(command: Command, run: Run) -> Launcher:
         experiment.check_fits()
         if settings is None:
             experiment.check_machine()
-            check_room(job.config)
         else:  # SLURM's jobs look for their own GPUs
             experiment.policy.check_engines()
     if settings is not None:
         check_slurm()
         return Slurm(settings, run)
-    return HydrasLauncher(command, run) if command.many else InThisProcess(run)
+    for job in todo:
+        check_room(job.config)
+    return HydrasLauncher(command, run, todo) if command.many else InThisProcess(run)
 
 
 def launcher_of(command: Command) -> Any:
@@ -60,10 +62,10 @@ def launcher_of(command: Command) -> Any:
 class HydrasLauncher(Launcher):
     """``hydra/launcher=processes``, ``basic``, ``joblib``, ``ray`` …"""
 
-    def __init__(self, command: Command, run: Run) -> None:
-        """Raises ConfigError: the launcher is a plugin that is not here."""
+    def __init__(self, command: Command, run: Run, todo: Sequence[Job]) -> None:
+        """``todo``: the jobs that it will be given. Raises ConfigError: the launcher is a plugin that is not here."""
         self._run = run
-        fewer = fewer_processes(command.jobs, command.launcher)
+        fewer = fewer_processes(todo, command.launcher)
         if fewer:
             print(f"{' '.join(fewer)}: of such runs no more go beside each other here", file=sys.stderr, flush=True)
         self._overrides = [*command.launcher, *fewer]

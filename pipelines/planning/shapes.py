@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pipelines.config import LoraSettings, ModelConfig, StandIn
 from pipelines.errors import ConfigError
 from pipelines.files import read_object
+from pipelines.weight_files import weight_files
 
 _STAND_IN_VOCABULARY = 2048  # made from the environments' texts: 400 to 1,600
 
@@ -134,7 +136,7 @@ def _of_folder(folder: Path) -> ModelShape:
             tied=said.get("tie_word_embeddings", False),
             biased=family == "qwen2",
             head_norms=family == "qwen3",
-            stored=stored_parameters(folder),
+            stored=stored_parameters(folder, tied=bool(said.get("tie_word_embeddings", False))),
         )
     except OSError:
         raise ConfigError(
@@ -169,23 +171,23 @@ _USUAL = (*sorted(_NEEDED - {"intermediate_size"}), "num_key_value_heads", "head
 _MLP_WIDTHS = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
 
 
-def stored_parameters(folder: Path) -> int | None:
-    """Values of all tensors in the folder's weights, by their headers: what a mixture of experts has beside what its sizes say. None:
-    there are no weights, or none that can be read, and whoever reads them says so."""
-    whole = folder / "model.safetensors"
+def stored_parameters(folder: Path, *, tied: bool) -> int | None:
+    """Values of all tensors in the folder's weights, by their headers: what a mixture of experts has beside what its sizes say.
+    ``tied``: an output matrix there is the embedding again. None: there are no weights, or none that can be read, and whoever reads
+    them says so."""
     try:
-        files = [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
-        return sum(math.prod(size) for file in files for size in _sizes(file)) or None
+        tensors = {name: size for file in weight_files(folder) for name, size in _sizes(file)}
+        return sum(math.prod(size) for name, size in tensors.items() if not (tied and name == "lm_head.weight")) or None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _sizes(file: Path) -> list[list[int]]:
-    """Of each tensor of a safetensors file: eight bytes say how long the JSON is that says it."""
+def _sizes(file: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and size of each tensor of a safetensors file: eight bytes say how long the JSON is that says it."""
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         header = json.loads(opened.read(min(length, _LONGEST_HEADER)))
-    return [facts["shape"] for name, facts in header.items() if name != "__metadata__"]
+    yield from ((name, facts["shape"]) for name, facts in header.items() if name != "__metadata__")
 
 
 _LONGEST_HEADER = 100_000_000  # bytes: safetensors' own bound

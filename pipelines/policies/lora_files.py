@@ -15,7 +15,8 @@ from torch import nn
 from pipelines.config import LoraSettings
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json, write_json
-from pipelines.policies.model_folder import INDEX, check_weights, copy_as_float32, weight_files
+from pipelines.policies.model_folder import check_weights, copy_as_float32
+from pipelines.weight_files import INDEX, weight_files
 
 FOLDER = "adapter"  # of a checkpoint
 _SEED = 0

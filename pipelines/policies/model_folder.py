@@ -12,8 +12,8 @@ from typing import Any
 from pipelines.config.templates import FOLDER as NAMED
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_object, write_json
+from pipelines.weight_files import INDEX, WHOLE, named_by, weight_files
 
-_WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _REMEDY = "restore it, or set model.pretrained=<another folder>"
 
 
@@ -51,41 +51,18 @@ def check_weights(folder: Path) -> None:
         raise MissingCheckpoint(f"model folder {folder} holds no *.safetensors: {_REMEDY}")
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """One file, those that an index names, or all there are, as transformers looks for them.
-
-    Raises:
-        OSError, ValueError, KeyError: the index cannot be read.
-    """
-    whole = folder / _WHOLE
-    if whole.is_file():
-        return [whole]
-    index = folder / INDEX
-    if index.is_file():
-        return [folder / name for name in sorted(_named_by(index))]
-    return sorted(folder.glob("*.safetensors"))
-
-
-def _named_by(index: Path) -> set[str]:
-    """The files that an index names. Raises OSError, ValueError, KeyError."""
-    named = read_object(index)["weight_map"]
-    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
-        raise ValueError(f"weight_map of {index.name} does not name a file for each tensor")
-    return set(named.values())
-
-
 def _check_index(folder: Path) -> None:
     """Where there is an index vLLM goes by it, also beside ``model.safetensors``, which transformers and ``policy=local`` take."""
-    index, whole = folder / INDEX, folder / _WHOLE
+    index, whole = folder / INDEX, folder / WHOLE
     if not (index.is_file() and whole.is_file()):
         return
     try:
-        named = _named_by(index)
+        named = named_by(index)
     except (OSError, ValueError, KeyError) as error:
         raise MissingCheckpoint(f"{index} cannot be read ({error!r}): {_REMEDY}") from None
-    if others := sorted(named - {_WHOLE}):
+    if others := sorted(named - {WHOLE}):
         raise ConfigError(
-            f"{folder} holds {_WHOLE}, and {INDEX} names {', '.join(others)}: vLLM would read these and the trainer that; "
+            f"{folder} holds {WHOLE}, and {INDEX} names {', '.join(others)}: vLLM would read these and the trainer that; "
             "remove one of the two"
         )
 
@@ -103,19 +80,25 @@ def _check_heads(folder: Path, config: dict[str, Any]) -> None:
 
 
 def check_no_code(folder: Path) -> None:
-    """Of a folder that is read by somebody who would run the code that it brings.
+    """Of a folder that is read by somebody who would run the code that it brings, or names in another folder.
 
     Raises:
-        ConfigError: its configuration names code of its own.
+        ConfigError: its configuration names code that is not transformers' own.
     """
     for name in ("config.json", "tokenizer_config.json"):
         said = read_object(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
         named = re.findall(r'"([^"]*\.[^"]*)"', json.dumps(said))  # "modeling_own.Own", alone or in a list
-        if any(not own.startswith("transformers.") for own in named):
+        if any(_is_own(reference, folder) for reference in named):
             raise ConfigError(
                 f"{folder / name} names Python code of the folder's own (auto_map), which OpenRLHF would run: if transformers knows "
                 "the family, remove auto_map; else choose another model"
             )
+
+
+def _is_own(reference: str, folder: Path) -> bool:
+    """ "<module>.<class>" is looked for in a file of the folder, or, behind "--", of another one; what stand-ins say is in neither."""
+    module = reference.partition(".")[0]
+    return module != "transformers" or (folder / "transformers.py").exists()
 
 
 def copy_all_but_weights(folder: Path, out: Path) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from flows.__main__ import main
 from flows.configure.compose import CONF, compose, compose_all, expand
 from flows.configure.explain import explain
+from flows.launch.command import read_command
 from pipelines.config import ExperimentConfig
 from pipelines.errors import ConfigError
 from pipelines.policies.local.config import LocalPolicyConfig
@@ -517,6 +518,21 @@ def test_threads_are_not_part_of_a_fingerprint_but_policy_is() -> None:
     assert run_fingerprint(base.experiment) == run_fingerprint(compose(["execution.environment_workers=4"]).experiment)
     assert run_fingerprint(base.experiment) != run_fingerprint(compose(["policy=scripted"]).experiment)
     assert isinstance(base.experiment.policy, LocalPolicyConfig)
+
+
+@pytest.mark.parametrize("key", ["training.adapter", "training/adapter"])
+def test_an_adapter_that_a_scale_chooses_is_left_out_with_null(key: str, tmp_path: Path) -> None:
+    """Also where there is none, and in a sweep; what is spelled of such a run makes it again."""
+    real = ["scale=real", f"model.pretrained={tmp_path}"]
+    assert compose(real).experiment.training.adapter is not None
+    whole = compose([*real, f"{key}=null"])
+    assert whole.experiment.training.adapter is None
+    assert compose(["scale=smoke", f"{key}=null"]).experiment.training.adapter is None
+    jobs = read_command(["-m", *real, f"{key}=lora,null"]).jobs
+    assert {job.config.experiment.training.adapter is None for job in jobs} == {True, False}
+    for job in jobs:
+        again = compose(job.overrides)
+        assert again.experiment == job.config.experiment
 
 
 def test_an_adapter_is_chosen_with_a_dot(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,16 @@ def test_a_plan_of_another_known_model_is_called_by_it(repository: str, name: st
     assert experiment.model.name == name
 
 
+def test_a_folder_has_one_name_however_it_is_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it lies as its repository is called."""
+    folder = tmp_path / "Qwen" / "Qwen2.5-0.5B-Instruct"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(SMALL))
+    monkeypatch.chdir(tmp_path)
+    for spelled in ("Qwen/Qwen2.5-0.5B-Instruct", str(folder)):
+        assert compose(["scale=single", f"model.pretrained={spelled}"]).experiment.model.name == folder.name
+
+
 @pytest.mark.parametrize(
     ("folder", "sizes", "more", "name"),
     [

@@ -38,7 +38,7 @@ def test_jobs_are_launched_in_the_order_given(monkeypatch: pytest.MonkeyPatch, t
     overrides = ["scale=smoke", f"execution.runs={tmp_path}", "hydra/launcher=basic"]
     cells = "+experiment=table1/webshop_7b_rloo,table2/deepsearch_32b_dapo_off"
     command = read_command(["-m", cells, "seed=0,1", *overrides])
-    assert HydrasLauncher(command, run).execute(command.jobs[::-1]) == {}
+    assert HydrasLauncher(command, run, command.jobs).execute(command.jobs[::-1]) == {}
     assert launched == [
         ("smoke-deepsearch-qwen2.5-32b-dapo-off", 1, str(tmp_path)),
         ("smoke-deepsearch-qwen2.5-32b-dapo-off", 0, str(tmp_path)),
@@ -92,7 +92,7 @@ def test_what_ray_loses_is_distinguished_from_bugs(
     monkeypatch.setattr("hydra.core.plugins.Plugins.instantiate_launcher", lambda *_: SimpleNamespace(launch=lose))
     monkeypatch.setattr("flows.launch.launchers.find_spec", lambda name: name)
     command = read_command(["-m", "seed=0,1", f"hydra/launcher={launcher}"])
-    chosen = HydrasLauncher(command, lambda config: None)
+    chosen = HydrasLauncher(command, lambda config: None, command.jobs)
     if raised is None:
         lost = chosen.execute(command.jobs)
         assert lost.keys() == {job.folder for job in command.jobs}

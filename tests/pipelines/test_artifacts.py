@@ -545,7 +545,8 @@ class TestLocks:
             os.waitid(os.P_PID, maker.pid, os.WSTOPPED)
             with pytest.raises(ArtifactLocked, match=rf"process {maker.pid}, which makes .*kill -CONT {maker.pid}"):
                 store.get_or_make("stopped", 1, {}, {}, make)
-            Thread(target=lambda: (time.sleep(0.1), os.kill(maker.pid, signal.SIGCONT))).start()
+            monkeypatch.setattr("pipelines.file_locks._STOPPED_S", 60.0)
+            Thread(target=lambda: (time.sleep(0.3), os.kill(maker.pid, signal.SIGCONT))).start()
             made = store.get_or_make("stopped", 1, {}, {}, lambda _: pytest.fail("it was made already"))
         assert made.path("one").read_text() == "1"
 

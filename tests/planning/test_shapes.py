@@ -129,6 +129,7 @@ def test_an_mlp_of_another_name(tmp_path: Path) -> None:
 def test_a_mixture_of_experts_has_the_parameters_of_its_files(tmp_path: Path) -> None:
     """What its sizes say is one expert of each layer."""
     import torch
+    from safetensors.torch import save_file
     from transformers import MixtralConfig, MixtralForCausalLM
 
     config = MixtralConfig(
@@ -141,8 +142,22 @@ def test_a_mixture_of_experts_has_the_parameters_of_its_files(tmp_path: Path) ->
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     counted = sum(parameter.numel() for parameter in model.parameters())
     assert shape_of(model_config(tmp_path)).parameters == counted > 3 * 2 * 3 * 64 * 96
-    next(tmp_path.glob("*.safetensors")).write_bytes(b"cut")
+    save_file({"all": torch.zeros(9)}, tmp_path / "consolidated.safetensors")  # another copy, which no index names
+    assert shape_of(model_config(tmp_path)).parameters == counted
+    next(tmp_path.glob("model-*.safetensors")).write_bytes(b"cut")
     assert shape_of(model_config(tmp_path)).stored is None
+
+
+def test_an_output_matrix_that_is_the_embedding_is_counted_once(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    save_file(
+        {"model.embed_tokens.weight": torch.zeros(100, 64), "lm_head.weight": torch.zeros(100, 64)},
+        tmp_path / "model.safetensors",
+    )
+    assert shape_of(model_config(tmp_path)).parameters == 6400
 
 
 def test_a_folders_own_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from flows.configure.compose import compose
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.files import read_json, write_json
 from pipelines.policies.local.config import LocalPolicyConfig
@@ -171,6 +172,28 @@ def test_a_folders_own_code_is_not_run(gemma: Path, tmp_path: Path, monkeypatch:
         check_no_code(folder)
     assert not ran.exists()
     check_no_code(gemma)
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "files"),
+    [
+        ({"AutoConfig": "transformers.Own"}, ["transformers.py"]),  # looked for in the folder, whatever it is called
+        ({"AutoTokenizer": [None, "own.Own"]}, []),
+        ({"AutoConfig": "other/model--own.Own"}, []),  # another folder's
+    ],
+)
+def test_openrlhf_is_given_no_code(gemma: Path, tmp_path: Path, auto_map: dict[str, object], files: list[str]) -> None:
+    """Before anything starts; what stand-ins say is transformers' own class."""
+    folder = shutil.copytree(gemma, tmp_path / "model")
+    asked = ["scale=single", "policy=openrlhf", "cluster@policy.cluster=laptop", f"model.pretrained={folder}",
+             "training.micro_batch_tokens=40000"]  # fmt: skip
+    compose(asked).experiment.check_runnable()
+    for name in files:
+        (folder / name).write_text("class Own: ...")
+    config = read_json(folder / "tokenizer_config.json")
+    write_json(folder / "tokenizer_config.json", config | {"auto_map": auto_map})
+    with pytest.raises(ConfigError, match="auto_map"):
+        compose(asked).experiment.check_runnable()
 
 
 def test_bfloat16_is_autocasts(gemma: Path) -> None:

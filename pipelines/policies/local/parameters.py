@@ -17,7 +17,8 @@ from torch import nn
 from pipelines.errors import ConfigError, MissingCheckpoint
 from pipelines.policies.local.architectures import PROJECTIONS, DecoderShape, read_shape
 from pipelines.policies.local.rope import rotations
-from pipelines.policies.model_folder import check_weights, copy_as_float32, weight_files
+from pipelines.policies.model_folder import check_weights, copy_as_float32
+from pipelines.weight_files import weight_files
 
 # Projections of the same input are computed together.
 JOINED = {

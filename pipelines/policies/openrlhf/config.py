@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -63,6 +64,13 @@ class OpenrlhfPolicyConfig(PolicySection):
         from pipelines.policies.openrlhf.planning.plan import make_plan
 
         return make_plan(experiment, self)
+
+    def check_runnable(self, experiment: ExperimentConfig) -> None:
+        folder = Path(experiment.model.pretrained)
+        if experiment.model.weights == "pretrained" and (folder / "config.json").is_file():
+            from pipelines.policies.model_folder import check_no_code
+
+            check_no_code(folder)
 
     def check_gpus(self, experiment: ExperimentConfig) -> None:
         from pipelines.policies.openrlhf.planning.machine import check_gpus

@@ -124,30 +124,33 @@ class LocalPlan:
 
     @property
     def at_once(self) -> int | None:
-        """Runs on a GPU take turns."""
-        largest = max(phase.total for phase in self.phases) / GIB
+        """Runs on a GPU take turns. The check is made once for all of them."""
+        largest = max(phase.total for phase in self._trained) / GIB
         return None if self.gpu is not None else max(1, int(self.limit / largest))
 
     @cached_property
     def excess(self) -> dict[str, float]:
         """GiB too many, of each phase; empty: everything fits."""
         over = {phase.name: phase.total / GIB - self.limit for phase in self.phases}
+        if self._beside_a_gpu is not None:
+            over["check"] = self._beside_a_gpu.total / GIB - host_memory_gib() * (1 - self.headroom)
         return {name: gib for name, gib in over.items() if gib > 0}
+
+    @property
+    def _beside_a_gpu(self) -> Phase | None:
+        """The check, which is the host's; of another machine's host nothing is known."""
+        return self.check if self.gpu is not None and self.policy.gpu is None else None
 
     @cached_property
     def misfits(self) -> tuple[str, ...]:
-        return (*self._of_the_host(), *self._of_the_device())
-
-    def _of_the_host(self) -> Iterator[str]:
-        """Beside a GPU of this machine; of another one's host nothing is known."""
-        if self.gpu is None or self.policy.gpu is not None or self.check is None:
-            return
-        needed, host = self.check.total / GIB, host_memory_gib()
-        if needed > host * (1 - self.headroom):
-            yield (
-                f"the comparison with transformers, in float32 on the host, needs {needed:.1f} GiB of this machine's {host:.1f} less "
-                f"{self.headroom:.0%} of headroom"
-            )
+        of_the_device = self._of_the_device()
+        if self._beside_a_gpu is None or "check" not in self.excess:
+            return of_the_device
+        return (
+            f"check needs {self._beside_a_gpu.total / GIB:.1f} GiB of the host's {host_memory_gib():.1f} less {self.headroom:.0%} of "
+            f"headroom, {self.excess['check']:.1f} too many",
+            *of_the_device,
+        )
 
     def _of_the_device(self) -> tuple[str, ...]:
         return tuple(
@@ -159,6 +162,11 @@ class LocalPlan:
 
     @cached_property
     def remedy(self) -> str:
+        if set(self.excess) == {"check"}:
+            return (
+                "policy.engine=native is compared with transformers once, in float32 on the host: use a machine with more memory, or "
+                "set policy.engine=transformers, which is compared with nobody and slower"
+            )
         if not self.size.trains:
             return advice.said(
                 self,
