@@ -1,8 +1,9 @@
 """Memory of an iteration of Qwen2.5-0.5B's shape against its plan, and that it goes on from its checkpoint.
 
 Random weights over Qwen2's own vocabulary: a rollout, its scores, one update, saved; then the same command with another iteration goes
-on from there. What counts is the greatest memory of a process: of `policy=local` the one that does everything, of `policy=openrlhf` the
-trainer's, which is measured where OpenRLHF is installed (.venv-cluster).
+on from there. What counts is the greatest memory of a process, without pages of files, which the system takes back where it is short:
+of `policy=local` the one that does everything, of `policy=openrlhf` the trainer's, which is measured where OpenRLHF is installed
+(.venv-cluster).
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _LOOK_S = 0.2
 # Answers of random weights end nowhere, so that episodes are as long as they may be, which is what the plan reckons with.
 _OVERRIDES = (
     "scale=single", "benchmark=deepsearch", "data.train=30", "data.test=12", "tracker=[]", "warm_start=null", "training.tasks=1",
-    "training.group_size=4", "training.minibatch_size=4", "training.micro_batch_tokens=1088", "rollout.max_context_tokens=1024",
-    "rollout.max_action_tokens=64", "benchmark.max_steps=4", "evaluation.games=1", "evaluation.every=100",
+    "training.group_size=2", "training.minibatch_size=2", "training.micro_batch_tokens=672", "rollout.max_context_tokens=640",
+    "rollout.max_action_tokens=32", "benchmark.max_steps=3", "evaluation.games=1", "evaluation.every=100",
 )  # fmt: skip
 _OPENRLHF = (
     "policy=openrlhf", "cluster@policy.cluster=laptop", "policy.cluster.gpu.memory_gib=23", "policy.cluster.memory_fraction=0.13",
@@ -94,17 +95,17 @@ def _launch(overrides: list[str], folder: Path) -> tuple[float, float]:
     with subprocess.Popen([sys.executable, "-m", "flows", *overrides], cwd=folder, env=environment) as launched:
         while launched.poll() is None:
             for process in (launch := psutil.Process(launched.pid)), *launch.children(recursive=True):
-                peaks[process.pid] = max(peaks.get(process.pid, 0.0), _peak_gib(process.pid))
+                peaks[process.pid] = max(peaks.get(process.pid, 0.0), _own_gib(process.pid))
             time.sleep(_LOOK_S)
     if launched.returncode:
         raise RuntimeError(f"the run ended with exit code {launched.returncode}, see above")
     return max(peaks.values()), time.perf_counter() - start
 
 
-def _peak_gib(pid: int) -> float:
-    """The highest resident memory of a process until now; 0: it has ended."""
+def _own_gib(pid: int) -> float:
+    """The memory of a process that is no file's; 0: it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) * 1024 / GIB for line in lines if line.startswith("VmHWM")), 0.0)
+    return sum(int(line.split()[1]) * 1024 / GIB for line in lines if line.startswith(("RssAnon:", "RssShmem:")))

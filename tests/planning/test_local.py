@@ -77,7 +77,8 @@ def test_the_estimate_is_near_what_was_measured(model: str, dtype: str, micro: i
     """GiB of a process (ru_maxrss) at its second update, with random weights of the model's shape, on a CPU."""
     bounds = ["rollout.max_context_tokens=384", "rollout.max_action_tokens=128", f"training.micro_batch_tokens={micro}"]
     plan = planned("policy.device=cpu", f"policy.dtype={dtype}", *bounds, model=model)
-    assert plan.phases[-1].total / GIB == pytest.approx(peak, rel=0.11)
+    (training,) = (phase for phase in plan.phases if phase.name == "training")
+    assert training.total / GIB == pytest.approx(peak, rel=0.11)
 
 
 def test_the_comparison_with_transformers_is_on_the_host_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,3 +306,14 @@ def _kept(shape: ModelShape, layers: int, dtype: str, folder: Path, *, recompute
         )
     assert result.shape == (tokens, shape.hidden)
     return sum(held.values()) / tokens
+
+
+def test_the_analysis_examines_another_model_beside_the_policy() -> None:
+    """In float32, whatever the policy is; 32 tokens' logits in float64 and what is made of them. On a GPU it is the host's."""
+    lora = planned("policy.device=cpu", "policy.dtype=bfloat16", "training.adapter=lora")
+    *_, training, analysis = lora.phases
+    assert analysis.name == "analysis"
+    held = {name: training.parts[name] for name in ("weights", "gradients", "optimizer", "reference", "process")}
+    assert analysis.parts == held | {"examined": 4 * P, "logits": 32 * 64 * 151_936}
+    assert "analysis" not in {phase.name for phase in planned(A10).phases}
+    assert planned("policy.device=cpu", "training.iterations=0", "warm_start=null").phases[-1].name == "generation"

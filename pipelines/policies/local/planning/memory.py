@@ -19,6 +19,7 @@ from pipelines.policies.local.config import PROBE_TOKENS, LocalPolicyConfig
 from pipelines.policies.local.planning.assumptions import Assumptions
 
 _CHUNK_BYTES = 48 * 2**20  # of float32 logits, where nothing else is set (empg.entropy)
+_EXAMINED = 32 * 64  # tokens, and bytes of an entry of their logits: eight of float64
 _KEPT = 1.25  # what our forward pass keeps of a layer, of what transformers' does (tests/planning)
 _GIVEN_BACK = 32 * 2**20  # bytes: what is larger, glibc returns to the system at once
 _GROWING = 1.5  # while a cache grows, its keys are there twice
@@ -95,6 +96,16 @@ def check_phase(shape: ModelShape, assumed: Assumptions) -> Phase:
         "logits": 4 * 4.0 * PROBE_TOKENS * shape.vocabulary,  # ours, theirs, their difference and its size
     }
     return Phase("check", parts)
+
+
+def analysis_phase(shape: ModelShape, policy: LocalPolicyConfig, size: Size, assumed: Assumptions) -> Phase:
+    """Proposition 1 at the end of a run, of the model before and after one after the other, in float32 beside the policy."""
+    parts = {
+        "process": assumed.process_gib * GIB,
+        "examined": 4.0 * shape.parameters,
+        "logits": _EXAMINED * shape.vocabulary,
+    }
+    return Phase("analysis", states(shape, policy, size) | parts)
 
 
 def states(shape: ModelShape, policy: LocalPolicyConfig, size: Size) -> dict[str, float]:

@@ -70,12 +70,14 @@ class LocalPlan:
     def _trained(self) -> tuple[Phase, ...]:
         cuda, warm_start = self.gpu is not None, self.experiment.warm_start
         run = memory.phases(self.shape, self.policy, self.size, cuda, self.assumed)
-        if not isinstance(warm_start, PretrainedWarmStart):
-            return run
-        imitation = memory.warm_start_phase(
-            self.shape, self.policy, warm_start, self.work.longest, self.hosted, cuda, self.assumed
-        )
-        return imitation, *run
+        if isinstance(warm_start, PretrainedWarmStart):
+            imitation = memory.warm_start_phase(
+                self.shape, self.policy, warm_start, self.work.longest, self.hosted, cuda, self.assumed
+            )
+            run = imitation, *run
+        if self.size.trains and not cuda:
+            run = *run, memory.analysis_phase(self.shape, self.policy, self.size, self.assumed)
+        return run
 
     @cached_property
     def speed(self) -> Speed:
