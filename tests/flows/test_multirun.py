@@ -18,8 +18,9 @@ from flows.configure.compose import compose
 from flows.job import run_job
 from flows.launch.command import read_command
 from flows.launch.context import VARIABLE
-from flows.launch.launchers import HydrasLauncher, fewer_processes, launcher_of
+from flows.launch.launchers import HydrasLauncher, choose_launcher, fewer_processes, launcher_of
 from pipelines.config import RunConfig
+from pipelines.errors import MachineFailure
 from pipelines.planning.memory import GIB
 from pipelines.run_folder import is_finished, run_folder
 from tests.flows.launches import launched as launched_here
@@ -175,6 +176,36 @@ def test_no_more_runs_go_beside_each_other_than_the_memory_holds(monkeypatch: py
     memory_of(monkeypatch, 1.0, cores=8)
     assert fewer_processes(jobs, ["hydra.launcher.n_jobs=4"]) == []  # who says how many knows best
     assert fewer_processes(jobs_of("seed=0,1"), []) == []
+
+
+def test_room_is_looked_for_of_what_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is started where there is none."""
+    command, asked = read_command(["-m", "scale=smoke", "seed=0,1,2"]), list[int]()
+    monkeypatch.setattr("flows.launch.launchers.check_room", lambda config: asked.append(config.experiment.seed))
+    choose_launcher(command, lambda _: pytest.fail("it was started"), command.jobs[1:])
+    assert asked == [1, 2]
+
+    def refuse(_: RunConfig) -> None:
+        raise MachineFailure("no room")
+
+    monkeypatch.setattr("flows.launch.launchers.check_room", refuse)
+    choose_launcher(command, lambda _: None, [])
+    with pytest.raises(MachineFailure):
+        choose_launcher(command, lambda _: None, command.jobs)
+
+
+def test_a_job_looks_for_room_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launched_here(tmp_path / "launch", monkeypatch)
+
+    def refuse(_: RunConfig) -> None:
+        raise MachineFailure("a checkpoint takes more than the disk has")
+
+    monkeypatch.setattr("flows.job.check_room", refuse)
+    monkeypatch.setattr("flows.job._run", lambda config, launch: pytest.fail("it was started"))
+    run_job(compose(["scale=smoke", f"execution.runs={tmp_path}"]))
+    assert "a checkpoint takes more than the disk has" in capsys.readouterr().err
 
 
 @pytest.mark.cluster

@@ -302,3 +302,24 @@ def test_a_non_finite_loss_takes_no_step(finished: Path, tmp_path: Path) -> None
 def test_too_large_a_panel_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"evaluation\.games=7 but data\.valid_unseen=6"):
         small_config(tmp_path, evaluation__games=7)
+
+
+def test_no_more_episodes_are_played_at_once_than_the_policy_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of a rollout and six of an evaluation, three at once; what the run is, and where it lies, does not change."""
+    from pipelines.policies.local.sampler import LocalSampler
+    from pipelines.run_folder import run_fingerprint
+
+    opened, open_rollout = list[int](), LocalSampler.open_rollout
+
+    def noted(sampler: LocalSampler, episodes: int) -> None:
+        opened.append(episodes)
+        open_rollout(sampler, episodes)
+
+    monkeypatch.setattr(LocalSampler, "open_rollout", noted)
+    config = small_config(tmp_path, training__iterations=1, policy__max_episodes=3)
+    run_experiment(config, Quiet())
+    assert opened == [3, 3, 3, 1, 3, 3]
+    unbounded = small_config(tmp_path, training__iterations=1)
+    assert run_fingerprint(config.experiment) == run_fingerprint(unbounded.experiment)
