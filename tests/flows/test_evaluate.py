@@ -228,7 +228,9 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
     said = [f"checkpoint={tmp_path}", "benchmark=webshop", "evaluation.games=6", "policy.device=cpu", *QUIET]
     assert main(said) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "does not fit: generation needs 0.7 GiB of this machine's 0.5" in line
+    assert (
+        "does not fit: check needs 0.7 GiB of this machine's 0.5 less 7% of headroom, 0.2 too many (and 1 more)" in line
+    )
     assert main([*said, "plan=true"]) == 1
     assert "  evaluation    6 tasks × 1 = 6 episodes, at most 6 at once" in capsys.readouterr().out
 
