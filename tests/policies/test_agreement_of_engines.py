@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1200)]
 PLAIN = SETTINGS.model_copy(
     update={"minibatch_size": 256, "micro_batch_tokens": 2048, "kl_coefficient": 0.0, "entropy_coefficient": 0.0}
 )
-TRAINER = settings(chunk=256, gpu={"name": "CPU", "memory_gib": 6, "tflops": 0.03, "bandwidth_gb_s": 10})
+TRAINER = settings(chunk=256, gpu={"name": "CPU", "memory_gib": 12, "tflops": 0.03, "bandwidth_gb_s": 10})
 Numbers = list[tuple[np.ndarray, np.ndarray]]  # of each row, log-probs and entropies of the action tokens
 
 
