@@ -81,7 +81,7 @@ def test_all_engines_say_the_same_and_train_the_same(folder: Path, tmp_path: Pat
 
 
 def alike_updates(before: Path, ours: Path, theirs: Path) -> float:
-    """The cosine of the two changes of the weights that both folders name, tensor by tensor; a tied output matrix may be named by one."""
+    """The cosine of two changes of the weights, tensor by tensor; a tied output matrix may be named by one of the folders alone."""
     dots = torch.zeros(3, dtype=torch.float64)
     with safe_open(before, "pt") as first, safe_open(ours, "pt") as one, safe_open(theirs, "pt") as other:
         for name in set(first.keys()) & set(one.keys()) & set(other.keys()):
