@@ -26,7 +26,7 @@ def stopped_holder(lock: FileLock) -> int | None:
             lock.acquire(timeout=_GLANCE_S)
         except Timeout:
             holder = _holder(Path(lock.lock_file))
-            if holder is None or not _is_stopped(holder):
+            if holder is None or not is_stopped(holder):
                 stopped = None
             elif stopped is None or stopped[0] != holder:
                 stopped = holder, time.monotonic()
@@ -50,7 +50,8 @@ def _holder(path: Path) -> int | None:
     return int(here[0][4]) if len(here) == 1 and here[0][4].isdecimal() else None
 
 
-def _is_stopped(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
+    """Whether the process was stopped (Ctrl-Z), and has not gone on since."""
     import psutil
 
     try:

@@ -21,6 +21,7 @@ from typing import Any
 from flows.launch.libraries import exempt_loopback
 from flows.windows.prefect_watch import watched
 from pipelines.errors import ServerDead
+from pipelines.file_locks import is_stopped
 from pipelines.files import atomic_write_text
 
 HOME = Path(".prefect")
@@ -130,11 +131,9 @@ def _turn(patience_s: float) -> Iterator[None]:
 
 
 def _is_stopped(holder: Path) -> bool:
-    import psutil
-
     try:
-        return bool(psutil.Process(int(holder.read_text("utf-8"))).status() == psutil.STATUS_STOPPED)
-    except (psutil.Error, OSError, ValueError):
+        return is_stopped(int(holder.read_text("utf-8")))
+    except (OSError, ValueError):
         return False
 
 

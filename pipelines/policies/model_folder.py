@@ -83,10 +83,13 @@ def check_no_code(folder: Path) -> None:
     """Of a folder that is read by somebody who would run the code that it brings, or names in another folder.
 
     Raises:
-        ConfigError: its configuration names code that is not transformers' own.
+        ConfigError: its configuration names code that is not transformers' own. MissingCheckpoint: it cannot be read.
     """
     for name in ("config.json", "tokenizer_config.json"):
-        said = read_object(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
+        try:
+            said = read_object(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
+        except (OSError, ValueError) as error:
+            raise MissingCheckpoint(f"{folder / name} cannot be read ({error}): {_REMEDY}") from None
         named = re.findall(r'"([^"]*\.[^"]*)"', json.dumps(said))  # "modeling_own.Own", alone or in a list
         if any(_is_own(reference, folder) for reference in named):
             raise ConfigError(
@@ -96,7 +99,7 @@ def check_no_code(folder: Path) -> None:
 
 
 def _is_own(reference: str, folder: Path) -> bool:
-    """ "<module>.<class>" is looked for in a file of the folder, or, behind "--", of another one; what stand-ins say is in neither."""
+    """A reference is <module>.<class>, of a file of the folder or, behind "--", of another one; stand-ins name transformers' own."""
     module = reference.partition(".")[0]
     return module != "transformers" or (folder / "transformers.py").exists()
 

@@ -194,6 +194,9 @@ def test_openrlhf_is_given_no_code(gemma: Path, tmp_path: Path, auto_map: dict[s
     write_json(folder / "tokenizer_config.json", config | {"auto_map": auto_map})
     with pytest.raises(ConfigError, match="auto_map"):
         compose(asked).experiment.check_runnable()
+    (folder / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(MissingCheckpoint, match=r"tokenizer_config\.json cannot be read"):
+        compose(asked).experiment.check_runnable()
 
 
 def test_bfloat16_is_autocasts(gemma: Path) -> None:
