@@ -37,6 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "webshop": {"REPEATS": 1, "EPISODES": 2, "MANY": 1000},
 }
 OVERRIDES = {
+    "memory": ("benchmark.prompt.instructions=false",),  # to a stand-in, each of their letters is a token
     "overhead": ("training.iterations=1", "training.tasks=2", "training.group_size=2", "warm_start.tokens=5000"),
 }
 
