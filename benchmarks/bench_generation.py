@@ -9,7 +9,7 @@ compared with where it is installed (.venv-cluster), and compiles its model as i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,18 +37,23 @@ class Shape:
     action: int
     target: float
 
+    def __str__(self) -> str:
+        return f"{self.episodes} episodes × {self.turns} turns"
+
     @property
     def sampled(self) -> int:
         return self.episodes * self.turns * self.action
 
 
 TINY = Shape(episodes=64, turns=15, opening=60, observation=12, action=12, target=4.0)
-REAL = Shape(episodes=8, turns=4, opening=200, observation=100, action=32, target=3.0)
+SHORT = Shape(episodes=8, turns=4, opening=200, observation=100, action=32, target=3.0)  # Deep Search with two hops
+LONG = Shape(episodes=4, turns=12, opening=200, observation=60, action=16, target=3.0)  # WebShop, of at most 15 turns
 VLLM_TARGET = 1.0
 
 
 def bench_generation() -> list[Row]:
-    """Rows per model: tokens sampled per CPU second by both. Two stand-ins, and a random model as large as SmolLM2-135M."""
+    """Rows per model: tokens sampled per CPU second by both. Two stand-ins, and a random model as large as SmolLM2-135M. It plays few
+    turns and many: what ``generate`` runs again grows with the square of their number."""
     rows: list[Row] = []
     for make in (lambda folder: _stand_in(64, 2, folder), lambda folder: _stand_in(96, 3, folder), _smollm2):
         with tempfile.TemporaryDirectory() as folder:
@@ -56,15 +61,15 @@ def bench_generation() -> list[Row]:
     return rows
 
 
-def _stand_in(hidden: int, heads: int, folder: Path) -> tuple[str, Shape]:
+def _stand_in(hidden: int, heads: int, folder: Path) -> tuple[str, tuple[Shape, ...]]:
     from pipelines.policies import make_stand_in
 
     stand_in = StandIn(hidden_size=hidden, layers=3, heads=heads, kv_heads=1, mlp=3 * hidden)
     make_stand_in(stand_in, [" ".join(f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrstuvw")], folder)
-    return f"hidden {hidden}", TINY
+    return f"hidden {hidden}", (TINY,)
 
 
-def _smollm2(folder: Path) -> tuple[str, Shape]:
+def _smollm2(folder: Path) -> tuple[str, tuple[Shape, ...]]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -74,17 +79,19 @@ def _smollm2(folder: Path) -> tuple[str, Shape]:
         num_key_value_heads=3, max_position_embeddings=8192, tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
-    return "SmolLM2-135M's shape", REAL
+    return "SmolLM2-135M's shape", (SHORT, LONG)
 
 
-def _compared(model: str, shape: Shape, folder: Path) -> Iterator[Row]:
+def _compared(model: str, shapes: Sequence[Shape], folder: Path) -> Iterator[Row]:
     import torch
 
     torch.set_num_threads(1)
-    name = f"{model}, {shape.episodes} episodes × {shape.turns} turns"
-    yield _row(f"generation against generate, {name}", _generate_anew(folder, shape), shape, folder, shape.target)
-    if shape is REAL and find_spec("vllm"):  # its engine keeps its memory to the end
-        yield _row(f"generation against vLLM, {name}", _vllm(folder, shape), shape, folder, VLLM_TARGET)
+    for shape in shapes:
+        name = f"generation against generate, {model}, {shape}"
+        yield _row(name, _generate_anew(folder, shape), shape, folder, shape.target)
+    if shapes[0] is SHORT and find_spec("vllm"):  # its engine keeps its memory to the end
+        name = f"generation against vLLM, {model}, {SHORT}"
+        yield _row(name, _vllm(folder, SHORT), SHORT, folder, VLLM_TARGET)
 
 
 def _row(name: str, baseline: Turn, shape: Shape, folder: Path, target: float) -> Row:

@@ -20,8 +20,11 @@ from typing import Any
 
 from benchmarks.measure import Row, Skipped, close_to, say
 from pipelines.planning.memory import GIB
+from pipelines.policies.openrlhf.planning.assumptions import ASSUMED
 
 TOLERANCE = 0.2
+# OpenRLHF's plan on a CPU counts vLLM's process with the trainer's: these parts, and what any process takes.
+_OF_VLLM = ("vLLM weights", "vLLM workspace", "KV cache")
 _LOOK_S = 0.2
 # Answers of random weights end nowhere, so that episodes are as long as they may be, which is what the plan reckons with.
 _OVERRIDES = (
@@ -77,13 +80,13 @@ def _row(way: Way, model: Path, folder: Path) -> Row:
 
 
 def planned_gib(overrides: list[str]) -> float:
-    """Of the process that trains. OpenRLHF's plan on a CPU counts vLLM's with it, which is another."""
+    """Of the process that trains."""
     from flows.configure.compose import compose
 
     experiment = compose(overrides).experiment
     plan: Any = experiment.policy.plan(experiment)
-    beside = plan.generation.total if hasattr(plan, "generation") else 0.0
-    return float(max(phase.total for phase in plan.phases) - beside) / GIB
+    bytes_ = max(sum(size for part, size in phase.parts.items() if part not in _OF_VLLM) for phase in plan.phases)
+    return float(bytes_) / GIB - (ASSUMED.process_gib if hasattr(plan, "generation") else 0.0)
 
 
 def _launch(overrides: list[str], folder: Path) -> tuple[float, float]:

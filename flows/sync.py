@@ -1,4 +1,5 @@
-"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything.
+"""``python -m flows.sync``: complete the trackers' pages of finished runs, where a tracker could not be told everything, and end
+those of runs and launches whose process was killed.
 
 Overrides choose the folder of runs and the trackers, as for a launch: ``execution.runs=…``, ``tracker=[…]``.
 """
@@ -19,12 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shows_help(given, __doc__):
         return 0
     config = compose(given)
+    from flows.windows.killed_pages import end_killed_pages
     from flows.windows.owed_pages import complete_pages
 
     waiting = 0
-    for folder, whole in complete_pages(config):
-        print(f"{'completed' if whole else 'still waits'}: {folder}", flush=True)
-        waiting += not whole
+    for told, pages in (("completed", complete_pages(config)), ("killed", end_killed_pages(config))):
+        for folder, whole in pages:
+            print(f"{told if whole else 'still waits'}: {folder}", flush=True)
+            waiting += not whole
     return 1 if waiting else 0
 
 

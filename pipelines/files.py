@@ -169,10 +169,10 @@ def yaml_of(content: bytes) -> Any:
 
 
 def remembered(file: Path) -> dict[str, str]:
-    """What ``write_json`` left there; nothing where it left nothing."""
+    """What ``write_json`` left there; nothing where it left nothing, or something else did."""
     try:
         return {str(key): str(value) for key, value in read_json(file).items()}
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
 
 

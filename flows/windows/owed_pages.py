@@ -14,7 +14,7 @@ from pipelines.files import damaged_file
 from pipelines.run_folder import run_lock
 from pipelines.run_info import RunInfo, read_run_info
 from pipelines.schemas import RUN_EVALUATIONS, RUN_JSON, RUN_METRICS
-from pipelines.tracking.guard import prepare, run_trackers
+from pipelines.tracking.guard import prepare, run_trackers, warn
 from pipelines.tracking.protocol import Tracker
 
 
@@ -33,7 +33,9 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
             whole = False
             try:
                 with run_lock(folder):
-                    if (info := _finished(folder)) is None:
+                    if (
+                        not settings.owes(folder) or (info := _finished(folder)) is None
+                    ):  # its own process may have told meanwhile
                         continue
                     if not failed:
                         told = partial(_tell, folder=folder, info=info, store=config.execution.artifacts)
@@ -43,6 +45,8 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
                         failed = still > 1
             except RunLocked:  # its own process tells
                 continue
+            except OSError as error:
+                warn(f"{folder} cannot be locked, its page waits", error)
             yield folder, whole
 
 

@@ -10,7 +10,7 @@ from flows.launch.context import current_launch
 from flows.launch.jobs import Job, by_cell, cell_names, digest, title
 from flows.windows.final_tables import grid_table
 from pipelines.config import RunConfig
-from pipelines.files import remembered, write_json
+from pipelines.files import read_yaml, remembered, write_json
 from pipelines.run_folder import is_finished
 from pipelines.run_info import RunInfo
 from pipelines.tracking.guard import launch_trackers
@@ -22,17 +22,29 @@ _TAGS = "launch_tags.json"  # in the run's folder: what its last launch calls it
 def tracked_run(folder: Path, info: RunInfo) -> TrackedRun:
     """The run by its record. In the name, what differs in a comparison comes first: pages cut long names."""
     tags = {
-        **_experiment_tags(info.config),
         "git_commit": info.commit,
         "config_fingerprint": info.fingerprint,
         "panel_sha256": info.panel_sha256,
         "command": info.command,
-        "cell": info.cell,
-        "seed": str(info.seed),
-        **remembered(folder / _TAGS),
     }
-    name = f"{info.algorithm} {info.arm} seed{info.seed} · {info.benchmark} {info.model} {info.scale}"
-    return TrackedRun(folder, name, tags["cell"], tags, info.config)
+    return _tracked_run(folder, info.cell, tags, info.config)
+
+
+def begun_run(folder: Path) -> TrackedRun:
+    """A run that has no record yet, by its parameters. Raises OSError, ValueError."""
+    config = read_yaml(folder / "params.yaml")
+    try:
+        return _tracked_run(folder, folder.parent.name, {}, config)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'params.yaml'} holds no run's parameters: {error!r}") from None
+
+
+def _tracked_run(folder: Path, cell: str, more: Mapping[str, str], config: Mapping[str, Any]) -> TrackedRun:
+    experiment, seed = _experiment_tags(config), str(config["seed"])
+    tags = {**experiment, **more, "cell": cell, "seed": seed, **remembered(folder / _TAGS)}
+    compared, at = ("algorithm", "empg"), ("benchmark", "model", "scale")
+    name = f"{' '.join(experiment[key] for key in compared)} seed{seed} · {' '.join(experiment[key] for key in at)}"
+    return TrackedRun(folder, name, tags["cell"], tags, config)
 
 
 def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:
@@ -42,7 +54,12 @@ def tracked_launch(jobs: Sequence[Job]) -> TrackedLaunch:
         TrackedCell(folder.name, names[folder], cell_tags(seeds[0], names[folder]) | _common(seeds), [j.folder for j in seeds])
         for folder, seeds in by_cell(jobs).items()
     ]  # fmt: skip
-    return TrackedLaunch(digest(jobs), title(jobs), _common(jobs), cells, jobs[0].config.execution.runs / ".grids")
+    return TrackedLaunch(digest(jobs), title(jobs), _common(jobs), cells, launches_memory(jobs[0].config))
+
+
+def launches_memory(config: RunConfig) -> Path:
+    """Where trackers remember the launches of several runs in a folder."""
+    return config.execution.runs / ".grids"
 
 
 def open_trackers(config: RunConfig) -> list[TrackerSettings]:

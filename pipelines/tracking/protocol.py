@@ -155,8 +155,16 @@ class TrackerSettings(BaseModel):
         are files needs no memory."""
 
     def owes(self, folder: Path) -> bool:
-        """Whether it was not told everything of the run in that folder, which is finished."""
+        """Whether it was not told everything of the run in that folder, or not that its process has ended."""
         return False
+
+    def has_killed_launches(self, memory: Path) -> bool:
+        """Whether a launch in that folder (``TrackedLaunch.memory``) shows as running and no process is at it. A tracker that shows
+        runs alone has none."""
+        return False
+
+    def end_killed_launches(self, memory: Path) -> None:
+        """End those. Raises what the tracker raises."""
 
     def pages(self, runs: Path, port: int) -> Pages | None:
         """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""

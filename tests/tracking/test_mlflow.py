@@ -347,7 +347,7 @@ def test_a_run_that_was_deleted_on_the_page_is_begun_anew(
     changed: list[str] = []
     client = SimpleNamespace(
         get_run=lambda run: SimpleNamespace(
-            info=SimpleNamespace(lifecycle_stage=stages[run]), data=SimpleNamespace(metrics={})
+            info=SimpleNamespace(lifecycle_stage=stages[run], status="RUNNING"), data=SimpleNamespace(metrics={})
         ),
         get_experiment_by_name=lambda name: SimpleNamespace(experiment_id="1"),
         search_runs=lambda *_, **__: [],

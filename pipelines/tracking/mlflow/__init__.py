@@ -62,6 +62,18 @@ class MlflowSettings(TrackerSettings):
 
         return owed(folder, self.uri) is not None
 
+    def has_killed_launches(self, memory: Path) -> bool:
+        from pipelines.tracking.mlflow.open_launches import killed_launches
+
+        return bool(killed_launches(self.uri, memory))
+
+    def end_killed_launches(self, memory: Path) -> None:
+        from pipelines.tracking.mlflow.database import Database
+        from pipelines.tracking.mlflow.open_launches import end_killed, killed_launches
+
+        for launch in killed_launches(self.uri, memory):
+            end_killed(Database(self.uri), launch)
+
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees
         those."""

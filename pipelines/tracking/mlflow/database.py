@@ -144,14 +144,24 @@ class Database:
 
     def has_run(self, run_id: str) -> bool:
         """Whether the run is in this database, not in another one that was used before, and was not deleted on the page."""
+        return bool(self._status(run_id))
+
+    def end_running(self, run_id: str, status: str) -> None:
+        """A run that is there, and says that it is running."""
+        if self._status(run_id) == "RUNNING":
+            self.client.set_terminated(run_id, status)
+
+    def _status(self, run_id: str) -> str:
+        """ "" where it is not there, or was deleted on the page."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+            info = self.client.get_run(run_id).info
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            return False
+            return ""
+        return str(info.status) if info.lifecycle_stage == "active" else ""
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag

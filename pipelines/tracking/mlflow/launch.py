@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.files import remembered, write_json
 from pipelines.tracking.mlflow.comparison import share_comparisons
 from pipelines.tracking.mlflow.database import Database
+from pipelines.tracking.mlflow.open_launches import OpenLaunch
 from pipelines.tracking.mlflow.run import PARENT_TAGS, RUN_ID
 from pipelines.tracking.protocol import Status, TrackedCell, TrackedLaunch
 
@@ -24,19 +25,22 @@ class MlflowLaunch:
     def __init__(self, uri: str, launch: TrackedLaunch) -> None:
         self._launch = launch
         self._database = Database(uri)
+        self._open = OpenLaunch(uri, launch.memory, launch.key)
         self._id = ""
         self._cells: dict[str, str] = {}  # MLflow's ids by the cells' keys
         self._began = time.monotonic()
 
     def start(self) -> None:
+        self._open.begin()
         memory = self._launch.memory / f"{self._launch.key}.json"
         known = remembered(memory)
         tags = {"level": "grid", **self._launch.tags}
         self._id = self._database.open_run(known.get("grid", ""), self._launch.title, tags)
+        self._open.opened(self._id)
         for cell in self._launch.cells:
             tags = {"level": "cell", "grid": self._id, PARENT: self._id, **cell.tags}
             self._cells[cell.key] = self._database.open_run(known.get(cell.key, ""), cell.name, tags)
-        memory.parent.mkdir(parents=True, exist_ok=True)
+            self._open.opened(self._cells[cell.key])
         write_json(memory, {"grid": self._id} | self._cells)
         for cell in self._launch.cells:
             for folder in cell.runs:
@@ -46,15 +50,18 @@ class MlflowLaunch:
         self._database.set_tags(self._id, {"launched": _now(), **views})
 
     def end(self, status: Status, finished: frozenset[Path], table: str) -> None:
+        whole = {cell.key: finished.issuperset(cell.runs) for cell in self._launch.cells}
+        ends: dict[str, Status] = {run_id: "FINISHED" if whole[key] else status for key, run_id in self._cells.items()}
+        ends[self._id] = status
+        self._open.ending(ends)
         runs = [folder for cell in self._launch.cells for folder in cell.runs]
         self._client.log_metric(self._id, "grid/runs", len(runs))
         self._client.log_metric(self._id, "grid/done", len(finished))
         self._client.log_metric(self._id, "grid/minutes", (time.monotonic() - self._began) / 60)
         self._client.log_text(self._id, table, "table.md")
-        for cell in self._launch.cells:
-            whole = finished.issuperset(cell.runs)
-            self._client.set_terminated(self._cells[cell.key], "FINISHED" if whole else status)
-        self._client.set_terminated(self._id, status)
+        for run_id, outcome in ends.items():
+            self._client.set_terminated(run_id, outcome)
+        self._open.ended()
 
     @property
     def _client(self) -> Any:

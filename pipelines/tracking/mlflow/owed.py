@@ -20,17 +20,17 @@ Point = tuple[str, float, int, int]  # name, value, iteration, milliseconds
 
 def owe(folder: Path, uri: str, points: Sequence[Point] = ()) -> None:
     """To this database, beside what is owed to others. A full disk costs the later completion."""
-    _keep(folder, (_waiting(folder) or {}) | {_digest(uri): list(points)})
+    _keep(folder, (_waiting(folder) or {}) | {digest(uri): list(points)})
 
 
 def owed(folder: Path, uri: str) -> list[Point] | None:
     """The points that wait; None: nothing is owed to this database."""
     waiting = _waiting(folder)
-    return [] if waiting is None else waiting.get(_digest(uri))
+    return [] if waiting is None else waiting.get(digest(uri))
 
 
 def settle(folder: Path, uri: str) -> None:
-    left = {of: points for of, points in (_waiting(folder) or {}).items() if of != _digest(uri)}
+    left = {of: points for of, points in (_waiting(folder) or {}).items() if of != digest(uri)}
     if left:
         _keep(folder, left)
     else:
@@ -62,6 +62,6 @@ def _keep(folder: Path, waiting: Mapping[str, Sequence[Point]]) -> None:
         atomic_write_text(folder / FILE, sealed(kept).decode())
 
 
-def _digest(uri: str) -> str:
+def digest(uri: str) -> str:
     """An address may hold a password."""
     return sha256(uri.encode()).hexdigest()[:16]
