@@ -85,8 +85,9 @@ def planned_gib(overrides: list[str]) -> float:
 
     experiment = compose(overrides).experiment
     plan: Any = experiment.policy.plan(experiment)
-    bytes_ = max(sum(size for part, size in phase.parts.items() if part not in _OF_VLLM) for phase in plan.phases)
-    return float(bytes_) / GIB - (ASSUMED.process_gib if hasattr(plan, "generation") else 0.0)
+    of_another = _OF_VLLM if hasattr(plan, "generation") else ()
+    most = max(sum(size for part, size in phase.parts.items() if part not in of_another) for phase in plan.phases)
+    return float(most) / GIB - (ASSUMED.process_gib if of_another else 0.0)
 
 
 def _launch(overrides: list[str], folder: Path) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from flows.windows.tracked import begun_run, launches_memory, open_trackers
@@ -11,53 +12,68 @@ from pipelines.errors import RunLocked
 from pipelines.run_folder import run_lock
 from pipelines.schemas import RUN_JSON
 from pipelines.tracking.guard import prepare, run_trackers, warn
-from pipelines.tracking.protocol import TrackedRun, TrackerSettings
+from pipelines.tracking.protocol import TrackerSettings
 
 
 def end_killed_pages(config: RunConfig) -> Iterator[tuple[Path, bool]]:
-    """Of the runs below ``execution.runs``, and of the launches of several: each folder of a run, or that of all launches where one
-    failed, and whether its page could be ended. A run says KILLED whatever ended its process before it was finished; launched
-    again, it goes on in the same page."""
+    """Of the runs below ``execution.runs``, and of the launches of several: what a page is of, and whether it is ended. A run says
+    KILLED whatever ended its process before it was finished; launched again, it goes on in the same page. A tracker that fails two
+    in a row is asked no further."""
     for settings in open_trackers(config):
-        killed = [folder for folder in sorted(config.execution.runs.glob("*/seed*")) if _is_killed(folder, settings)]
-        memory = launches_memory(config)
-        if not (killed or settings.has_killed_launches(memory)):
+        runs = [folder for folder in sorted(config.execution.runs.glob("*/seed*")) if _is_killed(folder, settings)]
+        pages: list[tuple[Path, Callable[[], bool]]] = [
+            (folder, partial(_end_run, folder, settings)) for folder in runs
+        ]
+        for file in settings.killed_launches(launches_memory(config)):
+            pages.append((file, partial(_end_launch, file, settings)))
+        if not pages:
             continue
-        failed = bool(prepare([settings], f"{len(killed)} runs that were killed still say that they are running"))
-        for run in filter(None, map(_begun, killed)):
-            failed = failed or not _ended(run, settings)
-            yield run.folder, not failed
-        try:
-            if not failed:
-                settings.end_killed_launches(memory)
-        except Exception as error:
-            warn(f"{settings.place} failed, it still shows launches that were killed as running", error)
-            failed = True
-        if failed:
-            yield memory, False
+        failed = 2 * len(prepare([settings], f"{len(pages)} that were killed still show there as running"))
+        for of, end in pages:
+            failed = 0 if failed < 2 and end() else failed + 1
+            yield of, not failed
 
 
 def _is_killed(folder: Path, settings: TrackerSettings) -> bool:
-    """Begun, not finished, and no process is at it. The lock is given back at once: a run that is launched at this moment needs it."""
-    if not settings.owes(folder) or (folder / "results" / RUN_JSON).exists():
+    return settings.owes(folder) and _is_left(folder) and settings.owes(folder)  # its process may have told meanwhile
+
+
+def _is_left(folder: Path) -> bool:
+    """Not finished, and no process is at it. The lock is given back at once: a run that is launched at this moment needs it."""
+    if (folder / "results" / RUN_JSON).exists():
         return False
     try:
         with run_lock(folder):
-            return settings.owes(folder)  # its own process may have told meanwhile
-    except (RunLocked, OSError):
+            return True
+    except RunLocked:
+        return False
+    except OSError as error:
+        warn(f"{folder} cannot be locked, its page waits", error)
         return False
 
 
-def _begun(folder: Path) -> TrackedRun | None:
+def _end_run(folder: Path, settings: TrackerSettings) -> bool:
+    if not _is_killed(folder, settings):  # it was launched again meanwhile
+        return True
     try:
-        return begun_run(folder)
+        trackers = run_trackers([settings], begun_run(folder))
     except (OSError, ValueError) as error:
         warn(f"the page of {folder} waits for its next launch", error)
-        return None
-
-
-def _ended(run: TrackedRun, settings: TrackerSettings) -> bool:
-    trackers = run_trackers([settings], run)
+        return False
     trackers.each(lambda tracker: tracker.start())
     trackers.each(lambda tracker: tracker.end("KILLED"))
-    return not settings.owes(run.folder)
+    told = not settings.owes(folder)
+    if told and not _is_left(
+        folder
+    ):  # it was launched again at this moment: its own end, or the next command, sets it right
+        settings.owe(folder)
+    return told
+
+
+def _end_launch(file: Path, settings: TrackerSettings) -> bool:
+    try:
+        settings.end_killed_launch(file)
+    except Exception as error:
+        warn(f"{settings.place} failed, it still shows a launch that was killed as running", error)
+        return False
+    return True

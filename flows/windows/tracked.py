@@ -27,23 +27,24 @@ def tracked_run(folder: Path, info: RunInfo) -> TrackedRun:
         "panel_sha256": info.panel_sha256,
         "command": info.command,
     }
-    return _tracked_run(folder, info.cell, tags, info.config)
+    return _tracked_run(folder, tags, info.config)
 
 
 def begun_run(folder: Path) -> TrackedRun:
     """A run that has no record yet, by its parameters. Raises OSError, ValueError."""
     config = read_yaml(folder / "params.yaml")
     try:
-        return _tracked_run(folder, folder.parent.name, {}, config)
+        return _tracked_run(folder, {}, config)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'params.yaml'} holds no run's parameters: {error!r}") from None
 
 
-def _tracked_run(folder: Path, cell: str, more: Mapping[str, str], config: Mapping[str, Any]) -> TrackedRun:
-    experiment, seed = _experiment_tags(config), str(config["seed"])
+def _tracked_run(folder: Path, more: Mapping[str, str], config: Mapping[str, Any]) -> TrackedRun:
+    seed, experiment = str(config["seed"]), _experiment_tags(config)
+    what, where = ("algorithm", "empg"), ("benchmark", "model", "scale")
+    name = f"{' '.join(experiment[key] for key in what)} seed{seed} · {' '.join(experiment[key] for key in where)}"
+    cell = "-".join(experiment[key] for key in ("scale", "benchmark", "model", *what))  # ``ExperimentConfig.cell``
     tags = {**experiment, **more, "cell": cell, "seed": seed, **remembered(folder / _TAGS)}
-    compared, at = ("algorithm", "empg"), ("benchmark", "model", "scale")
-    name = f"{' '.join(experiment[key] for key in compared)} seed{seed} · {' '.join(experiment[key] for key in at)}"
     return TrackedRun(folder, name, tags["cell"], tags, config)
 
 

@@ -158,13 +158,13 @@ class TrackerSettings(BaseModel):
         """Whether it was not told everything of the run in that folder, or not that its process has ended."""
         return False
 
-    def has_killed_launches(self, memory: Path) -> bool:
-        """Whether a launch in that folder (``TrackedLaunch.memory``) shows as running and no process is at it. A tracker that shows
-        runs alone has none."""
-        return False
+    def killed_launches(self, memory: Path) -> Sequence[Path]:
+        """A file in that folder (``TrackedLaunch.memory``) of each launch that shows as running and that no process is at. A tracker
+        that shows runs alone has none."""
+        return []
 
-    def end_killed_launches(self, memory: Path) -> None:
-        """End those. Raises what the tracker raises."""
+    def end_killed_launch(self, file: Path) -> None:
+        """Let one of those show that it was killed, or what it could not tell at its end. Raises what the tracker raises."""
 
     def pages(self, runs: Path, port: int) -> Pages | None:
         """``runs``: the folder of all runs. None: its pages are elsewhere. Called after ``prepare``."""

@@ -16,7 +16,15 @@ from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from pipelines.registry import benchmark_names
@@ -77,11 +85,20 @@ def _part(name: str, count: int, seed: int, folder: Path) -> list[Found]:
     began, found = time.monotonic(), list[Found]()
     with Progress(*columns) as progress:
         bar = progress.add_task(name, total=count * _pieces(name))
-        for piece in run(count, seed, folder, lambda n: progress.advance(bar, n)):
+        for piece in run(count, seed, folder, lambda n: _advance(progress, bar, n)):
             print(piece, flush=True)  # as it comes: a part may take hours
             found.append(piece)
     print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     return found
+
+
+def _advance(progress: Progress, bar: TaskID, count: int) -> None:
+    """Where no terminal shows the bar, a line after each tenth."""
+    task = progress.tasks[bar]
+    before, total = task.completed, task.total or 1
+    progress.advance(bar, count)
+    if not progress.console.is_terminal and int(10 * before / total) < int(10 * task.completed / total):
+        print(f"{task.description}: {task.completed:,.0f} of {total:,.0f}", flush=True)
 
 
 def _pieces(name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from flows import sync
 from flows.configure.compose import compose
 from flows.windows.owed_pages import complete_pages
 from flows.windows.tracked import begun_run
-from pipelines.run_folder import run_lock, write_params
+from pipelines.run_folder import run_folder, run_lock, write_params
 from pipelines.tracking.mlflow import MlflowSettings
+from pipelines.tracking.mlflow.run import MlflowRun
 from tests.reporting.results import write_run
 from tests.tracking.databases import with_mlflow
 
@@ -102,57 +104,69 @@ def test_a_run_that_is_executed_or_damaged_waits_for_its_launch(run: Path) -> No
     assert settings().owes(run)
 
 
-def begun(folder: Path, seed: int) -> Any:
+def begun(seed: int) -> tuple[Path, str]:
     """A run whose process was killed in its first iteration, and its page's id."""
     config = compose([f"seed={seed}", f"execution.trackers.mlflow.uri={settings().uri}"])
+    folder = run_folder(config)
     folder.mkdir(parents=True)
     write_params(folder, config)
-    tracker = settings().track_run(begun_run(folder))
-    tracker.start()
-    return (folder / "mlflow_run_id").read_text()
+    settings().track_run(begun_run(folder)).start()
+    return folder, (folder / "mlflow_run_id").read_text()
 
 
-def test_the_page_of_a_killed_run_is_ended_and_goes_on(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_page_of_a_killed_run_is_ended_and_goes_on(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from mlflow.tracking import MlflowClient
 
     (run / "mlflow_undelivered.json").unlink()
-    killed = tmp_path / "runs" / "killed" / "seed4"
-    page, client = begun(killed, 4), MlflowClient(settings().uri)
+    (killed, page), client = begun(4), MlflowClient(settings().uri)
     with run_lock(killed):  # its process is there
         assert synced() == 0
         assert capsys.readouterr().out == ""
     assert client.get_run(page).info.status == "RUNNING"
     assert synced() == 0
-    assert capsys.readouterr().out == "killed: runs/killed/seed4\n"
+    assert capsys.readouterr().out == f"killed: {killed}\n"
     found = client.get_run(page)
     assert (found.info.status, found.info.run_name) == ("KILLED", "grpo full seed4 · alfworld qwen2.5-1.5b laptop")
-    assert (found.data.tags["seed"], found.data.tags["cell"]) == ("4", "killed")
+    assert (found.data.tags["seed"], found.data.tags["cell"]) == ("4", "laptop-alfworld-qwen2.5-1.5b-grpo-full")
     assert synced() == 0
     assert capsys.readouterr().out == ""  # told once
     settings().track_run(begun_run(killed)).start()
     assert client.get_run(page).info.status == "RUNNING"
 
 
+def test_a_run_that_is_launched_again_at_that_moment_stays_owed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed, _ = begun(4)
+    with ExitStack() as launched:
+        end = MlflowRun.end
+
+        def ends(self: MlflowRun, status: Any) -> None:
+            end(self, status)
+            if status == "KILLED":
+                launched.enter_context(run_lock(killed))
+
+        monkeypatch.setattr(MlflowRun, "end", ends)
+        assert synced() == 0
+        assert settings().owes(killed)
+
+
 def test_parameters_that_are_damaged_wait_for_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "results" / "run.json").unlink()
     for damaged in ("seed: 3", "algorithm: 7", "- a", "a: ["):
         (run / "params.yaml").write_text(damaged)
-        assert synced() == 0
+        assert synced() == 1
         said = capsys.readouterr()
         assert said.err.startswith("warning: the page of runs/cell/seed3 waits for its next launch: ")
-        assert len(said.err.splitlines()) == 1
-        assert said.out == ""
+        assert (said.out, len(said.err.splitlines())) == ("still waits: runs/cell/seed3\n", 1)
     assert settings().owes(run)
 
 
 def test_a_launch_ends_no_page_of_a_killed_run(run: Path) -> None:
     """Its runs may be another launch's, still to come."""
-    (run / "results" / "run.json").unlink()
+    (run / "mlflow_undelivered.json").unlink()
+    killed, _ = begun(4)
     config = compose([f"execution.trackers.mlflow.uri={settings().uri}"])
     assert list(complete_pages(config)) == []
-    assert settings().owes(run)
+    assert settings().owes(killed)
 
 
 def test_a_launch_leaves_alone_what_its_own_runs_have_just_tried(run: Path) -> None:

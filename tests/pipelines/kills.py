@@ -1,5 +1,5 @@
 """Runs that are killed with SIGKILL inside a stage. A process that has imported everything forks one per kill: starting
-Python and importing torch would cost more than what is killed."""
+Python and importing torch and transformers would cost more than what is killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from types import TracebackType
 
 from pipelines.experiment import run_experiment
@@ -60,10 +62,12 @@ class Launches:
         self._said("ended")
         return not ended
 
-    def let_through(self) -> None:
-        """Launch, and wait until it ended."""
+    def let_through(self) -> float:
+        """Launch, and wait until it ended. Returns the seconds that it took, without those of the imports."""
         self._launch()
+        began = time.monotonic()
         self._said("ended")
+        return time.monotonic() - began
 
     def _launch(self) -> int:
         assert self._process.stdin is not None
@@ -79,11 +83,9 @@ class Launches:
 
 def _serve(root: Path, benchmark: str) -> None:
     """A line on standard input: fork, and run in the child. Says "run <pid>", and "ended" when it was reaped."""
-    import pipelines.policies.local.policy
-    import pipelines.stages.session
-    import pipelines.stages.setup
-    import pipelines.stages.warm_start  # noqa: F401
-
+    for package in ("pipelines.policies.local", "pipelines.stages", f"pipelines.environments.{benchmark}"):
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            import_module(module.name)
     config = small_config(root, benchmark)
     for _ in sys.stdin:
         child = os.fork()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,13 @@ def known(key: str) -> Any:
     return json.loads((memory() / f"{key}.json").read_text())
 
 
+def killed() -> Sequence[Path]:
+    return MlflowSettings(uri=uri()).killed_launches(memory())
+
+
 def end_killed() -> None:
-    MlflowSettings(uri=uri()).end_killed_launches(memory())
+    for file in killed():
+        MlflowSettings(uri=uri()).end_killed_launch(file)
 
 
 def dies() -> None:
@@ -76,17 +83,17 @@ def test_a_killed_launch_is_ended_and_goes_on_in_its_page(tmp_path: Path) -> Non
     repository = str(Path(__file__).parents[2])
     command = [sys.executable, "-c", _CHILD, "killed"]
     with subprocess.Popen(command, env={"PYTHONPATH": repository}, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "open\n"
-        assert not MlflowSettings(uri=uri()).has_killed_launches(memory())
-        end_killed()
-        assert statuses("killed") == {"RUNNING"}  # its process is there
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert MlflowSettings(uri=uri()).has_killed_launches(memory())
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n"
+            assert not killed()
+            assert statuses("killed") == {"RUNNING"}  # its process is there
+        finally:
+            child.send_signal(signal.SIGKILL)
+    assert killed()
     end_killed()
     assert statuses("killed") == {"KILLED"}
-    assert not MlflowSettings(uri=uri()).has_killed_launches(memory())
+    assert not killed()
 
     before = known("killed")
     again = launch("killed")
@@ -116,7 +123,39 @@ def test_sync_tells_what_a_launch_could_not_tell_at_its_end(
     dies()
     assert sync.main([f"execution.trackers.mlflow.uri={uri()}"]) == 0
     assert statuses("done") == {"FINISHED"}
-    assert capsys.readouterr().out == ""
+    assert re.fullmatch(r"killed: runs/.grids/done-\w+\.open\.json\n", capsys.readouterr().out)
+
+
+def test_a_launch_that_is_killed_while_it_opens_its_pages_goes_on_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking import MlflowClient
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowLaunch, "_adopt", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            launch("begun").start()
+    dies()
+    before = known("begun")
+    launch("begun").start()
+    assert known("begun") == before
+    client = MlflowClient(uri())
+    assert len(client.search_runs([e.experiment_id for e in client.search_experiments()])) == 2
+
+
+def test_without_its_lock_a_launch_leaves_no_file_and_takes_none_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process, a sync that ends what the launch has left, keeps it too long."""
+    monkeypatch.setattr(open_launches, "_PATIENCE_S", 0.1)
+    launch("both").start()
+    held = dict(open_launches._HELD)
+    open_launches._HELD.clear()  # now it is another's
+    (file,) = memory().glob("*.open.json")
+    before = file.read_text()
+    second = launch("both")
+    second.start()
+    second.end("FINISHED", frozenset(), "a table")
+    assert statuses("both") == {"FINISHED"}
+    assert file.read_text() == before
+    open_launches._HELD.update(held)
+    dies()
 
 
 def test_sync_fails_where_the_database_does(
@@ -128,8 +167,8 @@ def test_sync_fails_where_the_database_does(
         broken.setattr(Database, "end_running", lambda *_: 1 / 0)
         assert sync.main([f"execution.trackers.mlflow.uri={uri()}"]) == 1
     said = capsys.readouterr()
-    assert said.out == "still waits: runs/.grids\n"
-    assert "still shows launches that were killed as running: division by zero" in said.err
+    assert re.fullmatch(r"still waits: runs/.grids/killed-\w+\.open\.json\n", said.out)
+    assert "still shows a launch that was killed as running: division by zero" in said.err
     assert sync.main([f"execution.trackers.mlflow.uri={uri()}"]) == 0
     assert statuses("killed") == {"KILLED"}
 

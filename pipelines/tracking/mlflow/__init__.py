@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,17 +63,16 @@ class MlflowSettings(TrackerSettings):
 
         return owed(folder, self.uri) is not None
 
-    def has_killed_launches(self, memory: Path) -> bool:
+    def killed_launches(self, memory: Path) -> Sequence[Path]:
         from pipelines.tracking.mlflow.open_launches import killed_launches
 
-        return bool(killed_launches(self.uri, memory))
+        return killed_launches(self.uri, memory)
 
-    def end_killed_launches(self, memory: Path) -> None:
+    def end_killed_launch(self, file: Path) -> None:
         from pipelines.tracking.mlflow.database import Database
-        from pipelines.tracking.mlflow.open_launches import end_killed, killed_launches
+        from pipelines.tracking.mlflow.open_launches import end_killed
 
-        for launch in killed_launches(self.uri, memory):
-            end_killed(Database(self.uri), launch)
+        end_killed(Database(self.uri), file)
 
     def pages(self, runs: Path, port: int) -> Pages:
         """MLflow's own server. The database's address, which may hold a password, is no argument: every user of the machine sees

@@ -6,10 +6,11 @@ A log, as everywhere: what a run is, and whether it is done, is read from its fo
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import remembered, write_json
+from pipelines.files import atomic_write_text, json_text, remembered, write_json
 from pipelines.tracking.mlflow.comparison import share_comparisons
 from pipelines.tracking.mlflow.database import Database
 from pipelines.tracking.mlflow.open_launches import OpenLaunch
@@ -26,22 +27,19 @@ class MlflowLaunch:
         self._launch = launch
         self._database = Database(uri)
         self._open = OpenLaunch(uri, launch.memory, launch.key)
+        self._memory = launch.memory / f"{launch.key}.json"
+        self._known: dict[str, str] = {}  # MLflow's ids of former launches of the same
         self._id = ""
         self._cells: dict[str, str] = {}  # MLflow's ids by the cells' keys
         self._began = time.monotonic()
 
     def start(self) -> None:
         self._open.begin()
-        memory = self._launch.memory / f"{self._launch.key}.json"
-        known = remembered(memory)
-        tags = {"level": "grid", **self._launch.tags}
-        self._id = self._database.open_run(known.get("grid", ""), self._launch.title, tags)
-        self._open.opened(self._id)
+        self._known = remembered(self._memory)
+        self._id = self._open_run("grid", self._launch.title, {"level": "grid", **self._launch.tags})
         for cell in self._launch.cells:
             tags = {"level": "cell", "grid": self._id, PARENT: self._id, **cell.tags}
-            self._cells[cell.key] = self._database.open_run(known.get(cell.key, ""), cell.name, tags)
-            self._open.opened(self._cells[cell.key])
-        write_json(memory, {"grid": self._id} | self._cells)
+            self._cells[cell.key] = self._open_run(cell.key, cell.name, tags)
         for cell in self._launch.cells:
             for folder in cell.runs:
                 self._adopt(folder, cell)
@@ -66,6 +64,14 @@ class MlflowLaunch:
     @property
     def _client(self) -> Any:
         return self._database.client
+
+    def _open_run(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        """MLflow's id; remembered at once, so that a launch that is killed meanwhile goes on in the same."""
+        run_id = self._database.open_run(self._known.get(key, ""), name, tags)
+        self._known[key] = run_id
+        atomic_write_text(self._memory, json_text(self._known))
+        self._open.opened(run_id)
+        return run_id
 
     def _adopt(self, folder: Path, cell: TrackedCell) -> None:
         """A run that has an MLflow run gets its tags at once, for it may be finished; another finds them when it starts."""

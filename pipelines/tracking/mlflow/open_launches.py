@@ -24,40 +24,40 @@ _HELD: dict[
 
 
 class OpenLaunch:
-    """Of one launch, by its key in ``memory``."""
+    """Of one launch, by its key in ``memory``. Where another process keeps the lock, or the disk is full, nothing is written: then the
+    pages of a launch that is killed say RUNNING until it is launched again."""
 
     def __init__(self, uri: str, memory: Path, key: str) -> None:
         self._database = digest(uri)
-        self._path = memory / f"{key}.open.json"
+        self._path = memory / f"{key}-{self._database}.open.json"
         self._ends: dict[str, Status] = {}
 
     def begin(self) -> None:
         from filelock import Timeout
 
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(self._path)
         with suppress(Timeout):
-            lock.acquire(timeout=_PATIENCE_S)
-            _HELD[self._path] = lock
-        self._write()
+            if self._path not in _HELD:
+                lock = _lock(self._path)
+                lock.acquire(timeout=_PATIENCE_S)
+                _HELD[self._path] = lock
 
     def opened(self, run_id: str) -> None:
         """This run of MLflow's runs, and is killed if the launch is."""
-        self._ends[run_id] = "KILLED"
-        self._write()
+        self.ending({**self._ends, run_id: "KILLED"})
 
     def ending(self, ends: dict[str, Status]) -> None:
         """What is to be told of each, also by another process if this one cannot."""
         self._ends = ends
-        self._write()
+        if self._path in _HELD:
+            with suppress(OSError):
+                atomic_write_text(self._path, json_text({_DATABASE: self._database, **ends}))
 
     def ended(self) -> None:
-        _forget(self._path)
-        if lock := _HELD.pop(self._path, None):
-            lock.release()
-
-    def _write(self) -> None:
-        atomic_write_text(self._path, json_text({_DATABASE: self._database, **self._ends}))
+        if self._path in _HELD:
+            with suppress(OSError):
+                _forget(self._path)
+            _HELD.pop(self._path).release()
 
 
 def killed_launches(uri: str, memory: Path) -> list[Path]:
@@ -70,11 +70,10 @@ def end_killed(database: Database, path: Path) -> None:
     from filelock import Timeout
 
     with suppress(Timeout), _lock(path):
-        if _is_of(path, database.uri):  # it may have ended meanwhile
-            for run_id, status in remembered(path).items():
-                if run_id != _DATABASE:
-                    database.end_running(run_id, status)
-            _forget(path)
+        for run_id, status in remembered(path).items():  # none: it has ended meanwhile
+            if run_id != _DATABASE:
+                database.end_running(run_id, status)
+        _forget(path)
 
 
 def _forget(path: Path) -> None:
