@@ -114,8 +114,9 @@ class _Play:
         return played
 
 
-def _lengths(trajectory: Trajectory) -> tuple[tuple[int, int], ...]:
-    return tuple((len(step.prompt_ids), len(step.action_ids)) for step in trajectory.steps)
+def _lengths(trajectory: Trajectory) -> tuple[int, ...]:
+    """Of the answers; a prompt has a token less where the last one that was sampled happened to end the answer."""
+    return tuple(len(step.action_ids) for step in trajectory.steps)
 
 
 def _compare(play: _Play, store: Path) -> Row:
