@@ -15,6 +15,17 @@ _STOPPED_S = 120.0  # a scheduler may stop a process for a while
 _LOCKS = Path("/proc/locks")  # of Linux; elsewhere nobody is known to hold anything
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of that file at this moment. Raises OSError: it cannot be opened."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def stopped_holder(lock: FileLock) -> int | None:
     """Wait for the lock, and have it. A process that holds it and stays stopped (Ctrl-Z) is not waited for: then its number, and the
     lock is not had."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import RunLocked
+from pipelines.file_locks import is_held
 from pipelines.files import atomic_write_text, read_json
 from pipelines.passwords import without_passwords
 
@@ -76,7 +77,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:
     wanted = {str(run.resolve()): run for run in runs}  # one folder has many spellings
     for folder in sorted(path for path in launches.iterdir() if path.is_dir()):
-        if not _is_alive(folder):
+        if not is_held(folder / ".lock"):
             shutil.rmtree(folder, ignore_errors=True)
             continue
         try:
@@ -90,13 +91,3 @@ def _refuse_if_taken(runs: Sequence[Path], launches: Path) -> None:
                 f"{which} part of a launch that is running here (process {other['process']}, since {other['since']}: "
                 f"{other['command'][:120]}): wait for it, or stop it and launch again"
             )
-
-
-def _is_alive(folder: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return False
-    except Timeout:
-        return True

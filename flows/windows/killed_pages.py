@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from flows.windows.tracked import begun_run, launches_memory, open_trackers
@@ -21,16 +20,16 @@ def end_killed_pages(config: RunConfig) -> Iterator[tuple[Path, bool]]:
     in a row is asked no further."""
     for settings in open_trackers(config):
         runs = [folder for folder in sorted(config.execution.runs.glob("*/seed*")) if _is_killed(folder, settings)]
-        pages: list[tuple[Path, Callable[[], bool]]] = [
-            (folder, partial(_end_run, folder, settings)) for folder in runs
+        launches = settings.killed_launches(launches_memory(config))
+        pages: list[tuple[Path, Callable[[Path, TrackerSettings], bool]]] = [
+            *((folder, _end_run) for folder in runs),
+            *((file, _end_launch) for file in launches),
         ]
-        for file in settings.killed_launches(launches_memory(config)):
-            pages.append((file, partial(_end_launch, file, settings)))
         if not pages:
             continue
         failed = 2 * len(prepare([settings], f"{len(pages)} that were killed still show there as running"))
         for of, end in pages:
-            failed = 0 if failed < 2 and end() else failed + 1
+            failed = 0 if failed < 2 and end(of, settings) else failed + 1
             yield of, not failed
 
 
@@ -63,9 +62,8 @@ def _end_run(folder: Path, settings: TrackerSettings) -> bool:
     trackers.each(lambda tracker: tracker.start())
     trackers.each(lambda tracker: tracker.end("KILLED"))
     told = not settings.owes(folder)
-    if told and not _is_left(
-        folder
-    ):  # it was launched again at this moment: its own end, or the next command, sets it right
+    # It was launched again at this moment: its own end, or the next command, sets it right.
+    if told and not _is_left(folder):
         settings.owe(folder)
     return told
 

@@ -33,9 +33,8 @@ def complete_pages(config: RunConfig, but: Sequence[Path] = ()) -> Iterator[tupl
             whole = False
             try:
                 with run_lock(folder):
-                    if (
-                        not settings.owes(folder) or (info := _finished(folder)) is None
-                    ):  # its own process may have told meanwhile
+                    # Its own process may have told meanwhile.
+                    if not settings.owes(folder) or (info := _finished(folder)) is None:
                         continue
                     if not failed:
                         told = partial(_tell, folder=folder, info=info, store=config.execution.artifacts)

@@ -20,7 +20,7 @@ _TAGS = "launch_tags.json"  # in the run's folder: what its last launch calls it
 
 
 def tracked_run(folder: Path, info: RunInfo) -> TrackedRun:
-    """The run by its record. In the name, what differs in a comparison comes first: pages cut long names."""
+    """The run by its record."""
     tags = {
         "git_commit": info.commit,
         "config_fingerprint": info.fingerprint,
@@ -40,6 +40,7 @@ def begun_run(folder: Path) -> TrackedRun:
 
 
 def _tracked_run(folder: Path, more: Mapping[str, str], config: Mapping[str, Any]) -> TrackedRun:
+    """In the name, what differs in a comparison comes first: pages cut long names."""
     seed, experiment = str(config["seed"]), _experiment_tags(config)
     what, where = ("algorithm", "empg"), ("benchmark", "model", "scale")
     name = f"{' '.join(experiment[key] for key in what)} seed{seed} · {' '.join(experiment[key] for key in where)}"

@@ -152,7 +152,7 @@ class Database:
             self.client.set_terminated(run_id, status)
 
     def _status(self, run_id: str) -> str:
-        """ "" where it is not there, or was deleted on the page."""
+        """As MLflow calls it; empty where the run is not there, or was deleted on the page."""
         from mlflow.exceptions import MlflowException
 
         try:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.file_locks import is_held
 from pipelines.files import atomic_write_text, json_text, remembered
 from pipelines.tracking.mlflow.owed import digest
 from pipelines.tracking.protocol import Status
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
 _DATABASE = "database"  # in the file, beside the status that each of MLflow's runs shall have, by its id
 _PATIENCE_S = 10.0  # with another process that ends what this launch has left, or shows the same finished runs
-_HELD: dict[
-    Path, FileLock
-] = {}  # until the process ends, if its pages cannot be ended: a lock that is forgotten is free
+# Until the process ends, if its pages cannot be ended: a lock that is forgotten is free.
+_HELD: dict[Path, FileLock] = {}
 
 
 class OpenLaunch:
@@ -62,7 +62,7 @@ class OpenLaunch:
 
 def killed_launches(uri: str, memory: Path) -> list[Path]:
     """The files of those that this database shows as running and no process is at."""
-    return [path for path in sorted(memory.glob("*.open.json")) if _is_of(path, uri) and _is_free(path)]
+    return [path for path in sorted(memory.glob("*.open.json")) if _is_of(path, uri) and not is_held(_lock_file(path))]
 
 
 def end_killed(database: Database, path: Path) -> None:
@@ -83,16 +83,6 @@ def _forget(path: Path) -> None:
 
 def _is_of(path: Path, uri: str) -> bool:
     return remembered(path).get(_DATABASE) == digest(uri)
-
-
-def _is_free(path: Path) -> bool:
-    from filelock import Timeout
-
-    try:
-        with _lock(path):
-            return True
-    except Timeout:
-        return False
 
 
 def _lock(path: Path) -> FileLock:
